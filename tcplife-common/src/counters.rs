@@ -1,0 +1,38 @@
+//! What the kernel programs count, per CPU.
+
+/// One CPU's counts since the programs were attached. Every number is of hook hits.
+///
+/// `hits = delivered + filtered + lost_ring` always holds: a hit ends in exactly one of them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Hits that concerned TCP and were taken up by the program.
+    pub hits: u64,
+    /// Records handed to the ring buffer.
+    pub delivered: u64,
+    /// Hits that the kernel-side filters left out.
+    pub filtered: u64,
+    /// Records that found no room in the ring buffer (`bpf_ringbuf_reserve` failed).
+    pub lost_ring: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 32);
+
+impl Counters {
+    /// The sum of two CPUs' counts.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            hits: self.hits.wrapping_add(other.hits),
+            delivered: self.delivered.wrapping_add(other.delivered),
+            filtered: self.filtered.wrapping_add(other.filtered),
+            lost_ring: self.lost_ring.wrapping_add(other.lost_ring),
+        }
+    }
+
+    /// Whether each hit ended in exactly one way. May be off by the hits under way while counts are read.
+    #[must_use]
+    pub const fn balanced(&self) -> bool {
+        self.hits == self.delivered.wrapping_add(self.filtered).wrapping_add(self.lost_ring)
+    }
+}

@@ -1,0 +1,82 @@
+//! What the agent decides before the programs are loaded: filters and which helpers the kernel has.
+
+/// Most network namespaces that the kernel side filters by itself; with more, the agent filters.
+pub const MAX_NETNS: usize = 8;
+/// Words of a bitmap with one bit for each port.
+pub const PORT_WORDS: usize = 65536 / 64;
+/// [`Settings::families`]: IPv4 is wanted.
+pub const FAMILY_V4: u32 = 1;
+/// [`Settings::families`]: IPv6 is wanted.
+pub const FAMILY_V6: u32 = 2;
+
+/// Load-time settings of the kernel programs; a read-only global there, so a part that is off costs nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Set of `FAMILY_*`. An IPv4-mapped IPv6 socket counts as IPv4.
+    pub families: u32,
+    /// 1: only the local ports in the map `LOCAL_PORTS`.
+    pub by_local_port: u32,
+    /// 1: only the remote ports in the map `REMOTE_PORTS`.
+    pub by_remote_port: u32,
+    /// How many of `netns` are used; 0 means every namespace.
+    pub netns_count: u32,
+    /// Inode numbers of the wanted network namespaces.
+    pub netns: [u32; MAX_NETNS],
+    /// 1: the helper `bpf_get_socket_cookie` exists for tracing programs (6.1 has it, 5.10 has not).
+    pub has_cookie_helper: u32,
+    /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
+    pub retransmit_has_err: u32,
+    /// 1: a socket's cookie at LISTEN -> `SYN_RECV` is the child's own (not so up to 6.12).
+    pub child_cookie_valid: u32,
+    /// Bytes waiting in the ring buffer from which a record wakes the agent.
+    pub wakeup_bytes: u32,
+    /// 1: the kernel side's log lines are on (`-v`).
+    pub verbose: u32,
+}
+
+impl Settings {
+    /// Size of this struct as both sides know it.
+    pub const SIZE: usize = size_of::<Self>();
+
+    /// Everything is traced, nothing optional is assumed.
+    pub const ALL: Self = Self {
+        families: FAMILY_V4 | FAMILY_V6,
+        by_local_port: 0,
+        by_remote_port: 0,
+        netns_count: 0,
+        netns: [0; MAX_NETNS],
+        has_cookie_helper: 0,
+        retransmit_has_err: 0,
+        child_cookie_valid: 0,
+        wakeup_bytes: 0,
+        verbose: 0,
+    };
+
+    /// The bytes of the load-time global, in the machine's byte order.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut words = [0; Self::SIZE / 4];
+        words[..4].copy_from_slice(&[
+            self.families,
+            self.by_local_port,
+            self.by_remote_port,
+            self.netns_count,
+        ]);
+        words[4..4 + MAX_NETNS].copy_from_slice(&self.netns);
+        words[4 + MAX_NETNS..].copy_from_slice(&[
+            self.has_cookie_helper,
+            self.retransmit_has_err,
+            self.child_cookie_valid,
+            self.wakeup_bytes,
+            self.verbose,
+        ]);
+        let mut bytes = [0; Self::SIZE];
+        for (slot, word) in bytes.chunks_exact_mut(4).zip(words) {
+            slot.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
+const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 5));

@@ -1,0 +1,70 @@
+//! Whose socket it is, and how we know.
+
+use std::fmt;
+
+/// A process: its thread-group id in the root pid namespace, when it started, and its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Thread-group id.
+    pub pid: u32,
+    /// Start, in nanoseconds of `CLOCK_BOOTTIME`: with `pid` it names a process for good; 0 if not known.
+    pub start_ns: u64,
+    /// The kernel's name of the thread group's leader (`comm`), padded with zeroes; any bytes.
+    pub comm: [u8; 16],
+}
+
+impl Process {
+    /// The name's bytes up to the first zero.
+    pub fn comm_bytes(&self) -> &[u8] {
+        let end = self.comm.iter().position(|&b| b == 0).unwrap_or(self.comm.len());
+        &self.comm[..end]
+    }
+
+    /// The name as text: what is not UTF-8 becomes U+FFFD. Control characters are kept; a sink escapes them.
+    pub fn comm_text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.comm_bytes())
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.comm_text(), self.pid)
+    }
+}
+
+/// How an owner is known, the strongest evidence first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// It called connect.
+    Connect,
+    /// It called accept.
+    Accept,
+    /// It was found with the descriptor.
+    Holder,
+    /// It closed the socket, or shut it down.
+    Close,
+    /// It listens where the connection came in; who accepted is not known.
+    Listener,
+}
+
+impl Via {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Holder => "holder",
+            Self::Close => "close",
+            Self::Listener => "listener",
+        }
+    }
+}
+
+/// A socket's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The process.
+    pub process: Process,
+    /// How we know.
+    pub via: Via,
+}

@@ -1,0 +1,3 @@
+//! tcplife's kernel programs.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `tcplife`: a live tracer of TCP connection lifecycles.
+
+fn main() {}

@@ -1,0 +1,59 @@
+//! What every output is: a receiver of changes, in order, that is told of losses and of the end.
+
+use std::io;
+
+use tcplife_core::{observer::Observer, table::Table};
+
+/// How one kind of information reaches us, or why it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// What it tells, in the words of `summary.hooks`: `state`, `retransmit`, `reset`, ...
+    pub what: &'static str,
+    /// The mechanism in use, such as `tp_btf/inet_sock_set_state`.
+    pub mechanism: Option<String>,
+    /// Why there is none; empty when there is one.
+    pub why_off: String,
+}
+
+/// How well the trace goes, at one moment. All counts are since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The hooks, in a fixed order.
+    pub hooks: Vec<Hook>,
+    /// Records that reached the model.
+    pub events: u64,
+    /// Hook hits of the kernel side.
+    pub hits: u64,
+    /// Hits that the kernel-side filters left out.
+    pub filtered: u64,
+    /// Losses by cause.
+    pub lost: Vec<(&'static str, u64)>,
+}
+
+impl Health {
+    /// All losses.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.iter().map(|&(_, count)| count).sum()
+    }
+}
+
+/// One kind of output.
+pub trait Sink: Observer {
+    /// All hooks are attached; what happens from now on is seen. Not called by a second start.
+    fn ready(&mut self) {}
+
+    /// `count` events were lost by `cause` before `at` (nanoseconds of `CLOCK_MONOTONIC`).
+    fn lost(&mut self, at: u64, count: u64, cause: &'static str);
+
+    /// A batch of records was applied, or some time has passed: write out what is due.
+    ///
+    /// # Errors
+    /// What writing failed with; [`io::ErrorKind::BrokenPipe`] ends the command as if it had been asked to.
+    fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()>;
+
+    /// The end: write the summary.
+    ///
+    /// # Errors
+    /// As [`Sink::flush`].
+    fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()>;
+}

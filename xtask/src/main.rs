@@ -1,0 +1,5 @@
+//! tcplife's developer commands.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
