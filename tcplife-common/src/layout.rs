@@ -104,6 +104,8 @@ layout! {
     task_tgid,
     /// `task_struct.group_leader`, pointer.
     task_group_leader,
+    /// `task_struct.flags`, unsigned int.
+    task_flags,
     /// `task_struct.comm`, 16 bytes.
     task_comm,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5), u64, nanoseconds.

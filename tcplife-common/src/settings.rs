@@ -27,12 +27,8 @@ pub struct Settings {
     pub has_cookie_helper: u32,
     /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
     pub retransmit_has_err: u32,
-    /// 1: a socket's cookie at LISTEN -> `SYN_RECV` is the child's own (not so up to 6.12).
-    pub child_cookie_valid: u32,
     /// Bytes waiting in the ring buffer from which a record wakes the agent.
     pub wakeup_bytes: u32,
-    /// 1: the kernel side's log lines are on (`-v`).
-    pub verbose: u32,
 }
 
 impl Settings {
@@ -48,9 +44,7 @@ impl Settings {
         netns: [0; MAX_NETNS],
         has_cookie_helper: 0,
         retransmit_has_err: 0,
-        child_cookie_valid: 0,
         wakeup_bytes: 0,
-        verbose: 0,
     };
 
     /// The bytes of the load-time global, in the machine's byte order.
@@ -67,9 +61,7 @@ impl Settings {
         words[4 + MAX_NETNS..].copy_from_slice(&[
             self.has_cookie_helper,
             self.retransmit_has_err,
-            self.child_cookie_valid,
             self.wakeup_bytes,
-            self.verbose,
         ]);
         let mut bytes = [0; Self::SIZE];
         for (slot, word) in bytes.chunks_exact_mut(4).zip(words) {
@@ -79,4 +71,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 5));
+const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 3));

@@ -1,0 +1,37 @@
+//! `tcp_destroy_sock(struct sock *)`: a full socket is freed.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use tcplife_common::wire::{Gone, Task, flag, kind};
+
+use crate::{
+    maps::{Outcome, count},
+    read::{self, Sock, TCP_CLOSE},
+    record::{deliver, head, wanted},
+};
+
+/// Only where the application lets go of a socket that reached CLOSE before: then the task in the system call is
+/// the one that held it. A socket freed in softirq has no such task, and its last move told of its end.
+#[inline(always)]
+pub fn destroyed(ctx: &BtfTracePointContext) {
+    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    if !sock.is_tcp() || !sock.held_by_task() {
+        return;
+    }
+    let mut tuple = sock.tuple();
+    if tuple.local_port == 0 {
+        tuple.local_port = sock.closed_port();
+    }
+    let netns = sock.netns();
+    if !wanted(&tuple, netns, TCP_CLOSE) {
+        count(Outcome::Filtered);
+        return;
+    }
+    let mut record =
+        Gone { head: head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE), task: Task::default() };
+    record.head.cookie = sock.cookie_now();
+    if let Some(current) = read::current_task() {
+        record.head.flags |= flag::BY_TASK;
+        record.task = current;
+    }
+    deliver(record);
+}

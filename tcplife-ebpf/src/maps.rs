@@ -1,0 +1,82 @@
+//! Maps, load-time globals, and what is counted.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray, RingBuf},
+};
+use tcplife_common::{
+    counters::Counters,
+    layout::Layout,
+    settings::{PORT_WORDS, Settings},
+};
+
+/// Where kernel struct members are; set before loading. Read through [`offset!`] only.
+#[unsafe(no_mangle)]
+pub static LAYOUT: Layout = Layout::UNKNOWN;
+
+/// What the user asked for; set before loading. Read through [`setting!`] only.
+#[unsafe(no_mangle)]
+pub static SETTINGS: Settings = Settings::ALL;
+
+/// The one way to the agent. The agent sets its size.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// One element: what this CPU counted.
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bitmap of the local ports asked for (`by_local_port`).
+#[map]
+pub static LOCAL_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
+
+/// Bitmap of the remote ports asked for (`by_remote_port`).
+#[map]
+pub static REMOTE_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
+
+/// The offset of a member, as the agent found it; the verifier sees a constant.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a static, initialised global. Volatile, because the agent replaces its bytes before loading and
+        // the compiler must not take the value from the source.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::LAYOUT.$field) }
+    };
+}
+
+/// A load-time setting; the verifier sees a constant and drops what is off.
+macro_rules! setting {
+    ($($path:tt)+) => {
+        // SAFETY: as in `offset!`.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::SETTINGS.$($path)+) }
+    };
+}
+
+pub(crate) use {offset, setting};
+
+/// How a hook hit ended.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// Its record is in the ring buffer.
+    Delivered,
+    /// The filters left it out.
+    Filtered,
+    /// The ring buffer had no room.
+    LostRing,
+}
+
+/// Counts one hook hit. Programs do not migrate and do not nest on a CPU, except that another program of ours may
+/// interrupt between load and store of one counter; each counter belongs to one CPU, and the loss of a count
+/// would show as an unbalanced sum.
+#[inline(always)]
+pub fn count(outcome: Outcome) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: the pointer comes from a successful lookup of this CPU's element.
+        let counters = unsafe { &mut *counters };
+        counters.hits += 1;
+        match outcome {
+            Outcome::Delivered => counters.delivered += 1,
+            Outcome::Filtered => counters.filtered += 1,
+            Outcome::LostRing => counters.lost_ring += 1,
+        }
+    }
+}

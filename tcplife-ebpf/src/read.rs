@@ -1,0 +1,232 @@
+//! Reads of kernel memory: the one place that knows how.
+//!
+//! What always holds: every offset comes from the running kernel's BTF. The verifier types the pointers that a
+//! hook passes, so members are read by plain loads, which fault to 0 rather than crash; memory that the verifier
+//! has no type for (hash chains) goes through `bpf_probe_read_kernel`.
+
+use aya_ebpf::{
+    bindings::tcp_sock,
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_probe_read_kernel,
+        generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
+    },
+};
+use tcplife_common::{
+    layout::ABSENT,
+    wire::{Stats, Task, Tuple},
+};
+
+use crate::maps::{offset, setting};
+
+pub const TCP_SYN_SENT: u8 = 2;
+pub const TCP_SYN_RECV: u8 = 3;
+pub const TCP_FIN_WAIT1: u8 = 4;
+pub const TCP_FIN_WAIT2: u8 = 5;
+pub const TCP_TIME_WAIT: u8 = 6;
+pub const TCP_CLOSE: u8 = 7;
+pub const TCP_LAST_ACK: u8 = 9;
+pub const TCP_LISTEN: u8 = 10;
+pub const TCP_CLOSING: u8 = 11;
+
+const AF_INET: u16 = 2;
+const IPPROTO_TCP: u16 = 6;
+/// `PF_KTHREAD` of include/linux/sched.h.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What a hook passed as a socket. Every kind (full socket, timewait mini-socket, request) begins with a
+/// `struct sock_common`; the methods say which kind they need.
+#[derive(Clone, Copy)]
+pub struct Sock(*const u8);
+
+impl Sock {
+    /// A hook's socket argument, unless it is null.
+    #[inline(always)]
+    pub fn new(pointer: *const u8) -> Option<Self> {
+        (!pointer.is_null()).then_some(Self(pointer))
+    }
+
+    #[inline(always)]
+    fn load<T: Copy>(self, offset: u32) -> T {
+        // SAFETY: the verifier knows the pointer's type and the constant offset, and refuses the program if the
+        // load were outside of the object; a load from memory that is gone reads 0.
+        unsafe { self.0.add(offset as usize).cast::<T>().read() }
+    }
+
+    /// The address: what names the socket while it lives.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Any kind.
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        self.load(offset!(skc_state))
+    }
+
+    /// Any kind: the network namespace's inode.
+    #[inline(always)]
+    pub fn netns(self) -> u32 {
+        Self(self.net()).load(offset!(net_inum))
+    }
+
+    #[inline(always)]
+    fn net(self) -> *const u8 {
+        self.load(offset!(skc_net))
+    }
+
+    /// Any kind: the ehash bucket's number is a part of it.
+    #[inline(always)]
+    pub fn hash(self) -> u32 {
+        self.load(offset!(skc_hash))
+    }
+
+    /// Any kind: the namespace's `struct inet_hashinfo`.
+    #[inline(always)]
+    pub fn hashinfo(self) -> *const u8 {
+        Self(self.net()).load(offset!(net_hashinfo))
+    }
+
+    /// Any kind: the cookie as it is; 0 for none.
+    #[inline(always)]
+    pub fn cookie_now(self) -> u64 {
+        self.load(offset!(skc_cookie))
+    }
+
+    /// Full socket: its cookie, handed out now if it has none and the kernel lets us.
+    #[inline(always)]
+    pub fn cookie(self) -> u64 {
+        let cookie = self.cookie_now();
+        if cookie == 0 && setting!(has_cookie_helper) == 1 {
+            // SAFETY: a full socket, as the helper asks.
+            return unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) };
+        }
+        cookie
+    }
+
+    /// Full socket: plain TCP, and not MPTCP's own socket (protocol 262) or another user of the tracepoint.
+    #[inline(always)]
+    pub fn is_tcp(self) -> bool {
+        self.load::<u16>(offset!(sk_protocol)) == IPPROTO_TCP
+    }
+
+    /// Full socket: no application has a handle on it.
+    #[inline(always)]
+    pub fn is_orphan(self) -> bool {
+        self.load::<*const u8>(offset!(sk_socket)).is_null()
+    }
+
+    /// Full socket: `sk_err`.
+    #[inline(always)]
+    pub fn err(self) -> u16 {
+        self.load::<i32>(offset!(sk_err)) as u16
+    }
+
+    /// Full socket: the current task is in a system call on it (`lock_sock`). While it is, packets wait in the
+    /// backlog, so nothing runs on the socket in softirq: the current task is no bystander.
+    #[inline(always)]
+    pub fn held_by_task(self) -> bool {
+        let owned = offset!(sk_lock_owned);
+        owned != ABSENT && self.load::<i32>(owned) != 0
+    }
+
+    /// Full socket: the TCP part.
+    #[inline(always)]
+    fn tcp(self) -> Option<Self> {
+        // SAFETY: the helper takes any socket and checks its kind.
+        let tcp: *mut tcp_sock = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) };
+        Self::new(tcp.cast())
+    }
+
+    /// Any kind: both ends. Local port 0 when none is bound, or, for a full socket in CLOSE, when
+    /// [`Sock::closed_port`] has it.
+    #[inline(always)]
+    pub fn tuple(self) -> Tuple {
+        let family = self.load::<u16>(offset!(skc_family));
+        let (local, remote) = if family == AF_INET {
+            (mapped(self.load(offset!(skc_rcv_saddr))), mapped(self.load(offset!(skc_daddr))))
+        } else {
+            (self.load_v6(offset!(skc_v6_rcv_saddr)), self.load_v6(offset!(skc_v6_daddr)))
+        };
+        Tuple {
+            local,
+            remote,
+            local_port: self.load::<u16>(offset!(skc_num)),
+            remote_port: u16::from_be(self.load(offset!(skc_dport))),
+            err: 0,
+            family,
+        }
+    }
+
+    #[inline(always)]
+    fn load_v6(self, offset: u32) -> [u8; 16] {
+        let halves: [u64; 2] = [self.load(offset), self.load(offset + 8)];
+        bytes16(halves)
+    }
+
+    /// Full socket in CLOSE: `skc_num` is 0 there, but `inet_sport` stays until the socket is freed.
+    #[inline(always)]
+    pub fn closed_port(self) -> u16 {
+        self.tcp().map_or(0, |tcp| u16::from_be(tcp.load(offset!(inet_sport))))
+    }
+
+    /// Full socket: what it did.
+    #[inline(always)]
+    pub fn stats(self) -> (u16, Stats) {
+        let Some(tcp) = self.tcp() else {
+            return (0, Stats::default());
+        };
+        let sent: u64 = tcp.load(offset!(bytes_sent));
+        let again: u64 = tcp.load(offset!(bytes_retrans));
+        let stats = Stats {
+            bytes_sent: sent.wrapping_sub(again),
+            bytes_received: tcp.load(offset!(bytes_received)),
+            retransmits: tcp.load(offset!(total_retrans)),
+            srtt_us: tcp.load::<u32>(offset!(srtt_us)) >> 3,
+        };
+        (u16::from_be(tcp.load(offset!(inet_sport))), stats)
+    }
+}
+
+#[inline(always)]
+fn bytes16(halves: [u64; 2]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&halves[0].to_ne_bytes());
+    bytes[8..].copy_from_slice(&halves[1].to_ne_bytes());
+    bytes
+}
+
+/// An IPv4 address, in network order, as IPv4-mapped IPv6.
+#[inline(always)]
+fn mapped(address: u32) -> [u8; 16] {
+    let low = (u64::from(address) << 32) | 0xffff_0000;
+    bytes16([0, if cfg!(target_endian = "little") { low } else { (0xffff << 32) | u64::from(address) }])
+}
+
+/// The current task's process; `None` for a kernel thread.
+#[inline(always)]
+pub fn current_task() -> Option<Task> {
+    // SAFETY: takes nothing, returns the address of a live task_struct.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    if peek::<u32>(task, offset!(task_flags))? & PF_KTHREAD != 0 {
+        return None;
+    }
+    let leader = peek::<*const u8>(task, offset!(task_group_leader))?;
+    let ids = bpf_get_current_pid_tgid();
+    Some(Task {
+        tgid: (ids >> 32) as u32,
+        tid: ids as u32,
+        start_ns: peek(leader, offset!(task_start_boottime)).unwrap_or(0),
+        comm: peek(leader, offset!(task_comm)).unwrap_or([0; 16]),
+    })
+}
+
+/// Reads from memory that the verifier has no type for.
+#[inline(always)]
+pub fn peek<T>(base: *const u8, offset: u32) -> Option<T> {
+    if offset == ABSENT {
+        return None;
+    }
+    // SAFETY: the helper checks the address and fails rather than faults.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+}
