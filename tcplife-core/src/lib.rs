@@ -9,6 +9,7 @@
 
 pub mod connection;
 pub mod filter;
+mod history;
 pub mod observer;
 pub mod owner;
 pub mod state;

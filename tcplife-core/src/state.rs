@@ -49,8 +49,8 @@ impl State {
         Self::Closed,
     ];
 
-    /// The state of a kernel number (`TCP_*`, include/net/tcp_states.h). `TCP_NEW_SYN_RECV` (a request socket) is
-    /// SYN_RECEIVED to the protocol.
+    /// The state of a kernel number (`TCP_*`, `include/net/tcp_states.h`). `TCP_NEW_SYN_RECV` (a request socket) is
+    /// `SYN_RECEIVED` to the protocol.
     pub const fn from_kernel(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::Established,
@@ -156,7 +156,7 @@ impl FromStr for State {
     type Err = UnknownState;
 
     /// Accepts every common spelling, in any case, with `-` or `_` or nothing between the words: RFC 9293, the
-    /// kernel, `ss`, netstat and node_exporter.
+    /// kernel, `ss`, netstat and `node_exporter`.
     fn from_str(name: &str) -> Result<Self, UnknownState> {
         let plain: String =
             name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();

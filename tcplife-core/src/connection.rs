@@ -1,0 +1,414 @@
+//! One connection: who talks to whom, in which state, since when, and how it went.
+//!
+//! What comes in: changes made by [`crate::table`] alone. What goes out: accessors. What always holds: entry times
+//! never decrease, and a known address or port is never replaced by an unknown one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tcplife_common::wire;
+
+use crate::{
+    history::History,
+    owner::Via,
+    state::State,
+    timeline::{Since, Stay},
+};
+
+/// Identifies a connection for the whole run; never reused. Given in the order in which connections were noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// This end: active open.
+    Client,
+    /// The other end: passive open.
+    Server,
+}
+
+impl Role {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// Who sent the first FIN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FirstClose {
+    /// This end.
+    Local,
+    /// The other end.
+    Remote,
+    /// Both at once: neither had seen the other's (CLOSING).
+    Both,
+    /// Nobody: no FIN yet, or it ended without one.
+    #[default]
+    None,
+}
+
+impl FirstClose {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Both => "both",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// Both ends closed in order.
+    Fin,
+    /// This end reset it.
+    ResetSent,
+    /// The other end reset it.
+    ResetReceived,
+    /// The other end did not answer any more.
+    Timeout,
+    /// The other end refused the connection.
+    Refused,
+    /// Given up or destroyed without a word from the other end.
+    Aborted,
+    /// Its end was not seen.
+    Unknown,
+}
+
+impl End {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::ResetSent => "reset_sent",
+            Self::ResetReceived => "reset_received",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Aborted => "aborted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What in the kernel stands for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// A full socket (`struct sock`).
+    Full,
+    /// A timewait mini-socket (`struct inet_timewait_sock`) took over.
+    Mini,
+    /// Nothing any more; the application may still hold the closed socket.
+    Closed,
+}
+
+/// Both ends of a connection, as on the wire between kernel and agent: IPv4 as IPv4-mapped IPv6, ports in host order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// Local address.
+    pub local: [u8; 16],
+    /// Remote address.
+    pub remote: [u8; 16],
+    /// Local port; 0 while none is bound.
+    pub local_port: u16,
+    /// Remote port; 0 for listeners.
+    pub remote_port: u16,
+}
+
+const V4_ANY: [u8; 16] = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
+
+/// Whether an address is `::` or `0.0.0.0`.
+pub(crate) fn is_any(address: &[u8; 16]) -> bool {
+    *address == [0; 16] || *address == V4_ANY
+}
+
+impl Ends {
+    /// The addresses and ports of a record.
+    pub const fn of(tuple: &wire::Tuple) -> Self {
+        Self {
+            local: tuple.local,
+            remote: tuple.remote,
+            local_port: tuple.local_port,
+            remote_port: tuple.remote_port,
+        }
+    }
+
+    /// Whether both ports are known: such a tuple names one connection of its namespace.
+    pub const fn complete(&self) -> bool {
+        self.local_port != 0 && self.remote_port != 0
+    }
+
+    /// Whether the connection is IPv4, be the socket's family what it may.
+    pub fn is_ipv4(&self) -> bool {
+        let mapped = |address: [u8; 16]| Ipv6Addr::from(address).to_ipv4_mapped().is_some();
+        mapped(self.remote) || mapped(self.local)
+    }
+
+    /// Takes over what `newer` knows.
+    pub(crate) fn learn(&mut self, newer: &Self) {
+        if !is_any(&newer.local) || self.local == [0; 16] {
+            self.local = newer.local;
+        }
+        if !is_any(&newer.remote) || self.remote == [0; 16] {
+            self.remote = newer.remote;
+        }
+        if newer.local_port != 0 {
+            self.local_port = newer.local_port;
+        }
+        if newer.remote_port != 0 {
+            self.remote_port = newer.remote_port;
+        }
+    }
+
+    fn shown(&self, address: [u8; 16], port: u16) -> SocketAddr {
+        let address = match Ipv6Addr::from(address).to_canonical() {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) if self.is_ipv4() => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            address => address,
+        };
+        SocketAddr::new(address, port)
+    }
+
+    /// The local end; a mapped address as IPv4.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shown(self.local, self.local_port)
+    }
+
+    /// The remote end; a mapped address as IPv4.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.shown(self.remote, self.remote_port)
+    }
+}
+
+/// Facts about a connection that are yes or no, each independent of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u16);
+
+impl Marks {
+    /// No application has a handle.
+    pub(crate) const ORPHAN: Self = Self(1);
+    /// The opening was seen.
+    pub(crate) const OPENING: Self = Self(1 << 1);
+    /// A move was lost since.
+    pub(crate) const GAP: Self = Self(1 << 2);
+    /// LISTEN -> `SYN_RECEIVED` is not announced yet: the tuple is not known.
+    pub(crate) const HELD: Self = Self(1 << 3);
+    /// Its life was reported, or it has none (listeners).
+    pub(crate) const REPORTED: Self = Self(1 << 4);
+    /// The end of its mini-socket was computed, not seen.
+    pub(crate) const COMPUTED: Self = Self(1 << 5);
+    /// A FIN was received.
+    pub(crate) const FIN_IN: Self = Self(1 << 6);
+    /// Its socket's address leads to it.
+    pub(crate) const BY_SOCK: Self = Self(1 << 7);
+
+    pub(crate) const fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    pub(crate) const fn set(&mut self, mark: Self) {
+        self.0 |= mark.0;
+    }
+
+    pub(crate) const fn clear(&mut self, mark: Self) {
+        self.0 &= !mark.0;
+    }
+}
+
+/// One connection, or one listener. Small: the table may hold a million.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(crate) id: ConnId,
+    /// Address of the `struct sock`.
+    pub(crate) sock: u64,
+    /// 0 for not known.
+    pub(crate) cookie: u64,
+    /// Address of the mini-socket; 0 without.
+    pub(crate) mini: u64,
+    /// When the full socket went to CLOSE; 0 for not yet.
+    pub(crate) closed_at: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) history: History,
+    pub(crate) ends: Ends,
+    pub(crate) netns: u32,
+    /// Number of the owner's process in the table's processes; meaningless without `via`.
+    pub(crate) process: u32,
+    pub(crate) retransmits: u32,
+    pub(crate) srtt_us: u32,
+    /// Low 32 bits of the jiffy in which the mini-socket's timer fires.
+    pub(crate) due: u32,
+    pub(crate) resets_sent: u16,
+    pub(crate) resets_received: u16,
+    pub(crate) marks: Marks,
+    pub(crate) via: Option<Via>,
+    pub(crate) role: Option<Role>,
+    pub(crate) first_close: FirstClose,
+    pub(crate) end: Option<End>,
+    pub(crate) phase: Phase,
+}
+
+const _: () = assert!(size_of::<Connection>() <= 200);
+
+impl Connection {
+    pub(crate) fn new(id: ConnId, netns: u32, ends: Ends, history: History) -> Self {
+        Self {
+            id,
+            sock: 0,
+            cookie: 0,
+            mini: 0,
+            closed_at: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            history,
+            ends,
+            netns,
+            process: 0,
+            retransmits: 0,
+            srtt_us: 0,
+            due: 0,
+            resets_sent: 0,
+            resets_received: 0,
+            marks: Marks::default(),
+            via: None,
+            role: None,
+            first_close: FirstClose::None,
+            end: None,
+            phase: Phase::Full,
+        }
+    }
+
+    /// Which one it is.
+    pub const fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// Inode of its network namespace.
+    pub const fn netns(&self) -> u32 {
+        self.netns
+    }
+
+    /// Both ends as the kernel names them.
+    pub const fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// The local end; a mapped address as IPv4. The port is 0 until it is known.
+    pub fn local(&self) -> SocketAddr {
+        self.ends.local_addr()
+    }
+
+    /// The remote end; a mapped address as IPv4.
+    pub fn remote(&self) -> SocketAddr {
+        self.ends.remote_addr()
+    }
+
+    /// Whether it is IPv4, on whatever kind of socket.
+    pub fn is_ipv4(&self) -> bool {
+        self.ends.is_ipv4()
+    }
+
+    /// Who opened it; `None` for listeners and where the opening was not seen.
+    pub const fn role(&self) -> Option<Role> {
+        self.role
+    }
+
+    /// How its owner is known, if one is. The owner itself: [`crate::table::Table::owner`].
+    pub const fn via(&self) -> Option<Via> {
+        self.via
+    }
+
+    /// The state it is in.
+    pub const fn state(&self) -> State {
+        self.history.state()
+    }
+
+    /// When it entered that state.
+    pub fn since(&self) -> Since {
+        self.history.since()
+    }
+
+    /// Every state it was in, in order, the present one last.
+    pub fn stays(&self) -> impl Iterator<Item = Stay> + '_ {
+        self.history.stays()
+    }
+
+    /// Whether no application has a handle on the socket: it was closed, or not accepted yet.
+    pub const fn is_orphan(&self) -> bool {
+        self.marks.has(Marks::ORPHAN)
+    }
+
+    /// What in the kernel stands for it.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether a timewait mini-socket holds it.
+    pub const fn in_mini_socket(&self) -> bool {
+        matches!(self.phase, Phase::Mini)
+    }
+
+    /// Who closed first, as far as is known.
+    pub const fn first_close(&self) -> FirstClose {
+        self.first_close
+    }
+
+    /// How the full socket ended, once it has.
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Whether the end of its `TIME_WAIT` was computed from the kernel's timer rather than seen.
+    pub const fn end_computed(&self) -> bool {
+        self.marks.has(Marks::COMPUTED)
+    }
+
+    /// Payload sent, in bytes; 0 until the full socket ended.
+    pub const fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
+
+    /// Payload received, in bytes; 0 until the full socket ended.
+    pub const fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// Segments and SYN-ACKs sent again, as far as is known.
+    pub const fn retransmits(&self) -> u32 {
+        self.retransmits
+    }
+
+    /// Resets sent on it.
+    pub const fn resets_sent(&self) -> u16 {
+        self.resets_sent
+    }
+
+    /// Resets received on it.
+    pub const fn resets_received(&self) -> u16 {
+        self.resets_received
+    }
+
+    /// Smoothed round-trip time at its end, in microseconds.
+    pub const fn srtt_us(&self) -> Option<u32> {
+        match self.srtt_us {
+            0 => None,
+            us => Some(us),
+        }
+    }
+
+    /// Whether its opening and every move since were seen.
+    pub const fn complete(&self) -> bool {
+        self.marks.has(Marks::OPENING) && !self.marks.has(Marks::GAP)
+    }
+
+    /// When it was opened, in nanoseconds of `CLOCK_MONOTONIC`; `None` if that was not seen. A server's connection
+    /// counts from its leaving `SYN_RECEIVED`: the handshake before is not in this socket (`struct request_sock`).
+    pub fn opened(&self) -> Option<u64> {
+        if self.marks.has(Marks::OPENING) { self.history.begin() } else { None }
+    }
+}

@@ -1,0 +1,227 @@
+//! How long connections stay in each state.
+//!
+//! What comes in: finished stays, with their length where both ends of the stay are known, and the ages of stays
+//! that last. What goes out: counts and percentiles of each state, finished and open side by side: a leak never
+//! leaves its state, so finished stays alone would say that all is well. What always holds: nothing is dropped
+//! silently; a stay of unknown length and one outside the range are counted.
+
+use hdrhistogram::{CreationError, Histogram};
+
+use crate::state::State;
+
+/// Shorter stays are recorded as this, and counted in [`Finished::below`]: 1 microsecond.
+pub const LOWEST_NS: u64 = 1_000;
+/// Longer stays are recorded as this, and counted in [`Finished::above`]: 7 days.
+pub const HIGHEST_NS: u64 = 7 * 24 * 3600 * 1_000_000_000;
+/// Decimal digits that a percentile is good for.
+pub const DIGITS: u8 = 3;
+
+/// Finished stays in one state. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Finished {
+    /// Stays whose length is known.
+    pub count: u64,
+    /// Stays that ended but whose start was not seen: in no other number here.
+    pub unknown_start: u64,
+    /// Of `count`: stays shorter than [`LOWEST_NS`].
+    pub below: u64,
+    /// Of `count`: stays longer than [`HIGHEST_NS`].
+    pub above: u64,
+    /// The lengths; `None` when `count` is 0.
+    pub lengths: Option<Lengths>,
+}
+
+/// What the lengths of stays are. Times are in nanoseconds; `min`, `mean` and `max` are exact, percentiles are
+/// good for [`DIGITS`] digits within the range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lengths {
+    /// The shortest.
+    pub min: u64,
+    /// The mean.
+    pub mean: u64,
+    /// Half are at most this.
+    pub p50: u64,
+    /// 90 % are at most this.
+    pub p90: u64,
+    /// 99 % are at most this.
+    pub p99: u64,
+    /// 99.9 % are at most this.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// Stays that last. Times are in nanoseconds, and at least what they say where the entry was not seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// How many.
+    pub count: u64,
+    /// The median age and the highest; `None` when `count` is 0.
+    pub ages: Option<OpenAges>,
+}
+
+/// The ages of stays that last, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenAges {
+    /// Half are at most this old.
+    pub p50: u64,
+    /// The oldest.
+    pub oldest: u64,
+}
+
+impl Open {
+    /// Of the ages of all open stays in one state; sorts them in part.
+    pub fn of(ages: &mut [u64]) -> Self {
+        let Some(middle) = ages.len().checked_sub(1).map(|last| last / 2) else {
+            return Self::default();
+        };
+        let oldest = ages.iter().copied().max().unwrap_or(0);
+        let (_, &mut p50, _) = ages.select_nth_unstable(middle);
+        Self { count: ages.len() as u64, ages: Some(OpenAges { p50, oldest }) }
+    }
+}
+
+struct Stays {
+    histogram: Histogram<u64>,
+    sum: u128,
+    min: u64,
+    max: u64,
+    below: u64,
+    above: u64,
+    unknown_start: u64,
+}
+
+impl Stays {
+    fn new() -> Result<Self, CreationError> {
+        let histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)?;
+        Ok(Self { histogram, sum: 0, min: u64::MAX, max: 0, below: 0, above: 0, unknown_start: 0 })
+    }
+
+    fn record(&mut self, length: u64) {
+        self.histogram.saturating_record(length.clamp(LOWEST_NS, HIGHEST_NS));
+        self.sum += u128::from(length);
+        self.min = self.min.min(length);
+        self.max = self.max.max(length);
+        self.below += u64::from(length < LOWEST_NS);
+        self.above += u64::from(length > HIGHEST_NS);
+    }
+
+    /// Never outside of what was really seen, as a bucket's edge may be.
+    fn quantile(&self, quantile: f64) -> u64 {
+        self.histogram.value_at_quantile(quantile).clamp(self.min, self.max)
+    }
+
+    fn finished(&self) -> Finished {
+        let count = self.histogram.len();
+        let lengths = (count > 0).then(|| Lengths {
+            min: self.min,
+            mean: u64::try_from(self.sum / u128::from(count)).unwrap_or(u64::MAX),
+            p50: self.quantile(0.5),
+            p90: self.quantile(0.9),
+            p99: self.quantile(0.99),
+            p999: self.quantile(0.999),
+            max: self.max,
+        });
+        Finished {
+            count,
+            unknown_start: self.unknown_start,
+            below: self.below,
+            above: self.above,
+            lengths,
+        }
+    }
+}
+
+/// Finished stays in every state.
+pub struct Histograms {
+    /// One for each of [`State::ALL`].
+    states: Vec<Stays>,
+}
+
+impl Histograms {
+    /// Without any stay.
+    ///
+    /// # Errors
+    /// When the histogram library refuses the range, which it does not for this one.
+    pub fn new() -> Result<Self, CreationError> {
+        let states = State::ALL.iter().map(|_| Stays::new()).collect::<Result<_, _>>()?;
+        Ok(Self { states })
+    }
+
+    /// A stay in `state` ended after `length` nanoseconds; `None` when its start was not seen.
+    pub fn record(&mut self, state: State, length: Option<u64>) {
+        let stays = &mut self.states[state.index()];
+        match length {
+            Some(length) => stays.record(length),
+            None => stays.unknown_start += 1,
+        }
+    }
+
+    /// The finished stays in `state`.
+    pub fn finished(&self, state: State) -> Finished {
+        self.states[state.index()].finished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn of(lengths: impl IntoIterator<Item = u64>) -> Finished {
+        let mut histograms = Histograms::new().unwrap();
+        lengths.into_iter().for_each(|ns| histograms.record(State::CloseWait, Some(ns)));
+        histograms.finished(State::CloseWait)
+    }
+
+    #[test]
+    fn without_a_stay_nothing_is_said_about_lengths() {
+        assert_eq!(of([]), Finished::default());
+    }
+
+    #[test]
+    fn one_stay_is_every_percentile() {
+        let ns = 1_234_567_891;
+        let lengths = Lengths { min: ns, mean: ns, p50: ns, p90: ns, p99: ns, p999: ns, max: ns };
+        assert_eq!(of([ns]), Finished { count: 1, lengths: Some(lengths), ..Finished::default() });
+    }
+
+    #[test]
+    fn percentiles_are_good_for_three_digits() {
+        let lengths = of((1..=10_000).map(|n| n * MS)).lengths.unwrap();
+        for (found, expected) in
+            [(lengths.p50, 5_000), (lengths.p90, 9_000), (lengths.p99, 9_900), (lengths.p999, 9_990)]
+        {
+            assert!(found.abs_diff(expected * MS) <= expected * MS / 1_000, "{found} is not {expected} ms");
+        }
+        assert_eq!((lengths.min, lengths.mean, lengths.max), (MS, 10_001 * MS / 2, 10_000 * MS));
+    }
+
+    #[test]
+    fn what_is_outside_the_range_is_counted() {
+        let finished = of([0, LOWEST_NS - 1, LOWEST_NS, HIGHEST_NS, HIGHEST_NS + 1, u64::MAX]);
+        assert_eq!((finished.count, finished.below, finished.above), (6, 2, 2));
+        let lengths = finished.lengths.unwrap();
+        assert_eq!((lengths.min, lengths.max), (0, u64::MAX));
+    }
+
+    #[test]
+    fn stays_of_unknown_start_are_counted_apart() {
+        let mut histograms = Histograms::new().unwrap();
+        histograms.record(State::Established, None);
+        histograms.record(State::Established, Some(MS));
+        let finished = histograms.finished(State::Established);
+        assert_eq!((finished.count, finished.unknown_start), (1, 1));
+        assert_eq!(histograms.finished(State::Closing), Finished::default());
+    }
+
+    #[test]
+    fn open_stays_have_a_median_and_an_oldest() {
+        assert_eq!(Open::of(&mut []), Open::default());
+        let of = |ages: &mut [u64]| Open::of(ages).ages.map(|ages| (ages.p50, ages.oldest));
+        assert_eq!(of(&mut [7]), Some((7, 7)));
+        assert_eq!(of(&mut [9, 1]), Some((1, 9)));
+        assert_eq!(of(&mut [5, 3, 9, 1, 7]), Some((5, 9)));
+    }
+}
