@@ -73,13 +73,23 @@ pub mod kind {
     pub const RETRANSMIT: u8 = 3;
     /// [`super::Note`]: a reset was sent or received.
     pub const RESET: u8 = 4;
-    /// [`super::Gone`]: the application let go of a socket that was in CLOSE before.
+    /// [`super::Handle`]: the application let go of a socket that was in CLOSE before.
     pub const GONE: u8 = 5;
+    /// [`super::Handle`]: an application accepted a connection.
+    pub const ACCEPTED: u8 = 6;
+    /// [`super::Born`]: a request became a full socket.
+    pub const BORN: u8 = 7;
+    /// [`super::MiniNote`]: a mini-socket's timer was set again; in `TIME_WAIT`, that is where it is from now on.
+    pub const MINI_ARMED: u8 = 8;
+    /// [`super::MiniNote`]: a mini-socket ended.
+    pub const MINI_GONE: u8 = 9;
+    /// [`super::Found`]: a socket in a dump; never in the ring buffer.
+    pub const FOUND: u8 = 10;
 }
 
 /// Bits of `Head::flags`.
 pub mod flag {
-    /// Move, End, Gone: the current task holds the socket's lock, and `task` tells who it is.
+    /// Move, End, Handle: the current task holds the socket's lock, and `task` tells who it is.
     pub const BY_TASK: u8 = 1;
     /// Move, End: `sk->sk_socket` is null: no application has a handle on the socket (it was closed, or not accepted yet).
     pub const ORPHAN: u8 = 2;
@@ -91,6 +101,10 @@ pub mod flag {
     pub const SENT: u8 = 16;
     /// Move to `SYN_RECV` out of LISTEN: remote port and cookie are not the child's yet.
     pub const TUPLE_PENDING: u8 = 32;
+    /// `MiniNote` of an end: it ended before its timer did.
+    pub const EARLY: u8 = 64;
+    /// Found: `task` holds the socket by the descriptor `fd`.
+    pub const HELD: u8 = 128;
 }
 
 wire! {
@@ -216,12 +230,84 @@ wire! {
 }
 
 wire! {
-    /// The application let go of a socket that was in CLOSE before.
-    pub struct Gone(64) {
+    /// An application got a handle on a socket, or let go of it.
+    pub struct Handle(64) {
         /// See [`Head`].
         pub head: Head = 0,
         /// See [`Task`].
         pub task: Task = 32,
+    }
+}
+
+wire! {
+    /// A request became a full socket: the handshake of a passive open is over.
+    pub struct Born(80) {
+        /// See [`Head`]; the child's.
+        pub head: Head = 0,
+        /// See [`Tuple`]; the request's, which are the child's.
+        pub tuple: Tuple = 32,
+        /// When the request was made, in nanoseconds of `CLOCK_MONOTONIC`; 0 if not known. To the microsecond.
+        pub begun_ns: u64 = 72,
+    }
+}
+
+wire! {
+    /// Something happened to a timewait mini-socket.
+    pub struct MiniNote(104) {
+        /// See [`Head`]; `sock` is the mini-socket's address, `old` and `new` its substate.
+        pub head: Head = 0,
+        /// See [`Tuple`].
+        pub tuple: Tuple = 32,
+        /// See [`Mini`].
+        pub mini: Mini = 72,
+    }
+}
+
+wire! {
+    /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
+    pub struct Gauge(56) {
+        /// The kernel's 64-bit jiffies.
+        pub jiffies: u64 = 0,
+        /// Inode number of the socket's file; 0 for none.
+        pub inode: u64 = 8,
+        /// Bytes that the application has not read; a FIN counts as one. Listener: connections not accepted yet.
+        pub recv_queue: u32 = 16,
+        /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
+        pub send_queue: u32 = 20,
+        /// When the last ACK was received (`tcp_sock.rcv_tstamp`).
+        pub last_ack: u32 = 24,
+        /// When the last data was received (`icsk_ack.lrcvtime`); 0 for never.
+        pub last_data: u32 = 28,
+        /// When the last data was sent (`tcp_sock.lsndtime`).
+        pub last_sent: u32 = 32,
+        /// `sk_shutdown`: 1 no more receives, 2 no more sends.
+        pub shutdown: u32 = 36,
+        /// `SO_KEEPALIVE` is on.
+        pub keepalive: u32 = 40,
+        /// The holder's descriptor; see [`flag::HELD`].
+        pub fd: u32 = 44,
+        /// References to the socket's file; 0 if not known.
+        pub references: u32 = 48,
+        /// Kernel timer in charge (`icsk_pending`), as `ss -o` shows it.
+        pub timer: u32 = 52,
+    }
+}
+
+wire! {
+    /// A socket as a dump found it. One that several descriptors hold is found once for each.
+    pub struct Found(216) {
+        /// See [`Head`]; `old` and `new` are the state, for a mini-socket its substate.
+        pub head: Head = 0,
+        /// See [`Tuple`].
+        pub tuple: Tuple = 32,
+        /// See [`Task`]: the holder.
+        pub task: Task = 72,
+        /// See [`Stats`].
+        pub stats: Stats = 104,
+        /// See [`Mini`].
+        pub mini: Mini = 128,
+        /// See [`Gauge`].
+        pub gauge: Gauge = 160,
     }
 }
 
@@ -237,7 +323,17 @@ pub enum Record {
     /// A reset.
     Reset(Note),
     /// The application's handle is gone.
-    Gone(Gone),
+    Gone(Handle),
+    /// An application has a handle now.
+    Accepted(Handle),
+    /// A request became a full socket.
+    Born(Born),
+    /// A mini-socket's timer was set again.
+    MiniArmed(MiniNote),
+    /// A mini-socket ended.
+    MiniGone(MiniNote),
+    /// A socket in a dump.
+    Found(Found),
 }
 
 /// Why bytes are not a record.
@@ -284,7 +380,12 @@ impl Record {
             kind::END => exact(bytes, End::SIZE).map(Self::End),
             kind::RETRANSMIT => exact(bytes, Note::SIZE).map(Self::Retransmit),
             kind::RESET => exact(bytes, Note::SIZE).map(Self::Reset),
-            kind::GONE => exact(bytes, Gone::SIZE).map(Self::Gone),
+            kind::GONE => exact(bytes, Handle::SIZE).map(Self::Gone),
+            kind::ACCEPTED => exact(bytes, Handle::SIZE).map(Self::Accepted),
+            kind::BORN => exact(bytes, Born::SIZE).map(Self::Born),
+            kind::MINI_ARMED => exact(bytes, MiniNote::SIZE).map(Self::MiniArmed),
+            kind::MINI_GONE => exact(bytes, MiniNote::SIZE).map(Self::MiniGone),
+            kind::FOUND => exact(bytes, Found::SIZE).map(Self::Found),
             other => Err(Malformed::Kind(other)),
         }
     }
@@ -296,7 +397,10 @@ impl Record {
             Self::Move(r) => &r.head,
             Self::End(r) => &r.head,
             Self::Retransmit(r) | Self::Reset(r) => &r.head,
-            Self::Gone(r) => &r.head,
+            Self::Gone(r) | Self::Accepted(r) => &r.head,
+            Self::Born(r) => &r.head,
+            Self::MiniArmed(r) | Self::MiniGone(r) => &r.head,
+            Self::Found(r) => &r.head,
         }
     }
 }

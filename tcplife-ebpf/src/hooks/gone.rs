@@ -1,7 +1,7 @@
 //! `tcp_destroy_sock(struct sock *)`: a full socket is freed.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use tcplife_common::wire::{Gone, Task, flag, kind};
+use tcplife_common::wire::{Handle, Task, flag, kind};
 
 use crate::{
     maps::{Outcome, count},
@@ -27,7 +27,7 @@ pub fn destroyed(ctx: &BtfTracePointContext) {
         return;
     }
     let mut record =
-        Gone { head: head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE), task: Task::default() };
+        Handle { head: head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE), task: Task::default() };
     record.head.cookie = sock.cookie_now();
     if let Some(current) = read::current_task() {
         record.head.flags |= flag::BY_TASK;
