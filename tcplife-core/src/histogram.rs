@@ -122,13 +122,7 @@ impl Stays {
             p999: self.quantile(0.999),
             max: self.max,
         });
-        Finished {
-            count,
-            unknown_start: self.unknown_start,
-            below: self.below,
-            above: self.above,
-            lengths,
-        }
+        Finished { count, unknown_start: self.unknown_start, below: self.below, above: self.above, lengths }
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod connection;
 pub mod filter;
+pub mod histogram;
 mod history;
 pub mod observer;
 pub mod owner;
