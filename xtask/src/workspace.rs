@@ -1,0 +1,59 @@
+//! Where things are: the workspace's root, its target directory, its files, and what cargo knows of it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process;
+
+/// The root of the checkout this command runs for.
+pub(crate) fn root() -> Result<PathBuf> {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    let parent = Path::new(&manifest).parent().context("the xtask package has no parent directory")?;
+    Ok(parent.to_path_buf())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    let root = root()?;
+    Ok(match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root.join(dir),
+        None => root.join("target"),
+    })
+}
+
+/// Where cargo keeps what it downloads.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    match env::var_os("CARGO_HOME") {
+        Some(home) => Ok(PathBuf::from(home)),
+        None => Ok(env::home_dir().context("no home directory")?.join(".cargo")),
+    }
+}
+
+/// What `cargo metadata` says of the workspace and all it depends on.
+pub(crate) fn metadata() -> Result<Value> {
+    let json = process::output(process::cargo().args(["metadata", "--locked", "--format-version=1"]))?;
+    serde_json::from_str(&json).context("reading what cargo metadata printed")
+}
+
+/// Every file below `dir`, in the order of their paths.
+pub(crate) fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
