@@ -110,4 +110,44 @@ layout! {
     task_comm,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5), u64, nanoseconds.
     task_start_boottime,
+    /// `tcp_request_sock.snt_synack`, u64, microseconds of `CLOCK_MONOTONIC`: when the SYN-ACK was first sent.
+    snt_synack,
+    /// `sock_common.skc_flags`, unsigned long.
+    skc_flags,
+    /// `sock.sk_shutdown`, u8.
+    sk_shutdown,
+    /// `sock.sk_ack_backlog`, u32.
+    sk_ack_backlog,
+    /// `sock.sk_max_ack_backlog`, u32.
+    sk_max_ack_backlog,
+    /// `inet_connection_sock.icsk_pending`, u8: which timer is in charge.
+    icsk_pending,
+    /// `inet_connection_sock.icsk_ack.lrcvtime`, u32, jiffies.
+    lrcvtime,
+    /// `tcp_sock.rcv_nxt`, u32.
+    rcv_nxt,
+    /// `tcp_sock.copied_seq`, u32.
+    copied_seq,
+    /// `tcp_sock.write_seq`, u32.
+    write_seq,
+    /// `tcp_sock.snd_una`, u32.
+    snd_una,
+    /// `tcp_sock.rcv_tstamp`, u32, jiffies.
+    rcv_tstamp,
+    /// `tcp_sock.lsndtime`, u32, jiffies.
+    lsndtime,
+    /// `socket.sk`, pointer.
+    socket_sk,
+    /// `socket.file`, pointer.
+    socket_file,
+    /// `file.f_inode`, pointer.
+    file_inode,
+    /// `file.private_data`, pointer.
+    file_private_data,
+    /// `file.f_count` or, later, `file.f_ref.refcnt` (which counts from -1): references.
+    file_references,
+    /// `inode.i_mode`, u16.
+    inode_mode,
+    /// `inode.i_ino`, unsigned long.
+    inode_number,
 }

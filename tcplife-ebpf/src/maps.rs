@@ -34,6 +34,10 @@ pub static LOCAL_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 
 #[map]
 pub static REMOTE_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
 
+/// One element: which states a dump shows, bit n for the kernel's state n.
+#[map]
+pub static DUMP_STATES: Array<u32> = Array::with_max_entries(1, 0);
+
 /// The offset of a member, as the agent found it; the verifier sees a constant.
 macro_rules! offset {
     ($field:ident) => {

@@ -8,7 +8,7 @@ use tcplife_common::{layout::ABSENT, wire::Mini};
 
 use crate::{
     maps::offset,
-    read::{Sock, TCP_TIME_WAIT, peek},
+    read::{Access, Probed, ProbedSock, TCP_TIME_WAIT, TypedSock},
 };
 
 /// Nodes looked at; it was the first one in every experiment, others may come in between on a busy host.
@@ -16,16 +16,16 @@ const MAX_WALK: u32 = 8;
 
 /// Finds the mini-socket of a full socket that is going to CLOSE, if there is one.
 #[inline(always)]
-pub fn find(sock: Sock, cookie: u64, remote_port: u16) -> Option<Mini> {
+pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     let needed = [offset!(net_hashinfo), offset!(ehash), offset!(ehash_mask), offset!(tw_substate)];
     if needed.contains(&ABSENT) {
         return None;
     }
     let hashinfo = sock.hashinfo();
-    let ehash: *const u8 = peek(hashinfo, offset!(ehash))?;
-    let mask: u32 = peek(hashinfo, offset!(ehash_mask))?;
+    let ehash: *const u8 = Probed::load(hashinfo, offset!(ehash));
+    let mask: u32 = Probed::load(hashinfo, offset!(ehash_mask));
     let bucket = ehash.wrapping_add((sock.hash() & mask) as usize * offset!(ehash_bucket_size) as usize);
-    let mut node: u64 = peek(bucket, 0)?;
+    let mut node: u64 = Probed::load(bucket, 0);
     let mut walked = 0;
     while walked < MAX_WALK {
         walked += 1;
@@ -34,10 +34,12 @@ pub fn find(sock: Sock, cookie: u64, remote_port: u16) -> Option<Mini> {
             return None;
         }
         let tw = (node as *const u8).wrapping_sub(offset!(skc_nulls_node) as usize);
-        if is_of(tw, cookie, remote_port)? {
-            return describe(tw, walked);
+        if let Some(tw) = ProbedSock::new(tw)
+            && is_of(tw, cookie, remote_port)
+        {
+            return Some(Mini { walked, ..describe(tw) });
         }
-        node = peek(node as *const u8, 0)?;
+        node = Probed::load(node as *const u8, 0);
     }
     None
 }
@@ -45,25 +47,22 @@ pub fn find(sock: Sock, cookie: u64, remote_port: u16) -> Option<Mini> {
 /// Whether the node is the mini-socket of this connection: by cookie, or where there is none, by the remote port in
 /// the same chain.
 #[inline(always)]
-fn is_of(tw: *const u8, cookie: u64, remote_port: u16) -> Option<bool> {
-    if peek::<u8>(tw, offset!(skc_state))? != TCP_TIME_WAIT {
-        return Some(false);
+fn is_of(tw: ProbedSock, cookie: u64, remote_port: u16) -> bool {
+    if tw.state() != TCP_TIME_WAIT {
+        return false;
     }
-    let theirs: u64 = peek(tw, offset!(skc_cookie))?;
-    if cookie != 0 {
-        return Some(theirs == cookie);
-    }
-    Some(u16::from_be(peek(tw, offset!(skc_dport))?) == remote_port)
+    if cookie == 0 { tw.tuple().remote_port == remote_port } else { tw.cookie_now() == cookie }
 }
 
+/// A mini-socket's timer and substate.
 #[inline(always)]
-fn describe(tw: *const u8, walked: u32) -> Option<Mini> {
-    Some(Mini {
-        address: tw as u64,
-        expires: peek(tw, offset!(tw_expires))?,
+pub fn describe(tw: ProbedSock) -> Mini {
+    Mini {
+        address: tw.address(),
+        expires: tw.load(offset!(tw_expires)),
         // SAFETY: takes nothing and cannot fail.
         jiffies: unsafe { bpf_jiffies64() },
-        substate: u32::from(peek::<u8>(tw, offset!(tw_substate))?),
-        walked,
-    })
+        substate: u32::from(tw.load::<u8>(offset!(tw_substate))),
+        walked: 0,
+    }
 }

@@ -4,11 +4,15 @@
 //! hook passes, so members are read by plain loads, which fault to 0 rather than crash; memory that the verifier
 //! has no type for (hash chains) goes through `bpf_probe_read_kernel`.
 
+use core::{marker::PhantomData, mem::MaybeUninit};
+
 use aya_ebpf::{
     bindings::tcp_sock,
     helpers::{
-        bpf_get_current_pid_tgid, bpf_probe_read_kernel,
-        generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
+        bpf_get_current_pid_tgid,
+        generated::{
+            bpf_get_current_task, bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_skc_to_tcp_sock,
+        },
     },
 };
 use tcplife_common::{
@@ -27,29 +31,93 @@ pub const TCP_CLOSE: u8 = 7;
 pub const TCP_LAST_ACK: u8 = 9;
 pub const TCP_LISTEN: u8 = 10;
 pub const TCP_CLOSING: u8 = 11;
+pub const TCP_NEW_SYN_RECV: u8 = 12;
 
 const AF_INET: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
 /// `PF_KTHREAD` of include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// What a hook passed as a socket. Every kind (full socket, timewait mini-socket, request) begins with a
-/// `struct sock_common`; the methods say which kind they need.
-#[derive(Clone, Copy)]
-pub struct Sock(*const u8);
+/// Values that all-zero bytes are one of.
+pub trait Plain: Copy {}
+impl Plain for u8 {}
+impl Plain for u16 {}
+impl Plain for u32 {}
+impl Plain for u64 {}
+impl Plain for i32 {}
+impl Plain for *const u8 {}
+impl Plain for [u8; 16] {}
 
-impl Sock {
-    /// A hook's socket argument, unless it is null.
+/// How memory behind a pointer is read.
+pub trait Access: Copy {
+    /// Reads one member.
+    fn load<T: Plain>(base: *const u8, offset: u32) -> T;
+    /// The `struct tcp_sock` of a full socket.
+    fn tcp(sock: *const u8) -> *const u8;
+}
+
+/// By plain loads: the verifier knows the pointer's type, because the hook declares it.
+#[derive(Clone, Copy)]
+pub struct Typed;
+
+/// By `bpf_probe_read_kernel`: the verifier does not know the pointer's type.
+#[derive(Clone, Copy)]
+pub struct Probed;
+
+impl Access for Typed {
     #[inline(always)]
-    pub fn new(pointer: *const u8) -> Option<Self> {
-        (!pointer.is_null()).then_some(Self(pointer))
+    fn load<T: Plain>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier knows the pointer's type and the constant offset, and refuses the program if the
+        // load were outside of the object; a load from memory that is gone reads 0.
+        unsafe { base.add(offset as usize).cast::<T>().read() }
     }
 
     #[inline(always)]
-    fn load<T: Copy>(self, offset: u32) -> T {
-        // SAFETY: the verifier knows the pointer's type and the constant offset, and refuses the program if the
-        // load were outside of the object; a load from memory that is gone reads 0.
-        unsafe { self.0.add(offset as usize).cast::<T>().read() }
+    fn tcp(sock: *const u8) -> *const u8 {
+        // SAFETY: the helper takes any socket and checks its kind.
+        let tcp: *mut tcp_sock = unsafe { bpf_skc_to_tcp_sock(sock.cast_mut().cast()) };
+        tcp.cast()
+    }
+}
+
+impl Access for Probed {
+    #[inline(always)]
+    fn load<T: Plain>(base: *const u8, offset: u32) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the helper checks the address, and leaves zeroes when it cannot read; all-zero bytes are a `T`.
+        unsafe {
+            let from = base.wrapping_add(offset as usize);
+            bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast());
+            value.assume_init()
+        }
+    }
+
+    #[inline(always)]
+    fn tcp(sock: *const u8) -> *const u8 {
+        sock
+    }
+}
+
+/// A socket. Every kind (full socket, timewait mini-socket, request) begins with a `struct sock_common`; the methods
+/// say which kind they need.
+#[derive(Clone, Copy)]
+pub struct Sock<A: Access>(*const u8, PhantomData<A>);
+
+/// A socket that a hook declares as one.
+pub type TypedSock = Sock<Typed>;
+/// A socket whose address was found in memory or in a register.
+pub type ProbedSock = Sock<Probed>;
+
+impl<A: Access> Sock<A> {
+    /// The socket at an address, unless it is null.
+    #[inline(always)]
+    pub fn new(pointer: *const u8) -> Option<Self> {
+        (!pointer.is_null()).then_some(Self(pointer, PhantomData))
+    }
+
+    #[inline(always)]
+    pub fn load<T: Plain>(self, offset: u32) -> T {
+        A::load(self.0, offset)
     }
 
     /// The address: what names the socket while it lives.
@@ -67,7 +135,7 @@ impl Sock {
     /// Any kind: the network namespace's inode.
     #[inline(always)]
     pub fn netns(self) -> u32 {
-        Self(self.net()).load(offset!(net_inum))
+        A::load(self.net(), offset!(net_inum))
     }
 
     #[inline(always)]
@@ -84,24 +152,13 @@ impl Sock {
     /// Any kind: the namespace's `struct inet_hashinfo`.
     #[inline(always)]
     pub fn hashinfo(self) -> *const u8 {
-        Self(self.net()).load(offset!(net_hashinfo))
+        A::load(self.net(), offset!(net_hashinfo))
     }
 
     /// Any kind: the cookie as it is; 0 for none.
     #[inline(always)]
     pub fn cookie_now(self) -> u64 {
         self.load(offset!(skc_cookie))
-    }
-
-    /// Full socket: its cookie, handed out now if it has none and the kernel lets us.
-    #[inline(always)]
-    pub fn cookie(self) -> u64 {
-        let cookie = self.cookie_now();
-        if cookie == 0 && setting!(has_cookie_helper) == 1 {
-            // SAFETY: a full socket, as the helper asks.
-            return unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) };
-        }
-        cookie
     }
 
     /// Full socket: plain TCP, and not MPTCP's own socket (protocol 262) or another user of the tracepoint.
@@ -113,7 +170,13 @@ impl Sock {
     /// Full socket: no application has a handle on it.
     #[inline(always)]
     pub fn is_orphan(self) -> bool {
-        self.load::<*const u8>(offset!(sk_socket)).is_null()
+        self.socket().is_null()
+    }
+
+    /// Full socket: the application's handle, or null.
+    #[inline(always)]
+    pub fn socket(self) -> *const u8 {
+        self.load(offset!(sk_socket))
     }
 
     /// Full socket: `sk_err`.
@@ -132,10 +195,8 @@ impl Sock {
 
     /// Full socket: the TCP part.
     #[inline(always)]
-    fn tcp(self) -> Option<Self> {
-        // SAFETY: the helper takes any socket and checks its kind.
-        let tcp: *mut tcp_sock = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) };
-        Self::new(tcp.cast())
+    pub fn tcp(self) -> Option<Self> {
+        Self::new(A::tcp(self.0))
     }
 
     /// Any kind: both ends. Local port 0 when none is bound, or, for a full socket in CLOSE, when
@@ -188,6 +249,19 @@ impl Sock {
     }
 }
 
+impl TypedSock {
+    /// Full socket: its cookie, handed out now if it has none and the kernel lets us.
+    #[inline(always)]
+    pub fn cookie(self) -> u64 {
+        let cookie = self.cookie_now();
+        if cookie == 0 && setting!(has_cookie_helper) == 1 {
+            // SAFETY: a full socket, as the helper asks.
+            return unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) };
+        }
+        cookie
+    }
+}
+
 #[inline(always)]
 fn bytes16(halves: [u64; 2]) -> [u8; 16] {
     let mut bytes = [0; 16];
@@ -208,25 +282,26 @@ fn mapped(address: u32) -> [u8; 16] {
 pub fn current_task() -> Option<Task> {
     // SAFETY: takes nothing, returns the address of a live task_struct.
     let task = unsafe { bpf_get_current_task() } as *const u8;
-    if peek::<u32>(task, offset!(task_flags))? & PF_KTHREAD != 0 {
+    if Probed::load::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0 {
         return None;
     }
-    let leader = peek::<*const u8>(task, offset!(task_group_leader))?;
-    let ids = bpf_get_current_pid_tgid();
-    Some(Task {
-        tgid: (ids >> 32) as u32,
-        tid: ids as u32,
-        start_ns: peek(leader, offset!(task_start_boottime)).unwrap_or(0),
-        comm: peek(leader, offset!(task_comm)).unwrap_or([0; 16]),
-    })
+    Some(Task { tid: bpf_get_current_pid_tgid() as u32, ..process_of(task) })
 }
 
-/// Reads from memory that the verifier has no type for.
+/// The process of a task.
 #[inline(always)]
-pub fn peek<T>(base: *const u8, offset: u32) -> Option<T> {
-    if offset == ABSENT {
-        return None;
+pub fn process_of(task: *const u8) -> Task {
+    let leader: *const u8 = Probed::load(task, offset!(task_group_leader));
+    Task {
+        tgid: Probed::load(task, offset!(task_tgid)),
+        tid: 0,
+        start_ns: optional(leader, offset!(task_start_boottime)),
+        comm: Probed::load(leader, offset!(task_comm)),
     }
-    // SAFETY: the helper checks the address and fails rather than faults.
-    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+}
+
+/// A member that the kernel may not have: then zero.
+#[inline(always)]
+pub fn optional<T: Plain>(base: *const u8, offset: u32) -> T {
+    if offset == ABSENT { Probed::load(core::ptr::null(), 0) } else { Probed::load(base, offset) }
 }

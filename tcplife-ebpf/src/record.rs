@@ -8,7 +8,7 @@ use tcplife_common::{
 
 use crate::{
     maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, count, setting},
-    read::{Sock, TCP_SYN_RECV, TCP_SYN_SENT},
+    read::{Access, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
 };
 
 /// `BPF_RB_NO_WAKEUP`, include/uapi/linux/bpf.h.
@@ -43,7 +43,7 @@ fn wakeup() -> u64 {
 
 /// The head of a record about `sock`, now.
 #[inline(always)]
-pub fn head(kind: u8, sock: Sock, netns: u32, old: u8, new: u8) -> Head {
+pub fn head<A: Access>(kind: u8, sock: Sock<A>, netns: u32, old: u8, new: u8) -> Head {
     Head {
         kind,
         flags: 0,

@@ -5,7 +5,7 @@ use tcplife_common::wire::{Handle, Task, flag, kind};
 
 use crate::{
     maps::{Outcome, count},
-    read::{self, Sock, TCP_CLOSE},
+    read::{self, TCP_CLOSE, TypedSock},
     record::{deliver, head, wanted},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 /// the one that held it. A socket freed in softirq has no such task, and its last move told of its end.
 #[inline(always)]
 pub fn destroyed(ctx: &BtfTracePointContext) {
-    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     if !sock.is_tcp() || !sock.held_by_task() {
         return;
     }

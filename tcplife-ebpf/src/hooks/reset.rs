@@ -4,13 +4,13 @@ use aya_ebpf::programs::BtfTracePointContext;
 use tcplife_common::wire::{flag, kind};
 
 use super::retransmit::note;
-use crate::read::{Sock, TCP_LISTEN};
+use crate::read::{TCP_LISTEN, TypedSock};
 
 /// A reset is sent: by a full socket, a mini-socket or a listener, or without a socket.
 #[inline(always)]
 pub fn sent(ctx: &BtfTracePointContext) {
     // From 6.12 on the socket can be null (tcp_v4_send_reset: no socket, or a request).
-    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     let state = sock.state();
     // A listener answers a stray segment: that is no connection's reset.
     if state != TCP_LISTEN {
@@ -21,7 +21,7 @@ pub fn sent(ctx: &BtfTracePointContext) {
 /// A reset is received by a full socket.
 #[inline(always)]
 pub fn received(ctx: &BtfTracePointContext) {
-    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     let state = sock.state();
     note(sock, state, kind::RESET, 0);
 }

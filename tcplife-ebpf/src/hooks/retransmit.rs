@@ -6,7 +6,7 @@ use tcplife_common::wire::{Note, flag, kind};
 
 use crate::{
     maps::{Outcome, count, setting},
-    read::{Sock, TCP_SYN_RECV},
+    read::{TCP_SYN_RECV, TypedSock},
     record::{deliver, head, wanted},
 };
 
@@ -17,7 +17,7 @@ pub fn segment(ctx: &BtfTracePointContext) {
     if setting!(retransmit_has_err) == 1 && ctx.arg::<i32>(2) != 0 {
         return;
     }
-    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     let state = sock.state();
     note(sock, state, kind::RETRANSMIT, 0);
 }
@@ -25,13 +25,13 @@ pub fn segment(ctx: &BtfTracePointContext) {
 /// A SYN-ACK is sent again: the first argument is the listener, the connection is in the request.
 #[inline(always)]
 pub fn syn_ack(ctx: &BtfTracePointContext) {
-    let Some(request) = Sock::new(ctx.arg(1)) else { return };
+    let Some(request) = TypedSock::new(ctx.arg(1)) else { return };
     note(request, TCP_SYN_RECV, kind::RETRANSMIT, flag::SYN_ACK);
 }
 
 /// A record of something that left the state as it is.
 #[inline(always)]
-pub(super) fn note(sock: Sock, state: u8, kind: u8, flags: u8) {
+pub(super) fn note(sock: TypedSock, state: u8, kind: u8, flags: u8) {
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, state) {

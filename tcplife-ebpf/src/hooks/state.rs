@@ -8,8 +8,8 @@ use crate::{
     maps::{Outcome, count},
     mini,
     read::{
-        self, Sock, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN,
-        TCP_SYN_RECV, TCP_SYN_SENT,
+        self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
+        TCP_SYN_SENT, TypedSock,
     },
     record::{deliver, head, wanted},
 };
@@ -40,7 +40,7 @@ pub fn changed(ctx: &BtfTracePointContext, side: Side) {
         return;
     }
     let old = ctx.arg::<i32>(1) as u8;
-    let Some(sock) = Sock::new(ctx.arg(0)) else { return };
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     if !sock.is_tcp() {
         return;
     }
@@ -52,7 +52,7 @@ pub fn changed(ctx: &BtfTracePointContext, side: Side) {
 }
 
 #[inline(always)]
-fn moved(sock: Sock, old: u8, new: u8) {
+fn moved(sock: TypedSock, old: u8, new: u8) {
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, old) {
@@ -77,7 +77,7 @@ fn moved(sock: Sock, old: u8, new: u8) {
 
 /// Names the current task if it is the one that makes the move.
 #[inline(always)]
-fn attribute(sock: Sock, flags: &mut u8, task: &mut Task) {
+fn attribute(sock: TypedSock, flags: &mut u8, task: &mut Task) {
     if !sock.held_by_task() {
         return;
     }
@@ -88,7 +88,7 @@ fn attribute(sock: Sock, flags: &mut u8, task: &mut Task) {
 }
 
 #[inline(always)]
-fn ended(ctx: &BtfTracePointContext, sock: Sock, old: u8) {
+fn ended(ctx: &BtfTracePointContext, sock: TypedSock, old: u8) {
     let mut tuple = sock.tuple();
     let (port, stats) = sock.stats();
     if port != 0 {
@@ -120,7 +120,7 @@ fn ended(ctx: &BtfTracePointContext, sock: Sock, old: u8) {
 
 /// Fills in the mini-socket, if the connection lives on in one.
 #[inline(always)]
-fn hand_over(ctx: &BtfTracePointContext, sock: Sock, record: &mut End) {
+fn hand_over(ctx: &BtfTracePointContext, sock: TypedSock, record: &mut End) {
     if record.head.old != TCP_FIN_WAIT2 && record.head.old != TCP_CLOSING {
         return;
     }

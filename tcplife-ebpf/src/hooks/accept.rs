@@ -1,0 +1,30 @@
+//! The end of `inet_csk_accept`: an application has a connection now.
+
+use tcplife_common::wire::{Handle, flag, kind};
+
+use crate::{
+    maps::{Outcome, count},
+    read::{self, ProbedSock},
+    record::{deliver, head, wanted},
+};
+
+/// `returned` is the child, or null when there was none to accept.
+#[inline(always)]
+pub fn accepted(returned: *const u8) {
+    let Some(child) = ProbedSock::new(returned) else { return };
+    if !child.is_tcp() {
+        return;
+    }
+    let netns = child.netns();
+    if !wanted(&child.tuple(), netns, child.state()) {
+        count(Outcome::Filtered);
+        return;
+    }
+    // A kernel thread that accepts (nfsd, MPTCP) is no application.
+    let Some(task) = read::current_task() else { return };
+    let state = child.state();
+    let mut record = Handle { head: head(kind::ACCEPTED, child, netns, state, state), task };
+    record.head.flags = flag::BY_TASK;
+    record.head.cookie = child.cookie_now();
+    deliver(record);
+}

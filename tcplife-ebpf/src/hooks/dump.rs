@@ -1,0 +1,174 @@
+//! Iterators: the sockets as they are now. Their records go to the reader of the iterator, not to the ring buffer.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::{bpf_jiffies64, bpf_seq_write},
+};
+use tcplife_common::{
+    layout::ABSENT,
+    wire::{Found, Gauge, Mini, Stats, Task, flag, kind},
+};
+
+use crate::{
+    maps::{DUMP_STATES, offset},
+    mini,
+    read::{self, Access, Probed, ProbedSock, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV, TCP_TIME_WAIT},
+    record::head,
+};
+
+/// Offsets of the contexts' members: `struct bpf_iter__tcp` and `struct bpf_iter__task_file`, which are ABI.
+const META: usize = 0;
+const SOCKET: usize = 8;
+const TASK: usize = 8;
+const DESCRIPTOR: usize = 16;
+const FILE: usize = 24;
+
+/// `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// Bit of `SOCK_KEEPOPEN` in `skc_flags` (enum sock_flags).
+const SOCK_KEEPOPEN: u32 = 3;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+#[inline(always)]
+fn member(ctx: *mut c_void, at: usize) -> *const u8 {
+    // SAFETY: `ctx` is an iterator's context, `at` the offset of one of its members; the verifier checks both.
+    unsafe { ctx.cast::<u8>().add(at).cast::<*const u8>().read() }
+}
+
+/// `iter/tcp`: full sockets, mini-sockets and requests of one namespace.
+#[inline(always)]
+pub fn socket(ctx: *mut c_void) {
+    let Some(sock) = ProbedSock::new(member(ctx, SOCKET)) else { return };
+    if let Some(found) = describe(sock) {
+        write(ctx, &found);
+    }
+}
+
+/// `iter/task_file`: every descriptor of every process.
+#[inline(always)]
+pub fn file(ctx: *mut c_void) {
+    let task = member(ctx, TASK);
+    let file = member(ctx, FILE);
+    if task.is_null() || file.is_null() {
+        return;
+    }
+    let inode: *const u8 = Probed::load(file, offset!(file_inode));
+    if Probed::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFSOCK {
+        return;
+    }
+    let socket: *const u8 = Probed::load(file, offset!(file_private_data));
+    let Some(sock) = ProbedSock::new(Probed::load(socket, offset!(socket_sk))) else { return };
+    if !is_tcp(sock) {
+        return;
+    }
+    let Some(mut found) = describe(sock) else { return };
+    found.head.flags |= flag::HELD;
+    found.task = read::process_of(task);
+    // SAFETY: the descriptor's number, a u32 member of the context.
+    found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
+    found.gauge.inode = Probed::load(inode, offset!(inode_number));
+    write(ctx, &found);
+}
+
+/// A descriptor's socket can be of any family.
+#[inline(always)]
+fn is_tcp(sock: ProbedSock) -> bool {
+    let family: u16 = sock.load(offset!(skc_family));
+    (family == AF_INET || family == AF_INET6) && sock.is_tcp()
+}
+
+#[inline(always)]
+fn write(ctx: *mut c_void, found: &Found) {
+    // SAFETY: the context's first member points to the iterator's `struct bpf_iter_meta`, whose first member is the
+    // file that is read; the record lives on the stack with its exact size.
+    unsafe {
+        let meta = member(ctx, META).cast::<*mut seq_file>();
+        bpf_seq_write(meta.read(), (&raw const *found).cast_mut().cast(), size_of::<Found>() as u32);
+    }
+}
+
+/// Whether the agent asked for sockets in this state.
+#[inline(always)]
+fn asked_for(state: u8) -> bool {
+    DUMP_STATES.get(0).is_some_and(|states| *states >> (state & 31) & 1 == 1)
+}
+
+#[inline(always)]
+fn describe(sock: ProbedSock) -> Option<Found> {
+    let kernel_state = sock.state();
+    if !asked_for(kernel_state) {
+        return None;
+    }
+    let mut found = Found {
+        head: head(kind::FOUND, sock, sock.netns(), kernel_state, kernel_state),
+        tuple: sock.tuple(),
+        task: Task::default(),
+        stats: Stats::default(),
+        mini: Mini::default(),
+        gauge: Gauge::default(),
+    };
+    found.head.cookie = sock.cookie_now();
+    // SAFETY: takes nothing and cannot fail.
+    found.gauge.jiffies = unsafe { bpf_jiffies64() };
+    match kernel_state {
+        TCP_TIME_WAIT => {
+            found.mini = mini::describe(sock);
+            found.head.old = found.mini.substate as u8;
+            found.head.new = found.head.old;
+            found.head.flags |= flag::MINI | flag::ORPHAN;
+        }
+        TCP_NEW_SYN_RECV => {
+            found.head.old = TCP_SYN_RECV;
+            found.head.new = TCP_SYN_RECV;
+            found.head.flags |= flag::ORPHAN;
+        }
+        _ => full(sock, kernel_state, &mut found),
+    }
+    Some(found)
+}
+
+/// What only a full socket has.
+#[inline(always)]
+fn full(sock: ProbedSock, state: u8, found: &mut Found) {
+    let (port, stats) = sock.stats();
+    found.stats = stats;
+    if found.tuple.local_port == 0 {
+        found.tuple.local_port = port;
+    }
+    found.tuple.err = sock.err();
+    let gauge = &mut found.gauge;
+    if sock.is_orphan() {
+        found.head.flags |= flag::ORPHAN;
+    } else {
+        gauge.references = references(sock);
+    }
+    if state == TCP_LISTEN {
+        gauge.recv_queue = sock.load(offset!(sk_ack_backlog));
+        gauge.send_queue = sock.load(offset!(sk_max_ack_backlog));
+    } else {
+        let received: u32 = sock.load(offset!(rcv_nxt));
+        gauge.recv_queue = received.wrapping_sub(sock.load(offset!(copied_seq)));
+        let written: u32 = sock.load(offset!(write_seq));
+        gauge.send_queue = written.wrapping_sub(sock.load(offset!(snd_una)));
+    }
+    gauge.last_ack = sock.load(offset!(rcv_tstamp));
+    gauge.last_data = sock.load(offset!(lrcvtime));
+    gauge.last_sent = sock.load(offset!(lsndtime));
+    gauge.shutdown = u32::from(sock.load::<u8>(offset!(sk_shutdown)));
+    gauge.keepalive = (sock.load::<u64>(offset!(skc_flags)) >> SOCK_KEEPOPEN & 1) as u32;
+    gauge.timer = u32::from(sock.load::<u8>(offset!(icsk_pending)));
+}
+
+/// References to the socket's file, as the kernel counts them.
+#[inline(always)]
+fn references(sock: ProbedSock) -> u32 {
+    if offset!(file_references) == ABSENT {
+        return 0;
+    }
+    let file: *const u8 = Probed::load(sock.socket(), offset!(socket_file));
+    if file.is_null() { 0 } else { Probed::load::<u64>(file, offset!(file_references)) as u32 }
+}

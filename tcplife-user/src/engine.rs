@@ -1,0 +1,204 @@
+//! The one task that owns the connection table: from the ring buffer to the model to a sink.
+//!
+//! What comes in: records, time, signals. What goes out: calls on a [`Sink`], in order. What always holds: the table is
+//! changed here only; every loss is counted once, by cause, and told to the sink; however the run ends, the hooks are
+//! detached and what was seen is written out.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tcplife_common::wire::{Malformed, Record};
+use tcplife_core::table::{self, Table};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    clock,
+    config::Config,
+    sink::{Health, Sink},
+    source::{Live, Options, hz, preflight::Preflight},
+};
+
+/// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
+/// wake-up for each record would cost more than everything else together.
+const READ_PERIOD: Duration = Duration::from_millis(50);
+/// Counters of the kernel side are read this often.
+const HEALTH_PERIOD: Duration = Duration::from_secs(1);
+/// Records taken in one go, so that a signal is never kept waiting.
+const BATCH: usize = 1 << 16;
+
+/// Traces until a signal, the end of `config.duration`, or the sink's end.
+///
+/// # Errors
+/// Tracing is not possible here, or writing failed; a closed output is not an error.
+pub fn run<S: Sink>(config: &Config, sink: &mut S) -> Result<()> {
+    Preflight::look().check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the agent's event loop")?;
+    runtime.block_on(async { Engine::start(config)?.run(sink).await })
+}
+
+/// What ends a run from outside.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    fn listen(duration: Option<Duration>) -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            deadline: duration.and_then(|duration| Instant::now().checked_add(duration)),
+        })
+    }
+
+    async fn asked(&mut self) {
+        let deadline = self.deadline;
+        let time_is_up = async move {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+            () = time_is_up => {}
+        }
+    }
+}
+
+struct Engine {
+    live: AsyncFd<Live>,
+    table: Table,
+    health: Health,
+    malformed: u64,
+    stop: Stop,
+}
+
+impl Engine {
+    fn start(config: &Config) -> Result<Self> {
+        let stop = Stop::listen(config.duration).context("cannot listen for signals")?;
+        let live = Live::start(&Options {
+            settings: config.settings,
+            local_ports: &|port| config.filter.local_ports.contains(port),
+            remote_ports: &|port| config.filter.remote_ports.contains(port),
+            ring_bytes: config.ring_bytes,
+            verbose: config.verbose,
+        })?;
+        let health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
+        let table = Table::new(table::Config {
+            capacity: config.max_connections,
+            hz: hz(),
+            life_after_time_wait: config.life_after_time_wait,
+            ..table::Config::default()
+        });
+        let live = AsyncFd::with_interest(live, Interest::READABLE).context("cannot wait for the ring buffer")?;
+        Ok(Self { live, table, health, malformed: 0, stop })
+    }
+
+    async fn run<S: Sink>(mut self, sink: &mut S) -> Result<()> {
+        sink.ready();
+        let written = self.follow(sink).await.and_then(|()| self.finish(sink));
+        match written {
+            Err(error) if is_closed_output(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        let mut read = interval(READ_PERIOD);
+        read.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health_due = Instant::now() + HEALTH_PERIOD;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.asked() => return Ok(()),
+                ready = self.live.readable() => {
+                    ready.context("cannot wait for the ring buffer")?.clear_ready();
+                }
+                _ = read.tick() => {}
+            }
+            while self.take_batch(sink) == BATCH {
+                sink.flush(clock::monotonic_now(), &self.table, &self.health)?;
+                if self.stop_is_due() {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= health_due {
+                self.check_health(sink)?;
+                health_due = Instant::now() + HEALTH_PERIOD;
+            }
+            self.table.tick(clock::monotonic_now(), sink);
+            sink.flush(clock::monotonic_now(), &self.table, &self.health)?;
+        }
+    }
+
+    /// Under a load that never lets the ring buffer run dry, the clock still ends the run.
+    fn stop_is_due(&self) -> bool {
+        self.stop.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    fn take_batch<S: Sink>(&mut self, sink: &mut S) -> usize {
+        let Self { live, table, health, malformed, .. } = self;
+        let live = live.get_mut();
+        live.print_log();
+        live.drain(BATCH, |record: Result<Record, Malformed>| match record {
+            Ok(record) => {
+                health.events += 1;
+                table.apply(&record, sink);
+            }
+            Err(_) => *malformed += 1,
+        })
+    }
+
+    /// Reads the kernel side's counts and tells the sink of new losses.
+    fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        let live = self.live.get_ref();
+        let counters = live.counters()?;
+        let lost = vec![
+            ("ring_full", counters.lost_ring),
+            ("recursion", live.recursion_misses()),
+            ("malformed", self.malformed),
+        ];
+        let now = clock::monotonic_now();
+        for &(cause, count) in &lost {
+            let known = self.health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1);
+            if count > known {
+                sink.lost(now, count - known, cause);
+            }
+        }
+        self.health.hits = counters.hits;
+        self.health.filtered = counters.filtered;
+        self.health.lost = lost;
+        Ok(())
+    }
+
+    fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        self.live.get_mut().detach();
+        while self.take_batch(sink) > 0 {}
+        self.check_health(sink)?;
+        let now = clock::monotonic_now();
+        self.table.tick(now, sink);
+        self.table.finish(now, sink);
+        sink.finish(now, &self.table, &self.health)?;
+        Ok(())
+    }
+}
+
+fn is_closed_output(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

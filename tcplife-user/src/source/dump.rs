@@ -1,0 +1,163 @@
+//! The kernel's sockets at one moment, by iterators.
+//!
+//! `iter/task_file` lists every descriptor of every process, in all network namespaces at once; `iter/tcp` lists the
+//! sockets of the namespace its reader is in, those without a descriptor included (orphans, mini-sockets, requests,
+//! connections that nobody accepted).
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, MapData},
+    programs::Iter,
+};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tcplife_common::wire::{Found, Record};
+
+/// Which states a dump shows: bit n for the kernel's state n.
+pub type StateMask = u32;
+
+/// Every state.
+pub const ALL_STATES: StateMask = u32::MAX;
+
+/// Mini-sockets only (`TCP_TIME_WAIT` is the state of both kinds).
+pub const MINI_SOCKETS: StateMask = 1 << 6;
+
+/// The loaded iterators.
+pub struct Dumper {
+    states: Array<MapData, u32>,
+}
+
+impl Dumper {
+    /// Loads the iterators.
+    ///
+    /// # Errors
+    /// This kernel does not take them.
+    pub fn load(programs: &mut Ebpf, btf: &Btf) -> Result<Self> {
+        for (name, target) in [("dump_sockets", "tcp"), ("dump_files", "task_file")] {
+            iterator(programs, name)?
+                .load(target, btf)
+                .with_context(|| format!("the kernel does not take the iterator iter/{target}"))?;
+        }
+        let states = programs.take_map("DUMP_STATES").ok_or_else(|| anyhow!("no map DUMP_STATES"))?;
+        Ok(Self { states: Array::try_from(states)? })
+    }
+
+    /// Sockets that a process holds by a descriptor, once for each descriptor, in every network namespace.
+    ///
+    /// # Errors
+    /// The iterator cannot be read.
+    pub fn held(&mut self, programs: &mut Ebpf, states: StateMask) -> Result<Vec<Found>> {
+        self.states.set(0, states, 0)?;
+        let mut found = Vec::new();
+        read(programs, "dump_files", &mut found)?;
+        Ok(found)
+    }
+
+    /// Sockets of the given network namespaces. One that is gone by now has no sockets.
+    ///
+    /// # Errors
+    /// The iterator cannot be read.
+    pub fn sockets(&mut self, programs: &mut Ebpf, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+        self.states.set(0, states, 0)?;
+        let mut found = Vec::new();
+        // A thread of its own: the network namespace is a thread's.
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                for netns in netns {
+                    if netns.enter().is_ok() {
+                        read(programs, "dump_sockets", &mut found)?;
+                    }
+                }
+                Ok(())
+            });
+            reader.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the iterator died")))
+        })?;
+        Ok(found)
+    }
+}
+
+fn iterator<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
+    let program =
+        programs.program_mut(name).ok_or_else(|| anyhow!("the BPF object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn read(programs: &mut Ebpf, name: &str, found: &mut Vec<Found>) -> Result<()> {
+    let program = iterator(programs, name)?;
+    let link = program.attach().with_context(|| format!("cannot attach the iterator {name}"))?;
+    let file =
+        program.take_link(link)?.into_file().with_context(|| format!("cannot open the iterator {name}"))?;
+    decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
+}
+
+fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    for record in bytes.chunks(Found::SIZE) {
+        match Record::decode(record) {
+            Ok(Record::Found(record)) => found.push(record),
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "not a record of a socket")),
+        }
+    }
+    Ok(())
+}
+
+/// A network namespace that can be entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Netns {
+    /// Its inode number.
+    pub inode: u32,
+    path: PathBuf,
+}
+
+impl Netns {
+    fn at(path: PathBuf) -> Option<Self> {
+        let inode = u32::try_from(fs::metadata(&path).ok()?.ino()).ok()?;
+        Some(Self { inode, path })
+    }
+
+    /// Moves the current thread into it.
+    fn enter(&self) -> io::Result<()> {
+        let namespace = File::open(&self.path)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(())
+    }
+}
+
+/// Every network namespace that a process lives in or that has a name, each once.
+pub fn namespaces() -> Vec<Netns> {
+    let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
+    let named = entries(Path::new("/run/netns"));
+    let mut all: Vec<Netns> = of_processes.chain(named).filter_map(Netns::at).collect();
+    all.sort_by_key(|netns| netns.inode);
+    all.dedup_by_key(|netns| netns.inode);
+    all
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_namespace_is_among_them_once() {
+        let own = Netns::at("/proc/self/ns/net".into()).expect("a process has a network namespace");
+        assert_eq!(namespaces().iter().filter(|netns| netns.inode == own.inode).count(), 1);
+    }
+
+    #[test]
+    fn a_cut_record_is_an_error() {
+        assert!(decode_all([0; 7].as_slice(), &mut Vec::new()).is_err());
+        assert!(decode_all([0; 0].as_slice(), &mut Vec::new()).is_ok());
+    }
+}

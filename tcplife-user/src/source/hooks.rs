@@ -1,0 +1,127 @@
+//! The hooks: which program tells what, by which mechanism. One table; a hook is added here and in the kernel crate.
+
+/// A way of attaching a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// A tracepoint, with typed arguments.
+    TpBtf,
+    /// The entry of a kernel function, by trampoline.
+    Fentry,
+    /// The return of a kernel function, by trampoline.
+    Fexit,
+    /// The entry of a kernel function, by breakpoint or ftrace.
+    Kprobe,
+    /// The return of a kernel function, by breakpoint or ftrace.
+    Kretprobe,
+}
+
+impl Mechanism {
+    /// The name in `summary.hooks`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TpBtf => "tp_btf",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::Kretprobe => "kretprobe",
+        }
+    }
+}
+
+/// A program of the BPF object and how it is attached.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// The program's name in the object.
+    pub name: &'static str,
+    /// How.
+    pub mechanism: Mechanism,
+    /// Where: a tracepoint or a function.
+    pub target: &'static str,
+    /// Attach only where the function has this many arguments; 0 for any.
+    pub arguments: usize,
+}
+
+const fn tracepoint(name: &'static str, target: &'static str) -> Program {
+    Program { name, mechanism: Mechanism::TpBtf, target, arguments: 0 }
+}
+
+const fn function(name: &'static str, mechanism: Mechanism, target: &'static str) -> Program {
+    Program { name, mechanism, target, arguments: 0 }
+}
+
+/// One kind of information.
+pub struct Hook {
+    /// What it tells, in the words of `summary.hooks`.
+    pub what: &'static str,
+    /// Without it there is no trace.
+    pub required: bool,
+    /// All of these are attached together, or the alternative is tried.
+    pub choices: &'static [&'static [Program]],
+}
+
+/// Every hook, in the order of attaching: what ends a socket before what begins one, so that no end is missed of a
+/// beginning that was seen. Of the choices, the first that can be loaded and attached is taken.
+pub const HOOKS: [Hook; 10] = [
+    Hook {
+        what: "time_wait_end",
+        required: false,
+        choices: &[
+            &[function("mini_gone", Mechanism::Fentry, "inet_twsk_kill")],
+            &[function("mini_gone_probe", Mechanism::Kprobe, "inet_twsk_kill")],
+        ],
+    },
+    Hook {
+        what: "time_wait_from_fin_wait_2",
+        required: false,
+        choices: &[
+            &[function("mini_armed", Mechanism::Fentry, "__inet_twsk_schedule")],
+            &[function("mini_armed_probe", Mechanism::Kprobe, "__inet_twsk_schedule")],
+        ],
+    },
+    Hook {
+        what: "socket_gone",
+        required: false,
+        choices: &[&[tracepoint("socket_gone", "tcp_destroy_sock")]],
+    },
+    Hook {
+        what: "accept",
+        required: false,
+        choices: &[
+            &[Program { arguments: 2, ..function("accepted_2", Mechanism::Fexit, "inet_csk_accept") }],
+            &[Program { arguments: 4, ..function("accepted_4", Mechanism::Fexit, "inet_csk_accept") }],
+            &[function("accepted_probe", Mechanism::Kretprobe, "inet_csk_accept")],
+        ],
+    },
+    Hook {
+        what: "syn_received",
+        required: false,
+        choices: &[
+            &[function("request_done", Mechanism::Fentry, "inet_csk_complete_hashdance")],
+            &[function("request_done_probe", Mechanism::Kprobe, "inet_csk_complete_hashdance")],
+        ],
+    },
+    Hook { what: "reset_sent", required: false, choices: &[&[tracepoint("reset_sent", "tcp_send_reset")]] },
+    Hook {
+        what: "reset_received",
+        required: false,
+        choices: &[&[tracepoint("reset_received", "tcp_receive_reset")]],
+    },
+    Hook {
+        what: "retransmit",
+        required: false,
+        choices: &[&[tracepoint("retransmit_segment", "tcp_retransmit_skb")]],
+    },
+    Hook {
+        what: "retransmit_syn_ack",
+        required: false,
+        choices: &[&[tracepoint("retransmit_syn_ack", "tcp_retransmit_synack")]],
+    },
+    Hook {
+        what: "state",
+        required: true,
+        choices: &[&[
+            tracepoint("state_by_net", "inet_sock_set_state"),
+            tracepoint("state_by_task", "inet_sock_set_state"),
+        ]],
+    },
+];

@@ -1,0 +1,222 @@
+//! Loading, attaching, reading.
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    Btf, Ebpf, EbpfLoader, Pod,
+    maps::{Array, MapData, PerCpuArray, RingBuf},
+};
+use aya_log::EbpfLogger;
+use tcplife_common::{
+    counters::Counters,
+    layout::{ABSENT, Layout},
+    settings::Settings,
+    wire::{Found, Malformed, Record},
+};
+
+use super::{
+    attach,
+    btf::KernelTypes,
+    dump::{Dumper, Netns, StateMask},
+    layout, object, ports,
+};
+use crate::sink::Hook;
+
+/// What the kernel side is loaded with.
+pub struct Options<'a> {
+    /// Filters; what depends on the kernel is filled in here.
+    pub settings: Settings,
+    /// Which local ports are wanted, when `settings.by_local_port` says so.
+    pub local_ports: &'a dyn Fn(u16) -> bool,
+    /// Which remote ports are wanted, when `settings.by_remote_port` says so.
+    pub remote_ports: &'a dyn Fn(u16) -> bool,
+    /// Bytes of the ring buffer: a power of two of at least one page.
+    pub ring_bytes: u32,
+    /// Kernel-side log lines are on.
+    pub verbose: bool,
+}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct CountersPod(Counters);
+
+// SAFETY: four u64 in a row, `repr(C)`, valid for any bytes.
+unsafe impl Pod for CountersPod {}
+
+/// The attached programs. Dropping it detaches them.
+pub struct Live {
+    ring: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, CountersPod>,
+    hooks: Vec<Hook>,
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
+    dumper: Result<Dumper>,
+    programs: Option<Ebpf>,
+}
+
+impl Live {
+    /// Loads and attaches the kernel programs.
+    ///
+    /// # Errors
+    /// A required program cannot be loaded or attached: the sentence names it and the kernel's reason.
+    pub fn start(options: &Options<'_>) -> Result<Self> {
+        let types = KernelTypes::read()?;
+        let layout = layout::resolve(&types)?;
+        let btf = Btf::from_sys_fs().context("cannot read the kernel's types")?;
+        let mut programs = load(&types, &layout, &btf, options)?;
+        fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
+        fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
+        let dumper = Dumper::load(&mut programs, &btf);
+        let mut hooks = attach::attach_all(&mut programs, &types, &btf)?;
+        hooks.push(mini_hook(&layout));
+        let log = options
+            .verbose
+            .then(|| EbpfLogger::init(&mut programs))
+            .transpose()
+            .context("cannot open the kernel side's log")?;
+        Ok(Self {
+            ring: RingBuf::try_from(take(&mut programs, "EVENTS")?)?,
+            counters: PerCpuArray::try_from(take(&mut programs, "COUNTERS")?)?,
+            hooks,
+            log,
+            dumper,
+            programs: Some(programs),
+        })
+    }
+
+    /// What is attached, and what is not.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.hooks
+    }
+
+    /// Hands up to `limit` waiting records to `each`; returns how many there were.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Result<Record, Malformed>)) -> usize {
+        let mut taken = 0;
+        while taken < limit {
+            let Some(bytes) = self.ring.next() else { break };
+            each(Record::decode(&bytes));
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Sockets that processes hold, in every namespace; see [`Dumper::held`].
+    ///
+    /// # Errors
+    /// This kernel has no such iterator, or it cannot be read.
+    pub fn dump_held(&mut self, states: StateMask) -> Result<Vec<Found>> {
+        let (dumper, programs) = self.dumper()?;
+        dumper.held(programs, states)
+    }
+
+    /// Sockets of namespaces; see [`Dumper::sockets`].
+    ///
+    /// # Errors
+    /// This kernel has no such iterator, or it cannot be read.
+    pub fn dump_sockets(&mut self, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+        let (dumper, programs) = self.dumper()?;
+        dumper.sockets(programs, states, netns)
+    }
+
+    fn dumper(&mut self) -> Result<(&mut Dumper, &mut Ebpf)> {
+        let dumper = self.dumper.as_mut().map_err(|error| anyhow!("{error:#}"))?;
+        Ok((dumper, self.programs.as_mut().context("the hooks are detached")?))
+    }
+
+    /// Prints the kernel side's log lines that are waiting.
+    pub fn print_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
+    /// The counts of all CPUs.
+    ///
+    /// # Errors
+    /// The kernel refuses to read the map.
+    pub fn counters(&self) -> Result<Counters> {
+        let per_cpu = self.counters.get(&0, 0).context("cannot read the kernel side's counters")?;
+        Ok(per_cpu.iter().fold(Counters::default(), |sum, cpu| sum.plus(cpu.0)))
+    }
+
+    /// How often a program of ours was not run because it was running already on that CPU (`recursion_misses`; kept
+    /// since 5.12).
+    pub fn recursion_misses(&self) -> u64 {
+        let misses = |program: &aya::programs::Program| -> Option<u64> {
+            let fd = program.fd().ok()?.as_fd().as_raw_fd();
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+        };
+        let programs = self.programs.iter().flat_map(Ebpf::programs);
+        programs.filter_map(|(_, program)| misses(program)).sum()
+    }
+
+    /// Detaches everything; records that are in the ring buffer can still be drained.
+    pub fn detach(&mut self) {
+        self.programs = None;
+    }
+}
+
+impl AsFd for Live {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+impl AsRawFd for Live {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Options<'_>) -> Result<Ebpf> {
+    let settings = Settings {
+        // bpf_get_socket_cookie for tracing programs came with this function.
+        has_cookie_helper: u32::from(types.has_function("bpf_get_socket_ptr_cookie")),
+        retransmit_has_err: u32::from(types.tracepoint_arguments("tcp_retransmit_skb") == Some(3)),
+        wakeup_bytes: options.ring_bytes / 4,
+        ..options.settings
+    };
+    let layout = layout.to_bytes();
+    let settings = settings.to_bytes();
+    let log_level: u8 = if options.verbose { u8::MAX } else { 0 };
+    EbpfLoader::new()
+        .btf(Some(btf))
+        .override_global("LAYOUT", layout.as_slice(), true)
+        .override_global("SETTINGS", settings.as_slice(), true)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .load(&object::bytes()?)
+        .context("the kernel does not take the BPF object")
+}
+
+fn take(programs: &mut Ebpf, map: &str) -> Result<aya::maps::Map> {
+    programs.take_map(map).ok_or_else(|| anyhow!("the BPF object has no map {map}"))
+}
+
+fn fill_ports(programs: &mut Ebpf, map: &str, used: u32, wanted: &dyn Fn(u16) -> bool) -> Result<()> {
+    if used == 0 {
+        return Ok(());
+    }
+    let mut array: Array<_, u64> = Array::try_from(take(programs, map)?)?;
+    for (index, word) in (0..).zip(ports::bitmap(wanted)) {
+        if word != 0 {
+            array.set(index, word, 0).with_context(|| format!("cannot set the filter {map}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// How the begin of a mini-socket is known: the state-change programs walk the kernel's hash chain.
+fn mini_hook(layout: &Layout) -> Hook {
+    let needed =
+        [layout.net_hashinfo, layout.ehash, layout.ehash_mask, layout.ehash_bucket_size, layout.tw_substate];
+    if needed.contains(&ABSENT) {
+        Hook::off("time_wait_begin", "the kernel's types lack the timewait hash".to_owned())
+    } else {
+        Hook::on("time_wait_begin", "tp_btf/inet_sock_set_state + ehash walk".to_owned())
+    }
+}

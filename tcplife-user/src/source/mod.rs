@@ -1,0 +1,19 @@
+//! The live kernel as a source of records.
+//!
+//! What comes in: settings and filters. What goes out: decoded records in order, and counts of what was lost. What
+//! always holds: the hooks are attached by descriptors that this process owns, so its end, however it comes,
+//! detaches them; nothing is pinned.
+
+mod attach;
+mod btf;
+pub mod dump;
+mod hooks;
+mod layout;
+mod live;
+mod object;
+mod ports;
+pub mod preflight;
+mod ticks;
+
+pub use live::{Live, Options};
+pub use ticks::hz;
