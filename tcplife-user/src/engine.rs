@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use crate::{
     clock,
     config::Config,
     sink::{Health, Sink},
-    source::{Live, Options, hz, preflight::Preflight},
+    source::{Live, Options, preflight::Preflight},
 };
 
 /// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
@@ -102,11 +103,12 @@ impl Engine {
         let health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
         let table = Table::new(table::Config {
             capacity: config.max_connections,
-            hz: hz(),
+            hz: clock::kernel_hz(),
             life_after_time_wait: config.life_after_time_wait,
             ..table::Config::default()
         });
-        let live = AsyncFd::with_interest(live, Interest::READABLE).context("cannot wait for the ring buffer")?;
+        let live =
+            AsyncFd::with_interest(live, Interest::READABLE).context("cannot wait for the ring buffer")?;
         Ok(Self { live, table, health, malformed: 0, stop })
     }
 
@@ -133,8 +135,7 @@ impl Engine {
                 _ = read.tick() => {}
             }
             while self.take_batch(sink) == BATCH {
-                sink.flush(clock::monotonic_now(), &self.table, &self.health)?;
-                if self.stop_is_due() {
+                if self.stop_is_due() || self.flush(sink)?.is_break() {
                     return Ok(());
                 }
             }
@@ -142,9 +143,15 @@ impl Engine {
                 self.check_health(sink)?;
                 health_due = Instant::now() + HEALTH_PERIOD;
             }
-            self.table.tick(clock::monotonic_now(), sink);
-            sink.flush(clock::monotonic_now(), &self.table, &self.health)?;
+            self.table.tick(clock::monotonic_ns(), sink);
+            if self.flush(sink)?.is_break() {
+                return Ok(());
+            }
         }
+    }
+
+    fn flush<S: Sink>(&self, sink: &mut S) -> io::Result<ControlFlow<()>> {
+        sink.flush(clock::monotonic_ns(), &self.table, &self.health)
     }
 
     /// Under a load that never lets the ring buffer run dry, the clock still ends the run.
@@ -174,7 +181,7 @@ impl Engine {
             ("recursion", live.recursion_misses()),
             ("malformed", self.malformed),
         ];
-        let now = clock::monotonic_now();
+        let now = clock::monotonic_ns();
         for &(cause, count) in &lost {
             let known = self.health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1);
             if count > known {
@@ -191,7 +198,7 @@ impl Engine {
         self.live.get_mut().detach();
         while self.take_batch(sink) > 0 {}
         self.check_health(sink)?;
-        let now = clock::monotonic_now();
+        let now = clock::monotonic_ns();
         self.table.tick(now, sink);
         self.table.finish(now, sink);
         sink.finish(now, &self.table, &self.health)?;

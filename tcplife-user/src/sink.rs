@@ -1,6 +1,6 @@
 //! What every output is: a receiver of changes, in order, that is told of losses and of the end.
 
-use std::io;
+use std::{io, ops::ControlFlow};
 
 use tcplife_core::{observer::Observer, table::Table};
 
@@ -13,6 +13,18 @@ pub struct Hook {
     pub mechanism: Option<String>,
     /// Why there is none; empty when there is one.
     pub why_off: String,
+}
+
+impl Hook {
+    /// A hook in use.
+    pub const fn on(what: &'static str, mechanism: String) -> Self {
+        Self { what, mechanism: Some(mechanism), why_off: String::new() }
+    }
+
+    /// A hook that is not to be had.
+    pub const fn off(what: &'static str, why_off: String) -> Self {
+        Self { what, mechanism: None, why_off }
+    }
 }
 
 /// How well the trace goes, at one moment. All counts are since the start.
@@ -45,11 +57,12 @@ pub trait Sink: Observer {
     /// `count` events were lost by `cause` before `at` (nanoseconds of `CLOCK_MONOTONIC`).
     fn lost(&mut self, at: u64, count: u64, cause: &'static str);
 
-    /// A batch of records was applied, or some time has passed: write out what is due.
+    /// A batch of records was applied, or some time has passed: write out what is due. [`ControlFlow::Break`] ends the
+    /// run as a signal would.
     ///
     /// # Errors
     /// What writing failed with; [`io::ErrorKind::BrokenPipe`] ends the command as if it had been asked to.
-    fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()>;
+    fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>>;
 
     /// The end: write the summary.
     ///

@@ -13,7 +13,5 @@ mod live;
 mod object;
 mod ports;
 pub mod preflight;
-mod ticks;
 
 pub use live::{Live, Options};
-pub use ticks::hz;
