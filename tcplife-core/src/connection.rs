@@ -3,10 +3,9 @@
 //! What comes in: changes made by [`crate::table`] alone. What goes out: accessors. What always holds: entry times
 //! never decrease, and a known address or port is never replaced by an unknown one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use tcplife_common::wire;
-
+pub use crate::ends::Ends;
 use crate::{
     history::History,
     owner::Via,
@@ -108,83 +107,6 @@ pub enum Phase {
     Closed,
 }
 
-/// Both ends of a connection, as on the wire between kernel and agent: IPv4 as IPv4-mapped IPv6, ports in host order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ends {
-    /// Local address.
-    pub local: [u8; 16],
-    /// Remote address.
-    pub remote: [u8; 16],
-    /// Local port; 0 while none is bound.
-    pub local_port: u16,
-    /// Remote port; 0 for listeners.
-    pub remote_port: u16,
-}
-
-const V4_ANY: [u8; 16] = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
-
-/// Whether an address is `::` or `0.0.0.0`.
-pub(crate) fn is_any(address: &[u8; 16]) -> bool {
-    *address == [0; 16] || *address == V4_ANY
-}
-
-impl Ends {
-    /// The addresses and ports of a record.
-    pub const fn of(tuple: &wire::Tuple) -> Self {
-        Self {
-            local: tuple.local,
-            remote: tuple.remote,
-            local_port: tuple.local_port,
-            remote_port: tuple.remote_port,
-        }
-    }
-
-    /// Whether both ports are known: such a tuple names one connection of its namespace.
-    pub const fn complete(&self) -> bool {
-        self.local_port != 0 && self.remote_port != 0
-    }
-
-    /// Whether the connection is IPv4, be the socket's family what it may.
-    pub fn is_ipv4(&self) -> bool {
-        let mapped = |address: [u8; 16]| Ipv6Addr::from(address).to_ipv4_mapped().is_some();
-        mapped(self.remote) || mapped(self.local)
-    }
-
-    /// Takes over what `newer` knows.
-    pub(crate) fn learn(&mut self, newer: &Self) {
-        if !is_any(&newer.local) || self.local == [0; 16] {
-            self.local = newer.local;
-        }
-        if !is_any(&newer.remote) || self.remote == [0; 16] {
-            self.remote = newer.remote;
-        }
-        if newer.local_port != 0 {
-            self.local_port = newer.local_port;
-        }
-        if newer.remote_port != 0 {
-            self.remote_port = newer.remote_port;
-        }
-    }
-
-    fn shown(&self, address: [u8; 16], port: u16) -> SocketAddr {
-        let address = match Ipv6Addr::from(address).to_canonical() {
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) if self.is_ipv4() => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            address => address,
-        };
-        SocketAddr::new(address, port)
-    }
-
-    /// The local end; a mapped address as IPv4.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.shown(self.local, self.local_port)
-    }
-
-    /// The remote end; a mapped address as IPv4.
-    pub fn remote_addr(&self) -> SocketAddr {
-        self.shown(self.remote, self.remote_port)
-    }
-}
-
 /// Facts about a connection that are yes or no, each independent of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u16);
@@ -213,6 +135,14 @@ impl Marks {
 
     pub(crate) const fn set(&mut self, mark: Self) {
         self.0 |= mark.0;
+    }
+
+    pub(crate) const fn put(&mut self, mark: Self, yes: bool) {
+        if yes {
+            self.set(mark);
+        } else {
+            self.clear(mark);
+        }
     }
 
     pub(crate) const fn clear(&mut self, mark: Self) {
@@ -283,6 +213,29 @@ impl Connection {
         }
     }
 
+    /// Enters a state, and keeps what it tells about FINs.
+    pub(crate) fn enter(&mut self, state: State, since: Since) {
+        if self.history.enter(state, since) {
+            self.marks.clear(Marks::OPENING);
+            self.marks.set(Marks::GAP);
+        }
+        self.note_fins();
+    }
+
+    /// What the present state tells about FINs.
+    pub(crate) fn note_fins(&mut self) {
+        let state = self.state();
+        self.first_close = match (state, self.first_close) {
+            (State::Closing, _) => FirstClose::Both,
+            (State::FinWait1 | State::FinWait2 | State::TimeWait, FirstClose::None) => FirstClose::Local,
+            (State::CloseWait | State::LastAck, FirstClose::None) => FirstClose::Remote,
+            (_, known) => known,
+        };
+        if matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait) {
+            self.marks.set(Marks::FIN_IN);
+        }
+    }
+
     /// Which one it is.
     pub const fn id(&self) -> ConnId {
         self.id
@@ -333,14 +286,31 @@ impl Connection {
         self.history.since()
     }
 
+    /// When it entered that state, or at the latest.
+    pub(crate) const fn entered(&self) -> u64 {
+        self.history.latest()
+    }
+
     /// Every state it was in, in order, the present one last.
     pub fn stays(&self) -> impl Iterator<Item = Stay> + '_ {
         self.history.stays()
     }
 
-    /// Whether no application has a handle on the socket: it was closed, or not accepted yet.
+    /// Whether the application closed the socket and has no handle on it any more.
     pub const fn is_orphan(&self) -> bool {
+        self.marks.has(Marks::ORPHAN) && !self.awaits_accept()
+    }
+
+    /// Whether it was in an accept queue when last seen: the application had no handle on it yet. Only a closing
+    /// application leaves these states, so without a handle in one of them there never was one.
+    pub const fn awaits_accept(&self) -> bool {
         self.marks.has(Marks::ORPHAN)
+            && matches!(self.state(), State::SynReceived | State::Established | State::CloseWait)
+    }
+
+    /// Whether the full socket is closed for good.
+    pub(crate) const fn is_over(&self) -> bool {
+        !matches!(self.phase, Phase::Full)
     }
 
     /// What in the kernel stands for it.

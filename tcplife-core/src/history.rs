@@ -62,11 +62,12 @@ impl History {
         full
     }
 
-    /// Replaces what is known of the newest entry.
-    pub(crate) fn amend(&mut self, since: Since) {
-        let state = self.state();
-        self.len -= 1;
-        self.enter(state, since);
+    /// The entry into the present state was seen after all, earlier.
+    pub(crate) fn amend(&mut self, at: u64) {
+        let n = self.last();
+        let floor = if n == 0 { 0 } else { self.entered[n - 1] };
+        self.entered[n] = self.entered[n].min(at).max(floor);
+        self.codes[n] &= !LOOSE;
     }
 
     const fn len(&self) -> usize {
@@ -84,6 +85,11 @@ impl History {
     /// When the present state was entered, or at the latest.
     pub(crate) const fn latest(&self) -> u64 {
         self.entered[self.last()]
+    }
+
+    /// When the first state was entered, or at the latest.
+    pub(crate) const fn first(&self) -> u64 {
+        self.entered[0]
     }
 
     pub(crate) fn since(&self) -> Since {
@@ -104,11 +110,6 @@ impl History {
             None
         };
         Since::Between { earliest: bound.map(|at| at.min(latest)), latest }
-    }
-
-    /// Whether any of the states was entered.
-    pub(crate) fn visited(&self, state: State) -> bool {
-        self.codes[..self.len()].iter().any(|&code| decode(code) == state)
     }
 
     pub(crate) fn stays(&self) -> impl Iterator<Item = Stay> + '_ {

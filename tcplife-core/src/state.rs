@@ -127,6 +127,14 @@ impl State {
                 | (CloseWait, LastAck)
         )
     }
+
+    /// Whether a connection in this state can be in `later` after one or more legal moves, and still be the same
+    /// connection: it was not CLOSED in between.
+    pub fn may_lead_to(self, later: Self) -> bool {
+        // Legal moves never lead back, so this ends.
+        let step = |next: &Self| *next != Self::Closed && self.may_precede(*next);
+        Self::ALL.iter().filter(|next| step(next)).any(|next| *next == later || next.may_lead_to(later))
+    }
 }
 
 impl fmt::Display for State {
@@ -217,6 +225,20 @@ mod tests {
         }
         assert_eq!(State::from_kernel(0), None);
         assert_eq!(State::from_kernel(13), None);
+    }
+
+    #[test]
+    fn later_states_are_reachable_earlier_ones_are_not() {
+        use State::{CloseWait, Closed, Established, FinWait1, LastAck, Listen, SynSent, TimeWait};
+        for (from, to) in [(SynSent, TimeWait), (Established, LastAck), (FinWait1, TimeWait)] {
+            assert!(from.may_lead_to(to), "{from} {to}");
+            assert!(!to.may_lead_to(from), "{to} {from}");
+        }
+        for (from, to) in [(CloseWait, TimeWait), (TimeWait, Closed), (Established, Established)] {
+            assert!(!from.may_lead_to(to), "{from} {to}");
+        }
+        // A listener's child is another socket, but the states follow.
+        assert!(Listen.may_lead_to(Established));
     }
 
     #[test]

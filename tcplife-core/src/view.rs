@@ -4,10 +4,10 @@
 //! the selected connection. What always holds: rows are in the query's order with ties in a fixed order; only the
 //! rows of the page are made; the cost is linear in the table and n log n in the page alone.
 
-use std::net::SocketAddr;
+use std::{fmt::Write, net::SocketAddr};
 
 use crate::{
-    connection::{ConnId, End, FirstClose, Role},
+    connection::{ConnId, Connection, End, FirstClose, Role},
     filter::{Filter, StateSet},
     owner::Owner,
     state::State,
@@ -115,7 +115,7 @@ pub struct Row {
     pub owner: Option<Owner>,
     /// Segments sent again.
     pub retransmits: u32,
-    /// Whether no application has a handle.
+    /// Whether the application closed the socket.
     pub orphan: bool,
     /// Whether a timewait mini-socket holds it.
     pub in_mini_socket: bool,
@@ -130,6 +130,8 @@ pub struct Detail {
     pub row: Row,
     /// Every state it was in.
     pub stays: Vec<Stay>,
+    /// Whether it was in an accept queue when last seen.
+    pub awaits_accept: bool,
     /// When it was opened, if that was seen.
     pub opened: Option<u64>,
     /// Whether the opening and every move were seen.
@@ -169,8 +171,151 @@ pub struct Page {
     pub detail: Option<Detail>,
 }
 
-/// The page that `query` asks for.
+/// What decides a row's place, taken out of the connection so that sorting does not run about in the table.
+/// Rows are sorted by `major`, then `minor`, then by place in the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    major: u128,
+    minor: u32,
+    slot: u32,
+}
+
+/// The page that `query` asks for, as things are at `now` (nanoseconds of `CLOCK_MONOTONIC`).
 pub fn page(table: &Table, query: &Query, now: u64) -> Page {
-    let _ = (query, now);
-    Page { total: table.len(), ..Page::default() }
+    let mut page = Page { total: table.len(), ..Page::default() };
+    let mut search = Search::new(&query.text);
+    let mut places = Vec::new();
+    let mut selected = None;
+    for (slot, connection) in table.numbered() {
+        let owner = table.owner(connection);
+        let is_selected = query.selected == Some(connection.id());
+        if is_selected {
+            page.detail = Some(detail(connection, owner, query, now));
+        }
+        let state = connection.state();
+        let wanted = (query.states.is_empty() || query.states.contains(state))
+            && query.filter.matches(connection, owner)
+            && search.finds(connection, owner);
+        if !wanted {
+            continue;
+        }
+        let place = place(query, slot, connection, owner);
+        if is_selected {
+            selected = Some(place);
+        }
+        page.by_state[state.index()] += 1;
+        page.suspicious += usize::from(is_suspicious(connection, query, now));
+        places.push(place);
+    }
+    page.matched = places.len();
+    page.selected = selected.map(|selected| places.iter().filter(|&&place| place < selected).count());
+    let rows = window(&mut places, query.offset, query.limit).iter().filter_map(|place| {
+        let connection = table.at(place.slot)?;
+        Some(row(connection, table.owner(connection), query, now))
+    });
+    page.rows = rows.collect();
+    page
+}
+
+/// The places from `offset` on, in order. The others are left in any order.
+fn window(places: &mut [Place], offset: usize, limit: usize) -> &[Place] {
+    let end = offset.saturating_add(limit).min(places.len());
+    let begin = offset.min(end);
+    let mut rest = places;
+    if end < rest.len() {
+        rest.select_nth_unstable(end);
+        rest = &mut rest[..end];
+    }
+    if begin > 0 && begin < rest.len() {
+        rest.select_nth_unstable(begin);
+    }
+    let shown = &mut rest[begin..];
+    shown.sort_unstable();
+    shown
+}
+
+fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>) -> Place {
+    let ends = connection.ends();
+    let (major, minor) = match query.sort {
+        // Entered late is a small age.
+        SortKey::Age => (u128::from(u64::MAX - connection.entered()), 0),
+        SortKey::State => (connection.state().index() as u128, 0),
+        SortKey::Owner => match owner {
+            Some(Owner { process, .. }) => (u128::from_be_bytes(process.comm), process.pid),
+            None => (if query.descending { 0 } else { u128::MAX }, 0),
+        },
+        SortKey::Local => (u128::from_be_bytes(ends.local), u32::from(ends.local_port)),
+        SortKey::Remote => (u128::from_be_bytes(ends.remote), u32::from(ends.remote_port)),
+        SortKey::Netns => (u128::from(connection.netns()), 0),
+        SortKey::Retransmits => (u128::from(connection.retransmits()), 0),
+    };
+    if query.descending { Place { major: !major, minor: !minor, slot } } else { Place { major, minor, slot } }
+}
+
+fn is_suspicious(connection: &Connection, query: &Query, now: u64) -> bool {
+    connection.state() == State::CloseWait && connection.since().age(now).min >= query.leak_after
+}
+
+fn row(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64) -> Row {
+    Row {
+        id: connection.id(),
+        state: connection.state(),
+        since: connection.since(),
+        local: connection.local(),
+        remote: connection.remote(),
+        netns: connection.netns(),
+        role: connection.role(),
+        owner,
+        retransmits: connection.retransmits(),
+        orphan: connection.is_orphan(),
+        in_mini_socket: connection.in_mini_socket(),
+        suspicious: is_suspicious(connection, query, now),
+    }
+}
+
+fn detail(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64) -> Detail {
+    let ended = connection.end().is_some();
+    Detail {
+        row: row(connection, owner, query, now),
+        stays: connection.stays().collect(),
+        awaits_accept: connection.awaits_accept(),
+        opened: connection.opened(),
+        complete: connection.complete(),
+        first_close: connection.first_close(),
+        end: connection.end(),
+        bytes_sent: ended.then(|| connection.bytes_sent()),
+        bytes_received: ended.then(|| connection.bytes_received()),
+        srtt_us: connection.srtt_us(),
+        resets_sent: connection.resets_sent(),
+        resets_received: connection.resets_received(),
+    }
+}
+
+/// Looks for a text in what a row shows.
+struct Search {
+    text: String,
+    /// The row at hand; kept for its memory.
+    line: String,
+}
+
+impl Search {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_ascii_lowercase(), line: String::new() }
+    }
+
+    fn finds(&mut self, connection: &Connection, owner: Option<Owner>) -> bool {
+        if self.text.is_empty() {
+            return true;
+        }
+        self.line.clear();
+        let (state, local, remote) = (connection.state(), connection.local(), connection.remote());
+        let mut written =
+            write!(self.line, "{state} {}:{} {}:{}", local.ip(), local.port(), remote.ip(), remote.port());
+        if let Some(Owner { process, .. }) = owner {
+            written = written.and_then(|()| write!(self.line, " {} {}", process.pid, process.comm_text()));
+        }
+        written = written.and_then(|()| write!(self.line, " {}", connection.netns()));
+        self.line.make_ascii_lowercase();
+        written.is_ok() && self.line.contains(&self.text)
+    }
 }

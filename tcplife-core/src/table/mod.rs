@@ -1,16 +1,43 @@
-//! The table of connections: records in, changes out.
+//! The table of connections.
+//!
+//! What comes in: the kernel's records in the order in which they were made, what hooks and dumps tell of
+//! mini-sockets, and the time. What goes out: changes to an [`Observer`], and the connections as they are. What always
+//! holds: a connection is here at most once and its id is never reused; the table never holds more than its
+//! capacity; `opened = live + closed + evicted`; a record never fails, however little it fits what is known.
+//!
+//! Between records a full socket is known by its address. It is freed and its address reused at once, and one socket
+//! can live several connections, so each record is checked: cookie, tuple and state before have to fit, or else an
+//! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`).
 
+mod ends;
+mod evict;
+mod index;
+mod mini;
+mod moves;
+mod notes;
+mod processes;
+mod requests;
+mod slab;
+mod store;
 mod totals;
+mod wheel;
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 use tcplife_common::wire::Record;
 
 use crate::{
-    connection::{ConnId, Connection, Ends},
+    connection::{ConnId, Connection},
     observer::Observer,
     owner::Owner,
-    state::State,
-    timeline::Since,
 };
+
+use index::{Embryos, Listeners, Minis};
+use processes::Processes;
+use requests::Requests;
+use slab::Slab;
+use wheel::Due;
 
 pub use totals::Totals;
 
@@ -19,7 +46,16 @@ pub use totals::Totals;
 pub enum MiniEnds {
     /// Nobody tells: they are computed from the timer, by the rule of the kernel's timer wheel.
     Computed,
-    /// A hook or a dump tells: [`Table::mini_gone`].
+    /// A hook tells, by [`Record::MiniGone`].
+    Told,
+}
+
+/// Where the handshakes of passive opens come from: they happen in request sockets, before the connection's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshakes {
+    /// Nobody tells: how long they took is not known.
+    Hidden,
+    /// A hook tells, by [`Record::Born`]; a server's connection is announced when it did.
     Told,
 }
 
@@ -34,50 +70,20 @@ pub struct Config {
     pub life_after_time_wait: bool,
     /// Where the ends of mini-sockets come from.
     pub mini_ends: MiniEnds,
+    /// Where the handshakes of passive opens come from.
+    pub handshakes: Handshakes,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { capacity: 1_000_000, hz: 250, life_after_time_wait: false, mini_ends: MiniEnds::Computed }
+        Self {
+            capacity: 1_000_000,
+            hz: 250,
+            life_after_time_wait: false,
+            mini_ends: MiniEnds::Computed,
+            handshakes: Handshakes::Hidden,
+        }
     }
-}
-
-/// A mini-socket as a hook or a dump found it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MiniSeen {
-    /// Inode of its network namespace.
-    pub netns: u32,
-    /// Both ends.
-    pub ends: Ends,
-    /// Address of the `struct inet_timewait_sock`; 0 if not known.
-    pub address: u64,
-    /// Cookie, which is the full socket's; 0 if not known.
-    pub cookie: u64,
-    /// Its state: [`State::FinWait2`] or [`State::TimeWait`].
-    pub state: State,
-    /// When it entered that state.
-    pub since: Since,
-    /// When this was found, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub at: u64,
-    /// `tw_timer.expires` in jiffies.
-    pub expires: u64,
-    /// The kernel's 64-bit jiffies at `at`.
-    pub jiffies: u64,
-}
-
-/// The end of a mini-socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MiniGone {
-    /// Inode of its network namespace.
-    pub netns: u32,
-    /// Both ends.
-    pub ends: Ends,
-    /// Address of the `struct inet_timewait_sock`; 0 if not known.
-    pub address: u64,
-    /// Cookie, which is the full socket's; 0 if not known.
-    pub cookie: u64,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub at: u64,
 }
 
 /// Every connection known.
@@ -85,49 +91,87 @@ pub struct MiniGone {
 pub struct Table {
     config: Config,
     totals: Totals,
+    next_id: u64,
+    slab: Slab,
+    /// Full sockets by address; also mini-sockets' former full sockets, until the application lets go of them.
+    socks: HashMap<u64, u32, RandomState>,
+    minis: Minis,
+    listeners: Listeners,
+    embryos: Embryos,
+    requests: Requests,
+    processes: Processes,
+    due: Due,
+    /// Where the search for a connection to evict goes on.
+    hand: u32,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(config: Config) -> Self {
-        Self { config, totals: Totals::default() }
+        Self {
+            config,
+            totals: Totals::default(),
+            next_id: 1,
+            slab: Slab::default(),
+            socks: HashMap::default(),
+            minis: Minis::default(),
+            listeners: Listeners::default(),
+            embryos: Embryos::default(),
+            requests: Requests::default(),
+            processes: Processes::default(),
+            due: Due::default(),
+            hand: 0,
+        }
     }
 
     /// Applies one record, in the order in which they come.
     pub fn apply<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) {
-        let _ = (record, observer, self.config);
+        self.tick(record.head().time_ns, observer);
+        match record {
+            Record::Move(record) => self.moved(record, observer),
+            Record::End(record) => self.ended(record, observer),
+            Record::Retransmit(record) => self.retransmitted(record, observer),
+            Record::Reset(record) => self.reset(record, observer),
+            Record::Gone(record) => self.gone(record, observer),
+            Record::Accepted(record) => self.accepted(record, observer),
+            Record::Born(record) => self.born(record, observer),
+            Record::MiniArmed(record) => self.mini_armed(record, observer),
+            Record::MiniGone(record) => self.mini_gone(record, observer),
+            // What a dump finds is no event.
+            Record::Found(_) => {}
+        }
     }
 
-    /// Ends what ends by the time `now` without a record. Any calls give the same result as none, as long as no
-    /// later record is older than `now`.
+    /// Ends what ends by the time `now` without a record. Whether and how often it is called makes no difference to
+    /// what is told, only to when, as long as no later record is older than `now`.
     pub fn tick<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
-        let _ = (now, observer);
+        while let Some(fired) = self.due.pop(now) {
+            self.expire(&fired, observer);
+        }
     }
 
-    /// Tells the lives of connections that are closed for good and were not told yet. For the end of the trace.
+    /// Tells what is certain and was not told yet: lives of connections that are closed for good though the
+    /// application still holds the socket. For the end of the trace.
     pub fn finish<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
-        let _ = (now, observer);
+        self.tick(now, observer);
+        for slot in 0..self.slab.bound() {
+            self.announce(slot, observer);
+            if self.slab.get(slot).is_some_and(Connection::is_over) {
+                self.let_go(slot, observer);
+            }
+        }
     }
 
-    /// A mini-socket was seen: begun, re-armed, moved to `TIME_WAIT`, or in a dump.
-    pub fn mini_seen<O: Observer + ?Sized>(&mut self, seen: &MiniSeen, observer: &mut O) {
-        let _ = (seen, observer);
-    }
-
-    /// A mini-socket ended.
-    pub fn mini_gone<O: Observer + ?Sized>(&mut self, gone: &MiniGone, observer: &mut O) {
-        let _ = (gone, observer);
-    }
-
-    /// The owner of the socket at an address became known; ignored when a stronger one is.
+    /// The owner of the full socket at an address became known; ignored when a stronger one is.
     pub fn owner_seen(&mut self, sock: u64, owner: &Owner) {
-        let _ = (sock, owner);
+        if let Some(&slot) = self.socks.get(&sock) {
+            self.offer(slot, &owner.process, owner.via);
+        }
     }
 
     /// A connection's owner.
     pub fn owner(&self, connection: &Connection) -> Option<Owner> {
-        let _ = connection;
-        None
+        self.processes.owner(connection)
     }
 
     /// The connection of an id. Looks at all: for a screen, not for every record.
@@ -137,16 +181,26 @@ impl Table {
 
     /// Every connection, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        std::iter::empty()
+        self.slab.iter().map(|(_, connection)| connection)
+    }
+
+    /// Every connection with its number, for [`Table::at`] while the table is not changed.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &Connection)> {
+        self.slab.iter()
+    }
+
+    /// The connection of a number.
+    pub(crate) fn at(&self, slot: u32) -> Option<&Connection> {
+        self.slab.get(slot)
     }
 
     /// How many connections there are.
-    pub fn len(&self) -> usize {
-        0
+    pub const fn len(&self) -> usize {
+        self.slab.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 

@@ -1,0 +1,83 @@
+//! Ways to find a connection other than by its number.
+//!
+//! What comes in: numbers of connections with their keys. What goes out: candidates. What always holds: a candidate
+//! is checked against the connection itself by the caller; a collision costs a miss, never a mix-up.
+
+use std::{collections::HashMap, hash::BuildHasher};
+
+use foldhash::fast::RandomState;
+
+use crate::connection::Ends;
+
+/// Mini-sockets by network namespace and tuple. Keyed by the hash alone: the tuple is in the connection.
+#[derive(Debug, Default)]
+pub(super) struct Minis {
+    state: RandomState,
+    slots: HashMap<u64, u32, RandomState>,
+}
+
+impl Minis {
+    fn key(&self, netns: u32, ends: &Ends) -> u64 {
+        self.state.hash_one((netns, ends))
+    }
+
+    /// The candidate for a tuple.
+    pub(super) fn get(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        self.slots.get(&self.key(netns, ends)).copied()
+    }
+
+    pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32) {
+        self.slots.insert(self.key(netns, ends), slot);
+    }
+
+    /// Takes out the connection `slot`, unless the key leads to another one by now.
+    pub(super) fn remove(&mut self, netns: u32, ends: &Ends, slot: u32) {
+        let key = self.key(netns, ends);
+        if self.slots.get(&key) == Some(&slot) {
+            self.slots.remove(&key);
+        }
+    }
+}
+
+/// Listeners by network namespace and local port.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(HashMap<(u32, u16), Vec<u32>, RandomState>);
+
+impl Listeners {
+    pub(super) fn insert(&mut self, netns: u32, port: u16, slot: u32) {
+        self.0.entry((netns, port)).or_default().push(slot);
+    }
+
+    pub(super) fn remove(&mut self, netns: u32, port: u16, slot: u32) {
+        if let Some(slots) = self.0.get_mut(&(netns, port)) {
+            slots.retain(|&other| other != slot);
+            if slots.is_empty() {
+                self.0.remove(&(netns, port));
+            }
+        }
+    }
+
+    pub(super) fn on(&self, netns: u32, port: u16) -> &[u32] {
+        self.0.get(&(netns, port)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Server connections whose handshake is not over: few at a time, except with TCP Fast Open.
+#[derive(Debug, Default)]
+pub(super) struct Embryos(Vec<u32>);
+
+impl Embryos {
+    pub(super) fn insert(&mut self, slot: u32) {
+        self.0.push(slot);
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        if let Some(n) = self.0.iter().rposition(|&other| other == slot) {
+            self.0.swap_remove(n);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+}

@@ -1,0 +1,198 @@
+//! Connections in timewait mini-sockets.
+//!
+//! What comes in: hand-overs from full sockets, what hooks and dumps tell of mini-sockets, and timers that fired.
+//! What goes out: `FIN_WAIT_2` to `TIME_WAIT`, and their ends. What always holds: one connection keeps one id through
+//! both sockets; a re-armed `TIME_WAIT` does not begin anew; one that times out in `FIN_WAIT_2` never enters
+//! `TIME_WAIT`; a new connection with the same tuple is another connection.
+
+use tcplife_common::wire;
+
+use crate::{
+    connection::{Connection, End, Ends, Marks, Phase},
+    observer::Observer,
+    state::State,
+    timeline::Since,
+};
+
+use super::{
+    MiniEnds, Table,
+    store::Opening,
+    wheel::{self, Fired, Timer},
+};
+
+/// `TCP_TIMEWAIT_LEN` (include/net/tcp.h), in seconds.
+const TIME_WAIT_S: u64 = 60;
+
+/// Whether both are known and differ.
+const fn differ(a: u64, b: u64) -> bool {
+    a != 0 && b != 0 && a != b
+}
+
+impl Table {
+    /// A full socket became a mini-socket in the state `to`.
+    pub(super) fn hand_over<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        to: State,
+        record: &wire::End,
+        observer: &mut O,
+    ) {
+        let Some(connection) = self.slab.get(slot) else { return };
+        let (netns, ends, at) = (connection.netns, connection.ends, record.head.time_ns);
+        self.supersede(netns, &ends, at, observer);
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        connection.phase = Phase::Mini;
+        connection.mini = record.mini.address;
+        if connection.state() != to {
+            self.step(slot, to, Since::Seen(at), observer);
+        }
+        self.minis.insert(netns, &ends, slot);
+        self.arm(slot, Timer { expires: record.mini.expires, jiffies: record.mini.jiffies, at });
+        if to == State::FinWait2 {
+            // The kernel makes such mini-sockets of orphans only (tcp_close, tcp_rcv_state_process).
+            self.let_go(slot, observer);
+        }
+    }
+
+    /// Notes when the mini-socket's timer fires, if nobody is going to tell.
+    fn arm(&mut self, slot: u32, timer: Timer) {
+        if self.config.mini_ends == MiniEnds::Told {
+            return;
+        }
+        let hz = self.config.hz;
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        let mut fires = wheel::fires(timer.jiffies, timer.expires, hz);
+        if connection.state() == State::FinWait2 {
+            // The peer's FIN, if it came in time, began TIME_WAIT unseen. After that it is gone in any case.
+            fires = wheel::fires(fires, fires.saturating_add(TIME_WAIT_S * u64::from(hz)), hz);
+        }
+        connection.due = self.due.push(slot, timer, fires, hz);
+    }
+
+    /// The connection that an entry of the timers is still good for.
+    pub(super) fn armed(&self, slot: u32, due: u32) -> Option<&Connection> {
+        self.slab.get(slot).filter(|connection| connection.phase == Phase::Mini && connection.due == due)
+    }
+
+    /// Timers fired.
+    pub(super) fn expire<O: Observer + ?Sized>(&mut self, fired: &Fired, observer: &mut O) {
+        for &slot in &fired.slots {
+            match self.armed(slot, fired.due).map(Connection::state) {
+                Some(State::TimeWait) => self.end_mini(slot, fired.at, true, observer),
+                Some(_) => self.lapse(slot, observer),
+                None => {}
+            }
+        }
+    }
+
+    /// A mini-socket ended.
+    fn end_mini<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, computed: bool, observer: &mut O) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        self.minis.remove(connection.netns, &connection.ends, slot);
+        connection.phase = Phase::Closed;
+        connection.marks.put(Marks::COMPUTED, computed);
+        self.step(slot, State::Closed, Since::Seen(at), observer);
+        self.conclude(slot, observer);
+    }
+
+    /// A mini-socket in `FIN_WAIT_2` is gone by now, by way of `TIME_WAIT` or not: that was not seen, so no move is
+    /// told. Its life is, if that waited for the end.
+    fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
+        if self.slab.get(slot).is_some_and(|connection| !connection.marks.has(Marks::REPORTED)) {
+            self.tell_life(slot, observer);
+        }
+        self.totals.lapsed += 1;
+        self.leave(slot);
+    }
+
+    /// The mini-socket with a tuple, unless it is another one than what is asked for.
+    pub(super) fn mini(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        let slot = self.minis.get(netns, ends)?;
+        let connection = self.slab.get(slot)?;
+        (connection.netns == netns && connection.ends == *ends).then_some(slot)
+    }
+
+    /// A tuple has a new user: the mini-socket that had it ended at the time `at` or before, unseen.
+    pub(super) fn supersede<O: Observer + ?Sized>(
+        &mut self,
+        netns: u32,
+        ends: &Ends,
+        at: u64,
+        observer: &mut O,
+    ) {
+        if let Some(slot) = self.mini(netns, ends) {
+            self.end_mini(slot, at, true, observer);
+        }
+    }
+
+    /// A mini-socket's timer was set again. In `TIME_WAIT` that is how it got there, or a late segment of the peer's
+    /// that makes it last longer. One that is not known comes in as one that existed before the trace.
+    pub(super) fn mini_armed<O: Observer + ?Sized>(&mut self, note: &wire::MiniNote, observer: &mut O) {
+        let at = note.head.time_ns;
+        let Some(state @ (State::FinWait2 | State::TimeWait)) = State::from_kernel(note.head.new) else {
+            self.totals.invalid += 1;
+            return;
+        };
+        let Some(slot) = self.noted_mini(note, state, observer) else { return };
+        let Some(connection) = self.slab.get(slot) else { return };
+        match (connection.state(), state) {
+            (State::FinWait2, State::TimeWait) => self.step(slot, state, Since::Seen(at), observer),
+            // A mini-socket never goes back.
+            (State::TimeWait, State::FinWait2) => return,
+            _ => {}
+        }
+        self.arm(slot, Timer { expires: note.mini.expires, jiffies: note.mini.jiffies, at });
+    }
+
+    /// A mini-socket ended: by its timer, a reset, a new connection with its tuple, or with its namespace.
+    pub(super) fn mini_gone<O: Observer + ?Sized>(&mut self, note: &wire::MiniNote, observer: &mut O) {
+        if let Some(slot) = self.mini(note.head.netns, &Ends::of(&note.tuple))
+            && self.is_mini(slot, note)
+        {
+            self.end_mini(slot, note.head.time_ns, false, observer);
+        }
+    }
+
+    fn is_mini(&self, slot: u32, note: &wire::MiniNote) -> bool {
+        self.slab.get(slot).is_some_and(|connection| {
+            !differ(connection.mini, note.head.sock) && !differ(connection.cookie, note.head.cookie)
+        })
+    }
+
+    /// The connection of a mini-socket, known or taken up now.
+    fn noted_mini<O: Observer + ?Sized>(
+        &mut self,
+        note: &wire::MiniNote,
+        state: State,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let (netns, ends, at) = (note.head.netns, Ends::of(&note.tuple), note.head.time_ns);
+        if let Some(slot) = self.mini(netns, &ends) {
+            if self.is_mini(slot, note) {
+                return Some(slot);
+            }
+            self.totals.mismatched += 1;
+            self.supersede(netns, &ends, at, observer);
+        }
+        let opening = Opening {
+            sock: 0,
+            cookie: note.head.cookie,
+            netns,
+            ends,
+            state,
+            since: Since::Between { earliest: None, latest: at },
+            role: None,
+            phase: Phase::Mini,
+        };
+        let slot = self.open(&opening, observer);
+        let connection = self.slab.get_mut(slot)?;
+        connection.mini = note.head.sock;
+        connection.closed_at = at;
+        connection.end = Some(End::Fin);
+        connection.marks.set(Marks::ORPHAN);
+        // Without `TIME_WAIT` its life was over before.
+        connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
+        self.minis.insert(netns, &ends, slot);
+        Some(slot)
+    }
+}

@@ -1,0 +1,309 @@
+//! Changes of state of full sockets.
+//!
+//! What comes in: [`wire::Move`] records, and for every record the question which connection it is about. What goes
+//! out: connections opened, moved, or corrected after lost events. What always holds: a move is told once; a stay
+//! whose entry was not seen has no length; what was lost is counted and never made up.
+
+use tcplife_common::wire::{self, Head, flag};
+
+use crate::{
+    connection::{Connection, End, Ends, Marks, Phase, Role, is_any},
+    observer::Observer,
+    owner::{Process, Via},
+    state::State,
+    timeline::Since,
+};
+
+use super::{Handshakes, MiniEnds, Table, store::Opening};
+
+/// The process of a record, if the move is its own.
+pub(super) fn process(head: &Head, task: &wire::Task) -> Option<Process> {
+    let own = head.flags & flag::BY_TASK != 0 && task.tgid != 0;
+    own.then_some(Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm })
+}
+
+/// Entry at an unknown time, before `now` and after `earliest`.
+const fn unseen(earliest: Option<u64>, now: u64) -> Since {
+    Since::Between { earliest, latest: now }
+}
+
+/// Whether a record cannot be about this connection.
+fn is_stranger(connection: &Connection, head: &Head, ends: &Ends) -> bool {
+    // Up to 6.12 the listener's cookie is in the child at first.
+    let cookie = if head.flags & flag::TUPLE_PENDING == 0 { head.cookie } else { 0 };
+    let other_cookie = cookie != 0 && connection.cookie != 0 && cookie != connection.cookie;
+    other_cookie || connection.netns != head.netns || connection.ends.contradicts(ends)
+}
+
+impl Table {
+    pub(super) fn moved<O: Observer + ?Sized>(&mut self, record: &wire::Move, observer: &mut O) {
+        let head = &record.head;
+        let states = State::from_kernel(head.old).zip(State::from_kernel(head.new));
+        let Some((old, new)) = states else { return self.totals.invalid += 1 };
+        let opens = old == State::Closed || (old, new) == (State::Listen, State::SynReceived);
+        match (old, new) {
+            // TIME_WAIT is a mini-socket's, and CLOSE comes with an End record.
+            (State::TimeWait, _) | (_, State::TimeWait | State::Closed) => self.totals.invalid += 1,
+            // Only a closed socket can begin to listen, and a listener does nothing but close.
+            (State::Listen, _) | (_, State::Listen) if !opens && old != new => self.totals.invalid += 1,
+            _ if opens => self.begin(record, old, new, observer),
+            _ => self.follow(record, old, new, observer),
+        }
+    }
+
+    /// A new connection begins: out of CLOSED, or a listener's child.
+    fn begin<O: Observer + ?Sized>(&mut self, record: &wire::Move, old: State, new: State, observer: &mut O) {
+        let head = &record.head;
+        if let Some(&slot) = self.socks.get(&head.sock) {
+            self.lose(slot, head.time_ns, observer);
+        }
+        let child = old == State::Listen;
+        let pending = head.flags & flag::TUPLE_PENDING != 0;
+        // What the tracepoint shows of a child's SYN_RECEIVED is not the handshake: that was a request socket's.
+        let since = if child { unseen(None, head.time_ns) } else { Since::Seen(head.time_ns) };
+        let role = match new {
+            State::SynReceived if child => Some(Role::Server),
+            State::SynSent => Some(Role::Client),
+            _ => None,
+        };
+        let slot = self.open(
+            &Opening {
+                sock: head.sock,
+                cookie: if pending { 0 } else { head.cookie },
+                netns: head.netns,
+                ends: Ends::of(&record.tuple),
+                state: new,
+                since,
+                role,
+                phase: Phase::Full,
+            },
+            observer,
+        );
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        connection.marks.set(Marks::OPENING);
+        connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        if child && (pending || self.config.handshakes == Handshakes::Told) {
+            connection.marks.set(Marks::HELD);
+            return;
+        }
+        self.name_child(slot);
+        if let Some(process) = process(head, &record.task) {
+            match new {
+                State::SynSent => self.offer(slot, &process, Via::Connect),
+                State::Listen => self.offer(slot, &process, Via::Listener),
+                _ => {}
+            }
+        }
+        self.tell_opening(slot, old, observer);
+    }
+
+    /// A connection goes on.
+    fn follow<O: Observer + ?Sized>(
+        &mut self,
+        record: &wire::Move,
+        old: State,
+        new: State,
+        observer: &mut O,
+    ) {
+        let head = &record.head;
+        let Some(slot) = self.known(head, &Ends::of(&record.tuple), old, observer) else { return };
+        if let Some(connection) = self.slab.get_mut(slot) {
+            connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        }
+        // A FIN is sent by close, shutdown or exit: all are the application's. So is FIN_WAIT_2 to itself: close.
+        let closes = match new {
+            State::FinWait1 | State::LastAck => true,
+            State::FinWait2 => old == new,
+            _ => false,
+        };
+        if closes && let Some(process) = process(head, &record.task) {
+            self.offer(slot, &process, Via::Close);
+        }
+        if matches!(old, State::SynSent | State::SynReceived) && old != new {
+            self.reuses(slot, observer);
+        }
+        if old != new {
+            self.step(slot, new, Since::Seen(head.time_ns), observer);
+        }
+    }
+
+    /// A request became a full socket: now both the tuple and the handshake's begin are known.
+    pub(super) fn born<O: Observer + ?Sized>(&mut self, record: &wire::Born, observer: &mut O) {
+        let ends = Ends::of(&record.tuple);
+        let Some(slot) = self.find(&record.head, &ends, observer) else { return };
+        if let Some(connection) = self.slab.get_mut(slot)
+            && record.begun_ns != 0
+            && connection.role == Some(Role::Server)
+            && connection.state() == State::SynReceived
+        {
+            connection.history.amend(record.begun_ns);
+        }
+        self.learn(slot, &ends, observer);
+    }
+
+    /// An application has a handle on the connection.
+    pub(super) fn accepted<O: Observer + ?Sized>(&mut self, record: &wire::Handle, observer: &mut O) {
+        let Some(slot) = self.find(&record.head, &Ends::default(), observer) else { return };
+        if let Some(connection) = self.slab.get_mut(slot)
+            && connection.phase == Phase::Full
+        {
+            connection.marks.clear(Marks::ORPHAN);
+        }
+        if let Some(process) = process(&record.head, &record.task) {
+            self.offer(slot, &process, Via::Accept);
+        }
+    }
+
+    /// The connection on the record's socket, whatever it is in; `None` if the record is about another one.
+    pub(super) fn find<O: Observer + ?Sized>(
+        &mut self,
+        head: &Head,
+        ends: &Ends,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let slot = *self.socks.get(&head.sock)?;
+        let connection = self.slab.get_mut(slot)?;
+        if is_stranger(connection, head, ends) {
+            self.lose(slot, head.time_ns, observer);
+            return None;
+        }
+        if connection.cookie == 0 {
+            connection.cookie = head.cookie;
+        }
+        Some(slot)
+    }
+
+    /// The connection that a record is about, in the state `old` before it: known, corrected, or taken up now.
+    pub(super) fn known<O: Observer + ?Sized>(
+        &mut self,
+        head: &Head,
+        ends: &Ends,
+        old: State,
+        observer: &mut O,
+    ) -> Option<u32> {
+        if let Some(slot) = self.find(head, ends, observer) {
+            let connection = self.slab.get(slot)?;
+            let state = connection.state();
+            let alive = connection.phase == Phase::Full;
+            if alive && (state == old || state.may_lead_to(old) && state != State::Listen) {
+                self.learn(slot, ends, observer);
+                if state != old {
+                    self.correct(slot, old, head.time_ns);
+                }
+                return Some(slot);
+            }
+            self.lose(slot, head.time_ns, observer);
+        }
+        Some(self.adopt(head, ends, old, observer))
+    }
+
+    /// A connection whose opening was not seen.
+    pub(super) fn adopt<O: Observer + ?Sized>(
+        &mut self,
+        head: &Head,
+        ends: &Ends,
+        state: State,
+        observer: &mut O,
+    ) -> u32 {
+        let opening = Opening {
+            sock: head.sock,
+            cookie: head.cookie,
+            netns: head.netns,
+            ends: *ends,
+            state,
+            since: unseen(None, head.time_ns),
+            role: (state == State::SynSent).then_some(Role::Client),
+            phase: Phase::Full,
+        };
+        let slot = self.open(&opening, observer);
+        self.reuses(slot, observer);
+        slot
+    }
+
+    /// A record brings a tuple, perhaps with more in it than before.
+    pub(super) fn learn<O: Observer + ?Sized>(&mut self, slot: u32, ends: &Ends, observer: &mut O) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if connection.state() == State::Listen {
+            return;
+        }
+        connection.ends.learn(ends);
+        self.announce(slot, observer);
+    }
+
+    /// An event was lost: the connection is in `state` by now.
+    pub(super) fn correct(&mut self, slot: u32, state: State, now: u64) {
+        self.totals.mismatched += 1;
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        connection.marks.set(Marks::GAP);
+        let earliest = connection.history.latest();
+        self.shift(slot, state, unseen(Some(earliest), now));
+    }
+
+    /// The socket at a connection's address is not its socket any more.
+    pub(super) fn lose<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
+        self.announce(slot, observer);
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if connection.phase == Phase::Full {
+            self.totals.mismatched += 1;
+            connection.marks.set(Marks::GAP);
+            connection.end = Some(End::Unknown);
+            connection.phase = Phase::Closed;
+            let earliest = connection.history.latest();
+            connection.closed_at = now.max(earliest);
+            self.step(slot, State::Closed, unseen(Some(earliest), now), observer);
+        }
+        self.let_go(slot, observer);
+    }
+
+    /// A server's connection has its tuple: it takes over what is known of its request and its listener.
+    pub(super) fn name_child(&mut self, slot: u32) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if connection.role != Some(Role::Server) {
+            return;
+        }
+        if let Some(reserved) = self.requests.take(connection.netns, connection.ends) {
+            connection.id = reserved.id;
+            connection.retransmits += reserved.retransmits;
+        }
+        let (netns, ends) = (connection.netns, connection.ends);
+        if let Some(process) = self.listening(netns, &ends) {
+            self.offer(slot, &process, Via::Listener);
+        }
+    }
+
+    /// The process that listens where a connection came in: the closest match of its local address. `None` if
+    /// several processes share the port (`SO_REUSEPORT`): which of them it went to is not known.
+    pub(super) fn listening(&self, netns: u32, ends: &Ends) -> Option<Process> {
+        let mut best: Option<(u8, Process)> = None;
+        let mut shared = false;
+        for &slot in self.listeners.on(netns, ends.local_port) {
+            let Some(listener) = self.slab.get(slot) else { continue };
+            let Some(owner) = self.processes.owner(listener) else { continue };
+            let local = listener.ends.local;
+            let rank = match (local == ends.local, is_any(&local), local == [0; 16]) {
+                (true, _, _) => 3,
+                (_, true, false) if ends.is_ipv4() => 2,
+                (_, true, true) => 1,
+                _ => continue,
+            };
+            match best {
+                Some((known, _)) if known > rank => {}
+                Some((known, process)) if known == rank => shared |= process.pid != owner.process.pid,
+                _ => (best, shared) = (Some((rank, owner.process)), false),
+            }
+        }
+        best.filter(|_| !shared).map(|(_, process)| process)
+    }
+
+    /// A connection is established or nearly so: a mini-socket with the same tuple is gone, for the kernel lets a
+    /// full socket have a mini-socket's tuple only after killing it (`tcp_twsk_unique`, `tcp_timewait_state_process`).
+    /// That was when the connection began, not now.
+    fn reuses<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
+        if self.config.mini_ends == MiniEnds::Computed
+            && let Some(connection) = self.slab.get(slot)
+        {
+            let (netns, ends, at) = (connection.netns, connection.ends, connection.history.first());
+            self.supersede(netns, &ends, at, observer);
+        }
+    }
+}

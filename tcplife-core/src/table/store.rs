@@ -1,0 +1,168 @@
+//! The few steps that every change is made of: come in, move, be told, leave.
+//!
+//! What comes in: decisions of the other parts of the table. What goes out: connections changed, counted and told.
+//! What always holds: counts and indexes agree with the connections after each step.
+
+use crate::{
+    connection::{ConnId, Connection, Ends, Marks, Phase, Role},
+    history::History,
+    observer::{Observer, Transition},
+    owner::{Owner, Process, Via},
+    state::State,
+    timeline::Since,
+};
+
+use super::{Table, processes::Processes};
+
+impl Processes {
+    pub(super) fn owner(&self, connection: &Connection) -> Option<Owner> {
+        let via = connection.via?;
+        Some(Owner { process: self.get(connection.process)?, via })
+    }
+}
+
+/// A connection about to come in.
+pub(super) struct Opening {
+    pub(super) sock: u64,
+    pub(super) cookie: u64,
+    pub(super) netns: u32,
+    pub(super) ends: Ends,
+    pub(super) state: State,
+    pub(super) since: Since,
+    pub(super) role: Option<Role>,
+    pub(super) phase: Phase,
+}
+
+impl Table {
+    pub(super) fn fresh_id(&mut self) -> ConnId {
+        let id = ConnId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    /// A connection comes in. The address of its socket, if it has one, must not lead to another by now.
+    pub(super) fn open<O: Observer + ?Sized>(&mut self, opening: &Opening, observer: &mut O) -> u32 {
+        if self.slab.len() >= self.config.capacity.max(1) {
+            self.evict(observer);
+        }
+        let &Opening { sock, cookie, netns, ends, state, since, role, phase } = opening;
+        let mut connection = Connection::new(self.fresh_id(), netns, ends, History::new(state, since));
+        connection.cookie = cookie;
+        connection.role = role;
+        connection.phase = phase;
+        connection.note_fins();
+        if sock != 0 {
+            connection.sock = sock;
+            connection.marks.set(Marks::BY_SOCK);
+        }
+        let listens = state == State::Listen;
+        if listens {
+            connection.marks.set(Marks::REPORTED);
+        }
+        let slot = self.slab.insert(connection);
+        if sock != 0 {
+            self.socks.insert(sock, slot);
+        }
+        if listens {
+            self.listeners.insert(netns, ends.local_port, slot);
+        }
+        if state == State::SynReceived {
+            self.embryos.insert(slot);
+        }
+        self.totals.opened += 1;
+        self.totals.listeners += u64::from(listens);
+        self.totals.unattributed += u64::from(!listens);
+        self.totals.live[state.index()] += 1;
+        slot
+    }
+
+    /// A connection moves, untold. Returns the state that it left and when it entered that.
+    pub(super) fn shift(&mut self, slot: u32, to: State, since: Since) -> Option<(State, Since)> {
+        let connection = self.slab.get_mut(slot)?;
+        let left = (connection.state(), connection.since());
+        connection.enter(to, since);
+        self.totals.live[left.0.index()] -= 1;
+        self.totals.live[to.index()] += 1;
+        match left.0 {
+            State::SynReceived => self.embryos.remove(slot),
+            State::Listen => self.listeners.remove(connection.netns, connection.ends.local_port, slot),
+            _ => {}
+        }
+        Some(left)
+    }
+
+    /// A connection moves, and that is told.
+    pub(super) fn step<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        to: State,
+        since: Since,
+        observer: &mut O,
+    ) {
+        let Some((from, entered)) = self.shift(slot, to, since) else { return };
+        let Some(connection) = self.slab.get(slot) else { return };
+        let at = connection.history.latest();
+        let exact = connection.since().seen().and(entered.seen());
+        let elapsed = exact.map(|entered| at.saturating_sub(entered));
+        self.totals.moves += 1;
+        let transition = Transition { from, to, at, elapsed };
+        observer.transition(connection, self.processes.owner(connection), &transition);
+    }
+
+    /// Tells how a connection came in.
+    pub(super) fn tell_opening<O: Observer + ?Sized>(&mut self, slot: u32, from: State, observer: &mut O) {
+        let Some(connection) = self.slab.get(slot) else { return };
+        self.totals.moves += 1;
+        let (to, at) = (connection.state(), connection.history.latest());
+        let transition = Transition { from, to, at, elapsed: None };
+        observer.transition(connection, self.processes.owner(connection), &transition);
+    }
+
+    /// Tells how a server's connection came in, if that was held back for want of a tuple.
+    pub(super) fn announce<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if connection.marks.has(Marks::HELD) {
+            connection.marks.clear(Marks::HELD);
+            self.name_child(slot);
+            self.tell_opening(slot, State::Listen, observer);
+        }
+    }
+
+    /// A process is, or may be, the owner: the strongest evidence wins, and the first of equal strength.
+    pub(super) fn offer(&mut self, slot: u32, process: &Process, via: Via) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if process.pid == 0 || connection.via.is_some_and(|known| known <= via) {
+            return;
+        }
+        let number = self.processes.take(process);
+        match connection.via {
+            Some(_) => self.processes.release(connection.process),
+            // A listener was not counted. It keeps the mark that it has no life.
+            None if connection.state() == State::Listen => {}
+            None => self.totals.unattributed -= 1,
+        }
+        connection.process = number;
+        connection.via = Some(via);
+    }
+
+    /// A connection leaves. The caller counts why.
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(connection) = self.slab.remove(slot) else { return };
+        let state = connection.state();
+        self.totals.live[state.index()] -= 1;
+        if connection.marks.has(Marks::BY_SOCK) {
+            self.socks.remove(&connection.sock);
+        }
+        if connection.phase == Phase::Mini {
+            self.minis.remove(connection.netns, &connection.ends, slot);
+        }
+        match state {
+            State::SynReceived => self.embryos.remove(slot),
+            State::Listen => self.listeners.remove(connection.netns, connection.ends.local_port, slot),
+            _ => {}
+        }
+        if connection.via.is_some() {
+            self.processes.release(connection.process);
+        }
+    }
+}

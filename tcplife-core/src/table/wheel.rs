@@ -1,0 +1,182 @@
+//! When the kernel's timers really fire, and what is due.
+//!
+//! What comes in: mini-sockets with their timers. What goes out: those that are due. What always holds: a timer never
+//! fires before it expires; the wheel rounds up (kernel/time/timer.c: `calc_wheel_index`), which makes `TIME_WAIT`
+//! 60.0 to 62.05 s long with 250 ticks a second.
+
+use std::collections::BTreeMap;
+
+/// Bits of the clock that each level of the wheel leaves out (`LVL_CLK_SHIFT`).
+const CLOCK_SHIFT: u32 = 3;
+/// Buckets of a level (`LVL_SIZE`).
+const BUCKETS: u64 = 64;
+/// Levels (`LVL_DEPTH`): 9 with more than 100 ticks a second, else 8.
+const fn levels(hz: u32) -> u32 {
+    if hz > 100 { 9 } else { 8 }
+}
+
+/// First delta that is too far for the levels below `level` (`LVL_START`).
+const fn level_start(level: u32) -> u64 {
+    (BUCKETS - 1) << ((level - 1) * CLOCK_SHIFT)
+}
+
+/// The jiffy in which a timer fires that was armed in the jiffy `now` to expire in `expires`.
+pub(super) const fn fires(now: u64, expires: u64, hz: u32) -> u64 {
+    let delta = expires.saturating_sub(now);
+    if delta == 0 {
+        // In the past: fires with the next tick; or at once, rounded up like any other.
+        return now.saturating_add(1);
+    }
+    let depth = levels(hz);
+    let (mut level, mut expires) = (0, expires);
+    while level + 1 < depth && delta >= level_start(level + 1) {
+        level += 1;
+    }
+    if delta >= level_start(depth) {
+        // WHEEL_TIMEOUT_MAX
+        expires = now.saturating_add(level_start(depth) - (1 << ((depth - 1) * CLOCK_SHIFT)));
+    }
+    let shift = level * CLOCK_SHIFT;
+    ((expires >> shift) + 1).saturating_mul(1 << shift)
+}
+
+/// A timer as a record describes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timer {
+    /// Jiffy in which it expires, not rounded.
+    pub(super) expires: u64,
+    /// The kernel's jiffies at the time `at`.
+    pub(super) jiffies: u64,
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) at: u64,
+}
+
+/// What fires in one jiffy.
+#[derive(Debug)]
+struct Bucket {
+    /// When the jiffy begins, nanoseconds. Each timer's estimate is late by less than a jiffy, so the least is best.
+    at: u64,
+    slots: Vec<u32>,
+}
+
+/// Mini-sockets by the jiffy in which their timer fires. The wheel's rounding makes large buckets, so a million
+/// mini-sockets are some thirty buckets.
+#[derive(Debug, Default)]
+pub(super) struct Due(BTreeMap<u64, Bucket>);
+
+/// Mini-sockets whose timer fired.
+#[derive(Debug)]
+pub(super) struct Fired {
+    /// When, nanoseconds.
+    pub(super) at: u64,
+    /// What [`Due::push`] returned for them.
+    pub(super) due: u32,
+    /// Numbers of connections; some may have left meanwhile.
+    pub(super) slots: Vec<u32>,
+}
+
+/// A bucket's jiffy as a connection remembers it.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits tell buckets apart for 49 days")]
+const fn short(jiffy: u64) -> u32 {
+    jiffy as u32
+}
+
+impl Due {
+    /// Adds a mini-socket whose timer fires in the jiffy `fires`. Returns what tells its entry from older ones.
+    pub(super) fn push(&mut self, slot: u32, timer: Timer, fires: u64, hz: u32) -> u32 {
+        let tick = 1_000_000_000 / u64::from(hz.max(1));
+        let at = timer.at.saturating_add(fires.saturating_sub(timer.jiffies).saturating_mul(tick));
+        let bucket = self.0.entry(fires).or_insert(Bucket { at, slots: Vec::new() });
+        bucket.at = bucket.at.min(at);
+        bucket.slots.push(slot);
+        short(fires)
+    }
+
+    /// Takes out one bucket that is due at `now`, the first.
+    pub(super) fn pop(&mut self, now: u64) -> Option<Fired> {
+        let first = self.0.first_entry()?;
+        if first.get().at > now {
+            return None;
+        }
+        let due = short(*first.key());
+        let Bucket { at, slots } = first.remove();
+        Some(Fired { at, due, slots })
+    }
+
+    /// Takes out the mini-socket that is due first, whenever that is.
+    pub(super) fn pop_one(&mut self) -> Option<(u32, u32)> {
+        loop {
+            let mut first = self.0.first_entry()?;
+            let due = short(*first.key());
+            match first.get_mut().slots.pop() {
+                Some(slot) => return Some((slot, due)),
+                None => drop(first.remove()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sixty_seconds_are_rounded_as_observed() {
+        for now in [4_294_900_000_u64, 4_294_900_001, 4_294_907_777] {
+            for (hz, shift) in [(250, 9), (1000, 12), (100, 9)] {
+                let expires = now + 60 * u64::from(hz);
+                assert_eq!(fires(now, expires, hz), ((expires >> shift) + 1) << shift, "{hz}");
+            }
+        }
+    }
+
+    #[test]
+    fn three_seconds_fire_at_multiples_of_64_with_250_ticks() {
+        assert_eq!(fires(1000, 1750, 250), ((1750 >> 6) + 1) << 6);
+    }
+
+    #[test]
+    fn near_timers_are_exact_to_the_next_tick() {
+        assert_eq!(fires(1000, 1010, 250), 1011);
+        assert_eq!(fires(1000, 1062, 250), 1063);
+        assert_eq!(fires(1000, 1063, 250), 1064, "63 is the first of level 1");
+        assert_eq!(fires(1000, 1070, 250), 1072);
+    }
+
+    #[test]
+    fn nonsense_is_bounded() {
+        assert_eq!(fires(1000, 10, 250), 1001);
+        assert!(fires(1000, u64::MAX, 250) < 1000 + level_start(9) + (1 << 24));
+        assert!(fires(u64::MAX, u64::MAX, 0) > 0);
+    }
+
+    #[test]
+    fn entries_come_out_in_order_of_their_jiffy() {
+        let mut due = Due::default();
+        let timer = Timer { expires: 0, jiffies: 1000, at: 5_000_000_000 };
+        let tags: Vec<u32> =
+            [(7, 2048), (8, 1024), (9, 2048)].map(|(slot, at)| due.push(slot, timer, at, 1000)).to_vec();
+        assert_eq!(tags, [2048, 1024, 2048]);
+        assert!(due.pop(5_023_999_999).is_none());
+        let first = due.pop(5_024_000_000).unwrap();
+        assert_eq!((first.at, first.slots), (5_024_000_000, vec![8]));
+        assert_eq!(due.pop_one(), Some((9, 2048)));
+        assert_eq!(due.pop_one(), Some((7, 2048)));
+        assert_eq!(due.pop_one(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_timer_is_late_by_an_eighth_of_its_length_at_most(
+            now in 0..u64::MAX / 2,
+            delta in 1..10_000_000_u64,
+            hz in prop::sample::select(vec![100_u32, 250, 300, 1000]),
+        ) {
+            let late = fires(now, now + delta, hz) - (now + delta);
+            prop_assert!(late >= 1);
+            prop_assert!(late <= 1 + delta / 7);
+        }
+    }
+}
