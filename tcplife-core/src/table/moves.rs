@@ -7,7 +7,8 @@
 use tcplife_common::wire::{self, Head, flag};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, Phase, Role, is_any},
+    connection::{Connection, End, Ends, Marks, Phase, Role},
+    ends::is_any,
     observer::Observer,
     owner::{Process, Via},
     state::State,
