@@ -1,0 +1,110 @@
+//! The set-up of most tests: a network namespace, and in sight of it alone `tcplife trace` and `tcplife lives`.
+
+use anyhow::Result;
+
+use crate::{
+    actor::{Actor, Ends},
+    namespace::{Family, Namespace},
+    record::{Record, Retransmit, Transition},
+    tracer::{Output, Tracer},
+    verdict::{Outcome, check_lives, check_trace},
+};
+
+/// A network namespace with tracers.
+#[derive(Debug)]
+pub struct Lab {
+    /// Which loopback address the test uses.
+    pub family: Family,
+    /// Where the actors are.
+    pub namespace: Namespace,
+    /// `tcplife trace`.
+    pub trace: Tracer,
+    /// `tcplife lives`.
+    pub lives: Tracer,
+}
+
+impl Lab {
+    /// Makes the namespace and starts both tracers.
+    ///
+    /// # Errors
+    ///
+    /// Something does not start.
+    pub fn new(family: Family) -> Result<Self> {
+        Self::with(family, Namespace::new()?, &[])
+    }
+
+    /// Starts both tracers, with more arguments, in sight of `namespace`.
+    ///
+    /// # Errors
+    ///
+    /// Something does not start.
+    pub fn with(family: Family, namespace: Namespace, more: &[&str]) -> Result<Self> {
+        let trace = watch(&namespace, "trace", more)?;
+        let lives = watch(&namespace, "lives", more)?;
+        Ok(Self { family, namespace, trace, lives })
+    }
+
+    /// Starts an application.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn actor(&self, comm: &str) -> Result<Actor> {
+        self.namespace.actor(comm)
+    }
+
+    /// Waits until `trace` has told that the connection between `ends` entered `state`.
+    ///
+    /// # Errors
+    ///
+    /// Not in time.
+    pub fn reached(&self, ends: Ends, state: &str) -> Result<Transition> {
+        let what = format!("{} - {} in {state}", ends.local, ends.remote);
+        self.trace.wait_for(&what, |records| {
+            records.iter().find_map(|record| match record {
+                Record::Transition(t) if t.connection.is_between(ends) && t.to == state => Some(t.clone()),
+                _ => None,
+            })
+        })
+    }
+
+    /// Waits until `trace` has told of a retransmission between `ends`.
+    ///
+    /// # Errors
+    ///
+    /// Not in time.
+    pub fn retransmitted(&self, ends: Ends) -> Result<Retransmit> {
+        let what = format!("{} - {} sends again", ends.local, ends.remote);
+        self.trace.wait_for(&what, |records| {
+            records.iter().find_map(|record| match record {
+                Record::Retransmit(r) if r.connection.is_between(ends) => Some(r.clone()),
+                _ => None,
+            })
+        })
+    }
+
+    /// Ends the tracers and checks what always holds of what they printed.
+    ///
+    /// # Errors
+    ///
+    /// They do not end well, or something does not hold.
+    pub fn finish(self) -> Result<Outcome> {
+        let netns = self.namespace.inode();
+        let (trace, lives): (Output, Output) = (self.trace.stop()?, self.lives.stop()?);
+        check_trace(&trace, netns)?;
+        check_lives(&lives, netns)?;
+        Ok(Outcome { trace, lives })
+    }
+}
+
+/// Starts `tcplife COMMAND -o json`, with more arguments, in sight of `namespace` alone.
+///
+/// # Errors
+///
+/// It does not start.
+pub fn watch(namespace: &Namespace, command: &str, more: &[&str]) -> Result<Tracer> {
+    let inode = namespace.inode().to_string();
+    let mut arguments = vec![command, "-o", "json", "--netns", &inode];
+    arguments.extend(more);
+    Tracer::start(&arguments)
+}

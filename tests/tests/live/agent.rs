@@ -1,0 +1,130 @@
+//! The agent itself: how it ends, and what it leaves behind.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use tcplife_tests::{
+    actor::Actor,
+    deadline::{PATIENCE, until},
+    kernel_objects::{Objects, pins},
+    lab::watch,
+    namespace::{Family, Namespace},
+    tcplife_binary,
+    tracer::READY,
+};
+
+/// More connections than a test waits for.
+const ENDLESS: u64 = 10_000_000;
+
+/// Two processes that connect without end.
+fn load(namespace: &Namespace) -> Result<[Actor; 2]> {
+    let (mut server, mut client) = (namespace.actor("load-server")?, namespace.actor("load-client")?);
+    let (listener, at) = server.listen(Family::V4.loopback())?;
+    server.begin_on(listener, &format!("serve {ENDLESS} 2"))?;
+    client.begin(&format!("churn {ENDLESS} 2 r {at}"))?;
+    Ok([server, client])
+}
+
+/// Waits until the kernel has none of `objects` any more.
+fn gone(objects: &Objects) -> Result<()> {
+    until("the end of all programs, maps and links", PATIENCE, || {
+        Ok(objects.also_in(&Objects::loaded()?).is_empty().then_some(()))
+    })
+    .with_context(|| format!("{objects:?}"))
+}
+
+/// `kill -9` under load: the kernel cleans up, for nothing is pinned.
+#[test]
+fn killed_under_load_leaves_nothing() -> Result<()> {
+    let before = pins();
+    let namespace = Namespace::new()?;
+    let mut trace = watch(&namespace, "trace", &[])?;
+    let _load = load(&namespace)?;
+    trace.wait_for("some records", |records| (records.len() > 1000).then_some(()))?;
+    let objects = Objects::of(trace.pid())?;
+    ensure!(!objects.programs.is_empty() && !objects.maps.is_empty(), "it holds only {objects:?}");
+    ensure!(objects.also_in(&Objects::loaded()?) == objects, "the kernel does not know {objects:?}");
+    ensure!(pins().is_subset(&before), "something is pinned: {:?}", pins());
+    trace.signal(Signal::KILL)?;
+    trace.exit(PATIENCE)?;
+    gone(&objects)?;
+    ensure!(pins().is_subset(&before), "something is pinned: {:?}", pins());
+    Ok(())
+}
+
+fn ends_cleanly_by(signal: Signal) -> Result<()> {
+    let namespace = Namespace::new()?;
+    let trace = watch(&namespace, "trace", &[])?;
+    let _load = load(&namespace)?;
+    trace.wait_for("some records", |records| (records.len() > 1000).then_some(()))?;
+    let objects = Objects::of(trace.pid())?;
+    let output = trace.stop_with(signal)?;
+    ensure!(output.summary.connections > 0, "{:?}", output.summary);
+    gone(&objects)
+}
+
+#[test]
+fn sigint_under_load() -> Result<()> {
+    ends_cleanly_by(Signal::INT)
+}
+
+#[test]
+fn sigterm_under_load() -> Result<()> {
+    ends_cleanly_by(Signal::TERM)
+}
+
+/// `-d`: it ends by itself.
+#[test]
+fn duration() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let mut trace = watch(&namespace, "trace", &["-d", "300ms"])?;
+    let output = trace.ended(PATIENCE)?;
+    ensure!(output.records.is_empty(), "nobody did anything: {:?}", output.records);
+    Ok(())
+}
+
+/// `tcplife trace | head -1`: the reader is gone, which is a good reason to end.
+#[test]
+fn closed_stdout() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let mut child = Command::new(tcplife_binary()?)
+        .args(["trace", "-o", "json", "--netns", &namespace.inode().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut notes = BufReader::new(child.stderr.take().context("no pipe")?);
+    let mut first = String::new();
+    notes.read_line(&mut first)?;
+    ensure!(first.starts_with(READY), "tcplife says: {first}");
+    let _load = load(&namespace)?;
+    let mut output = BufReader::new(child.stdout.take().context("no pipe")?);
+    output.read_line(&mut String::new())?;
+    drop(output);
+    let status = until("the end", PATIENCE, || Ok(child.try_wait()?));
+    child.kill()?;
+    ensure!(status?.success(), "ended with an error");
+    let mut rest = String::new();
+    notes.read_to_string(&mut rest)?;
+    ensure!(rest.is_empty(), "it was not silent: {rest}");
+    Ok(())
+}
+
+/// Two tracers of one namespace do not disturb each other, and one that filters by the namespace sees nothing of
+/// another.
+#[test]
+fn another_namespace_is_not_seen() -> Result<()> {
+    let (busy, quiet) = (Namespace::new()?, Namespace::new()?);
+    let (seen, unseen) = (watch(&busy, "trace", &[])?, watch(&quiet, "trace", &[])?);
+    let _load = load(&busy)?;
+    seen.wait_for("some records", |records| (records.len() > 1000).then_some(()))?;
+    let output = unseen.stop()?;
+    ensure!(output.records.is_empty(), "{:?}", output.records);
+    ensure!(output.summary.filtered > 0, "who has filtered? {:?}", output.summary);
+    seen.stop()?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Many short connections: each is told exactly once, and what is lost is counted.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Result, ensure};
+use tcplife_tests::{
+    deadline::slowness,
+    lab::watch,
+    namespace::{Family, Namespace},
+    record::{Life, Record},
+    tracer::Output,
+    verdict::check_lives,
+};
+
+/// How long a churn may take, on a machine that is not emulated.
+const CHURN_TIME: Duration = Duration::from_mins(3);
+/// Threads on each side.
+const THREADS: u32 = 4;
+
+/// Has one process connect to another `count` times as fast as they can. The targets are several, because each has
+/// only 28,000 ports to be reached from.
+fn churn(namespace: &Namespace, family: Family, count: u64, endings: &str) -> Result<()> {
+    let (mut server, mut client) = (namespace.actor("churn-server")?, namespace.actor("churn-client")?);
+    let mut targets = Vec::new();
+    let any = if family == Family::V4 { "0.0.0.0:0" } else { "[::]:0" };
+    let (listener, at) = server.listen(any.parse()?)?;
+    for n in 1..=16 {
+        match family {
+            Family::V4 => targets.push(format!("127.0.0.{n}:{}", at.port())),
+            Family::V6 => targets.push(format!("[::1]:{}", at.port())),
+        }
+    }
+    server.begin_on(listener, &format!("serve {count} {THREADS}"))?;
+    client.begin(&format!("churn {count} {THREADS} {endings} {}", targets.join(" ")))?;
+    for actor in [&mut client, &mut server] {
+        let done: u64 = actor.answer(CHURN_TIME)?.parse()?;
+        ensure!(done == count, "{done} connections");
+    }
+    server.close(listener)?;
+    Ok(())
+}
+
+/// How many lives there are of each kind: role, first closer, end.
+fn kinds(output: &Output) -> BTreeMap<(&str, &str, &str), u64> {
+    let mut kinds = BTreeMap::new();
+    for record in &output.records {
+        if let Record::Life(Life { connection, first_close, end, .. }) = record {
+            let role = connection.role.as_deref().unwrap_or("unknown");
+            *kinds.entry((role, first_close.as_str(), end.as_str())).or_default() += 1;
+        }
+    }
+    kinds
+}
+
+/// `count` connections, of which a quarter ends in each of four ways.
+fn every_life_once(family: Family, count: u64) -> Result<()> {
+    let namespace = Namespace::new()?;
+    let lives = watch(&namespace, "lives", &[])?;
+    churn(&namespace, family, count, "csor")?;
+    let lives = lives.stop()?;
+    check_lives(&lives, namespace.inode())?;
+    let expected = BTreeMap::from([
+        (("client", "local", "fin"), count / 2),
+        (("client", "remote", "fin"), count / 4),
+        (("client", "none", "reset_sent"), count / 4),
+        (("server", "remote", "fin"), count / 2),
+        (("server", "local", "fin"), count / 4),
+        (("server", "none", "reset_received"), count / 4),
+    ]);
+    ensure!(kinds(&lives) == expected, "{:?}, expected {expected:?}", kinds(&lives));
+    let unowned = lives.records.iter().filter_map(Record::connection).filter(|c| c.owner.is_none()).count();
+    ensure!(unowned == 0, "{unowned} ends without an owner");
+    Ok(())
+}
+
+/// 100,000 connections at full speed: 200,000 lives, each once, nothing lost.
+#[test]
+fn a_hundred_thousand_connections() -> Result<()> {
+    every_life_once(Family::V4, 100_000 / u64::from(slowness()) / 4 * 4)
+}
+
+/// The same over IPv6, as far as one address has ports.
+#[test]
+fn twenty_thousand_connections_over_ipv6() -> Result<()> {
+    every_life_once(Family::V6, 20_000 / u64::from(slowness()) / 4 * 4)
+}
+
+/// The smallest ring that there is, and more than it can hold: every hit of a hook is delivered, filtered or lost, and
+/// the summary and the `lost` records say so. What is told all the same is told once.
+#[test]
+fn a_tiny_ring_loses_and_says_so() -> Result<()> {
+    let count = 50_000 / u64::from(slowness());
+    let namespace = Namespace::new()?;
+    let ring = ["--ring-size", "4096"];
+    let trace = watch(&namespace, "trace", &ring)?;
+    let lives = watch(&namespace, "lives", &ring)?;
+    churn(&namespace, Family::V4, count, "csor")?;
+    for output in [trace.stop()?, lives.stop()?] {
+        let s = &output.summary;
+        ensure!(s.lost > 0, "this ring cannot hold them all: {s:?}");
+        ensure!(s.hits == s.events + s.filtered + s.lost, "hits are not accounted for: {s:?}");
+        // Opening, closing first and last: no connection of any kind has fewer hits on both ends.
+        ensure!(s.hits >= 6 * count, "hits are missing: {s:?}");
+        let told = output.records.iter().filter_map(|r| match r {
+            Record::Lost(lost) => Some(lost.count),
+            _ => None,
+        });
+        let told: u64 = told.sum();
+        ensure!(told == s.lost, "{told} lost events were told: {s:?}");
+        let mut lives: Vec<_> = output
+            .records
+            .iter()
+            .filter(|r| matches!(r, Record::Life(_)))
+            .filter_map(|r| Some(&r.connection()?.id))
+            .collect();
+        let all = lives.len();
+        lives.sort();
+        lives.dedup();
+        ensure!(lives.len() == all, "{} lives were told twice", all - lives.len());
+    }
+    Ok(())
+}

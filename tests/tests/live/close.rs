@@ -1,0 +1,204 @@
+//! Connections that both ends close in order.
+
+use anyhow::{Result, ensure};
+use tcplife_tests::{lab::Lab, namespace::Family, pair::Pair, verdict::Expected};
+
+use crate::common::{
+    CLIENT_ACTIVE, CLIENT_ACTIVE_HELD, CLIENT_PASSIVE, LISTENER, SERVER_ACTIVE, SERVER_ACTIVE_HELD,
+    SERVER_PASSIVE, listener_ends,
+};
+
+on_both_families! {
+    active_close
+    passive_close
+    one_closing
+    shutdown_then_close_after_the_peer
+    shutdown_then_close_before_the_peer
+    killed_server
+    process_ends
+    retransmitted_fin
+    listener
+    two_at_one_listener
+}
+
+/// The client closes first. Each of its own moves is stamped within the call that made it.
+fn active_close(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let first = pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    let second = pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    let (story, _) =
+        outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
+    ensure!(first.contains(story.step("established", "fin_wait_1")?.mono_ns), "not when it closed");
+    let (story, _) = outcome
+        .check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    ensure!(second.contains(story.step("close_wait", "last_ack")?.mono_ns), "not when it closed");
+    Ok(())
+}
+
+/// The server closes first.
+fn passive_close(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends, "close_wait")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_PASSIVE, "remote", "fin"))?;
+    let server = Expected::server(&pair.server, SERVER_ACTIVE, "local", "fin");
+    outcome.check(pair.ends.turned(), &server)?;
+    Ok(())
+}
+
+/// Both shut down while neither hears the other; then the client gets the server's FIN, which does not acknowledge
+/// its own: CLOSING. The server gets the client's FIN, which does acknowledge its own: no CLOSING there.
+fn one_closing(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.client.on(pair.near, "deaf")?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.on(pair.near, "shutdown")?;
+    pair.server.on(pair.far, "shutdown")?;
+    pair.client.on(pair.near, "hear")?;
+    pair.lab.reached(pair.ends, "closing")?;
+    pair.server.on(pair.far, "hear")?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    pair.lab.reached(pair.ends.turned(), "time_wait")?;
+    pair.client.close(pair.near)?;
+    pair.server.close(pair.far)?;
+    let outcome = pair.lab.finish()?;
+    let path = "closed > syn_sent > established > fin_wait_1 > closing > time_wait";
+    let (_, life) = outcome.check(pair.ends, &Expected::client(&pair.client, path, "both", "fin"))?;
+    ensure!(life.retransmits > 0, "the client's FIN was not sent again");
+    let server = Expected::server(&pair.server, SERVER_ACTIVE_HELD, "local", "fin");
+    let (_, life) = outcome.check(pair.ends.turned(), &server)?;
+    ensure!(life.retransmits > 0, "the server's FIN was not sent again");
+    Ok(())
+}
+
+/// The client shuts down, reads to the end and closes: `TIME_WAIT` while it still holds the socket.
+fn shutdown_then_close_after_the_peer(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let shut = pair.client.on(pair.near, "shutdown")?.span;
+    pair.server.on(pair.far, "drain")?;
+    pair.server.on(pair.far, "send 1000")?;
+    pair.server.close(pair.far)?;
+    let read: u64 = pair.client.on(pair.near, "drain")?.parse()?;
+    ensure!(read == 1000, "{read} bytes arrived");
+    pair.lab.reached(pair.ends, "time_wait")?;
+    pair.client.close(pair.near)?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE_HELD, "local", "fin");
+    let (story, life) = outcome.check(pair.ends, &client)?;
+    ensure!(shut.contains(story.step("established", "fin_wait_1")?.mono_ns), "not when it shut down");
+    ensure!((life.bytes_sent, life.bytes_received) == (0, 1000), "other bytes: {life:?}");
+    outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    Ok(())
+}
+
+/// The client shuts down, and closes while it waits for the server's FIN. The kernel reports `FIN_WAIT_2` -> `FIN_WAIT_2`
+/// then; that is no move.
+fn shutdown_then_close_before_the_peer(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.client.on(pair.near, "shutdown")?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
+    pair.client.close(pair.near)?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
+    outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    Ok(())
+}
+
+/// `kill -9` of the server: the kernel closes for it.
+fn killed_server(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.kill()?;
+    pair.lab.reached(pair.ends, "close_wait")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_PASSIVE, "remote", "fin"))?;
+    let server = Expected::server(&pair.server, SERVER_ACTIVE, "local", "fin");
+    outcome.check(pair.ends.turned(), &server)?;
+    Ok(())
+}
+
+/// The client ends without closing: the kernel closes for it.
+fn process_ends(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.client.kill()?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
+    outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    Ok(())
+}
+
+/// The client's FIN is lost at first, and sent again.
+fn retransmitted_fin(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.close(pair.near)?;
+    let again = pair.lab.retransmitted(pair.ends)?;
+    ensure!((again.state.as_str(), again.kind.as_str()) == ("fin_wait_1", "segment"), "{again:?}");
+    pair.server.on(pair.far, "hear")?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin");
+    let (story, life) = outcome.check(pair.ends, &client)?;
+    let told = u64::try_from(story.retransmits.len())?;
+    ensure!(told > 0 && life.retransmits == told, "{told} told, {} in the life", life.retransmits);
+    let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
+    let (_, life) = outcome.check(pair.ends.turned(), &server)?;
+    ensure!(life.retransmits == 0, "the server sent nothing again");
+    Ok(())
+}
+
+/// A listener's own moves; it has no life.
+fn listener(family: Family) -> Result<()> {
+    let lab = Lab::new(family)?;
+    let mut server = lab.actor("server")?;
+    let (listener, at) = server.listen(family.loopback())?;
+    let closed = server.close(listener)?;
+    let ends = listener_ends(at);
+    lab.reached(ends, "closed")?;
+    let outcome = lab.finish()?;
+    let story = outcome.story(ends)?;
+    ensure!(story.path() == LISTENER, "went {}", story.path());
+    for step in &story.moves {
+        let owner = step.connection.owner.as_ref().map(|o| (o.pid, o.comm.as_str()));
+        ensure!(owner == Some((server.pid(), "server")), "{step:?}");
+        ensure!(step.connection.role.is_none(), "{step:?}");
+    }
+    ensure!(closed.contains(story.step("listen", "closed")?.mono_ns), "not when it closed");
+    ensure!(outcome.lives.records.is_empty(), "a listener has no life: {:?}", outcome.lives.records);
+    Ok(())
+}
+
+/// Two connections at one listener are two connections: their own ports, their own identity.
+fn two_at_one_listener(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let (near, ends) = pair.client.connect(pair.at)?;
+    let (far, _) = pair.server.accept(pair.listener)?;
+    pair.client.close(near)?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(ends.turned(), "close_wait")?;
+    pair.server.close(far)?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    for ends in [ends, pair.ends] {
+        outcome.check(ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
+        outcome.check(ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Connections on which segments are lost: a filter on a socket (`deaf`) drops all that comes in for it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rustix::io::Errno;
+use tcplife_tests::{
+    actor::{Ends, expect_failure},
+    lab::Lab,
+    namespace::{Family, Namespace},
+    pair::Pair,
+    verdict::Expected,
+};
+
+use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, SERVER_PASSIVE};
+
+on_both_families! {
+    connect_timeout
+    abandoned_in_syn_sent
+    data_sent_again
+    syn_ack_sent_again
+    orphan_gives_up
+    user_timeout
+    keepalive_gives_up
+    device_down
+}
+
+/// Long enough for a handful of retransmissions.
+const RETRIES: Duration = Duration::from_secs(30);
+
+/// The word of the actors for a socket of this family.
+fn kind(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "4",
+        Family::V6 => "6",
+    }
+}
+
+/// A lab whose namespace gives up early.
+fn impatient(family: Family) -> Result<Lab> {
+    let mut namespace = Namespace::new()?;
+    namespace.sysctl("net/ipv4/tcp_syn_retries", "1")?;
+    namespace.sysctl("net/ipv4/tcp_orphan_retries", "2")?;
+    Lab::with(family, namespace, &[])
+}
+
+/// Nobody answers the SYN.
+fn connect_timeout(family: Family) -> Result<()> {
+    let lab = impatient(family)?;
+    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
+    let (listener, at) = server.listen(family.loopback())?;
+    server.on(listener, "deaf")?;
+    let socket = client.open(kind(family))?;
+    client.on(socket, &format!("start {at}"))?;
+    let (local, _) = client.names(socket)?;
+    client.begin_on(socket, "finish")?;
+    let outcome = client.answer(RETRIES);
+    expect_failure("finish", outcome, Errno::TIMEDOUT)?;
+    client.close(socket)?;
+    let ends = Ends { local, remote: at };
+    lab.reached(ends, "closed")?;
+    let outcome = lab.finish()?;
+    let expected = Expected::client(&client, CLIENT_NOWHERE, "none", "timeout");
+    let (story, life) = outcome.check(ends, &expected)?;
+    ensure!(!story.retransmits.is_empty(), "no SYN sent again");
+    for again in &story.retransmits {
+        ensure!((again.state.as_str(), again.kind.as_str()) == ("syn_sent", "segment"), "{again:?}");
+    }
+    ensure!(life.retransmits == u64::try_from(story.retransmits.len())?, "{life:?}");
+    ensure!(story.resets.is_empty(), "{:?}", story.resets);
+    ensure!(outcome.stories(ends.turned()).is_empty(), "there is no other end");
+    Ok(())
+}
+
+/// The client closes before anybody has answered.
+fn abandoned_in_syn_sent(family: Family) -> Result<()> {
+    let lab = Lab::new(family)?;
+    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
+    let (listener, at) = server.listen(family.loopback())?;
+    server.on(listener, "deaf")?;
+    let socket = client.open(kind(family))?;
+    client.on(socket, &format!("start {at}"))?;
+    let (local, _) = client.names(socket)?;
+    let closed = client.close(socket)?;
+    let ends = Ends { local, remote: at };
+    lab.reached(ends, "closed")?;
+    let outcome = lab.finish()?;
+    let expected = Expected::client(&client, CLIENT_NOWHERE, "none", "aborted");
+    let (story, _) = outcome.check(ends, &expected)?;
+    ensure!(closed.contains(story.step("syn_sent", "closed")?.mono_ns), "not when it closed");
+    Ok(())
+}
+
+/// Payload is lost and sent again; it counts once as payload.
+fn data_sent_again(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.on(pair.near, "send 1000")?;
+    let again = pair.lab.retransmitted(pair.ends)?;
+    ensure!((again.state.as_str(), again.kind.as_str()) == ("established", "segment"), "{again:?}");
+    pair.server.on(pair.far, "hear")?;
+    pair.server.on(pair.far, "receive 1000")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin");
+    let (story, life) = outcome.check(pair.ends, &client)?;
+    let told = u64::try_from(story.retransmits.len())?;
+    ensure!(told > 0 && life.retransmits == told, "{told} told, {} in the life", life.retransmits);
+    ensure!(life.bytes_sent == 1000, "{life:?}");
+    let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
+    let (_, life) = outcome.check(pair.ends.turned(), &server)?;
+    ensure!(life.bytes_received == 1000, "{life:?}");
+    Ok(())
+}
+
+/// The SYN-ACK is lost and sent again: the server's end is a request then, not yet a socket.
+fn syn_ack_sent_again(family: Family) -> Result<()> {
+    let lab = Lab::new(family)?;
+    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
+    let (listener, at) = server.listen(family.loopback())?;
+    let near = client.open(kind(family))?;
+    client.on(near, "deaf")?;
+    client.on(near, &format!("start {at}"))?;
+    let (local, _) = client.names(near)?;
+    let ends = Ends { local, remote: at };
+    let again = lab.retransmitted(ends.turned())?;
+    ensure!((again.state.as_str(), again.kind.as_str()) == ("syn_received", "syn_ack"), "{again:?}");
+    client.on(near, "hear")?;
+    client.on(near, "finish")?;
+    let (far, _) = server.accept(listener)?;
+    client.close(near)?;
+    lab.reached(ends.turned(), "close_wait")?;
+    server.close(far)?;
+    lab.reached(ends.turned(), "closed")?;
+    let outcome = lab.finish()?;
+    outcome.check(ends, &Expected::client(&client, CLIENT_ACTIVE, "local", "fin"))?;
+    let expected = Expected::server(&server, SERVER_PASSIVE, "remote", "fin");
+    outcome.check(ends.turned(), &expected)?;
+    Ok(())
+}
+
+/// The client closes and nobody acknowledges its FIN: the kernel gives up.
+fn orphan_gives_up(family: Family) -> Result<()> {
+    let mut pair = Pair::open_in(impatient(family)?)?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.close(pair.near)?;
+    let told = pair.lab.reached(pair.ends, "closed")?;
+    ensure!(told.from == "fin_wait_1", "{told:?}");
+    let outcome = pair.lab.finish()?;
+    let path = "closed > syn_sent > established > fin_wait_1 > closed";
+    let client = Expected::client(&pair.client, path, "local", "timeout");
+    let (story, _) = outcome.check(pair.ends, &client)?;
+    ensure!(!story.retransmits.is_empty(), "no FIN sent again");
+    Ok(())
+}
+
+/// `TCP_USER_TIMEOUT`: payload is not acknowledged in time.
+fn user_timeout(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.client.on(pair.near, "give_up 300")?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.on(pair.near, "send 10")?;
+    pair.lab.reached(pair.ends, "closed")?;
+    pair.client.close(pair.near)?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_CUT, "none", "timeout"))?;
+    Ok(())
+}
+
+/// Keepalive probes are not answered. The kernel sends a reset before it gives up; the end is a timeout all the same.
+fn keepalive_gives_up(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.on(pair.near, "keepalive 1 1")?;
+    pair.lab.reached(pair.ends, "closed")?;
+    pair.client.close(pair.near)?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_CUT, "none", "timeout");
+    let (story, _) = outcome.check(pair.ends, &client)?;
+    let sent: Vec<&str> = story.resets.iter().map(|r| r.direction.as_str()).collect();
+    ensure!(sent == ["sent"], "{:?}", story.resets);
+    Ok(())
+}
+
+/// The loopback device is down when the client closes, and comes up again.
+fn device_down(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.lab.namespace.set_loopback(false)?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_1")?;
+    pair.lab.namespace.set_loopback(true)?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
+    outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! tcplife on the running kernel: real applications in a network namespace of their own do what makes TCP connections
+//! begin and end, and what tcplife prints is compared with what they did.
+//!
+//! Needs root. Runs as `cargo test -p tcplife-tests --test live`, or as a file anywhere if `TCPLIFE_BIN` and
+//! `TCPLIFE_TEST_ACTOR` say where the other two programs are.
+
+#![forbid(unsafe_code)]
+
+/// Makes a test for IPv4 and one for IPv6 of each function that takes a family.
+macro_rules! on_both_families {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn ipv4() -> anyhow::Result<()> {
+                super::$name(tcplife_tests::namespace::Family::V4)
+            }
+
+            #[test]
+            fn ipv6() -> anyhow::Result<()> {
+                super::$name(tcplife_tests::namespace::Family::V6)
+            }
+        }
+    )*};
+}
+
+mod agent;
+mod churn;
+mod close;
+mod common;
+mod drops;
+mod filter;
+mod kinds;
+mod owner;
+mod reset;
+mod time;
