@@ -37,12 +37,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.check { check() } else { rebuild() }
 }
 
+/// The object that the repository has.
+pub(crate) fn kept() -> Result<Vec<u8>> {
+    fs::read(workspace::root()?.join(OBJECT)).with_context(|| format!("reading {OBJECT}"))
+}
+
+/// The manifest that the repository has.
+pub(crate) fn kept_manifest() -> Result<Manifest> {
+    Manifest::read(&workspace::root()?.join(MANIFEST))
+}
+
 /// Fails when the object in the repository is not the one that its manifest names, or was built from other sources.
 pub(crate) fn check() -> Result<()> {
-    let root = workspace::root()?;
-    let kept = Manifest::read(&root.join(MANIFEST))?;
-    let object = fs::read(root.join(OBJECT)).with_context(|| format!("reading {OBJECT}"))?;
-    kept.check(&object, &manifest::inputs(&root)?)
+    kept_manifest()?.check(&kept()?, &manifest::inputs(&workspace::root()?)?)
 }
 
 /// Builds the object, puts it into the repository and writes its manifest.

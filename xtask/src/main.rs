@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bpf;
+mod ci;
 mod packages;
 mod process;
+mod run;
+mod test;
 mod workspace;
 
 /// tcplife's developer commands
@@ -23,11 +26,21 @@ struct Cli {
 enum Command {
     /// Build the kernel programs and put the object where the agent embeds it
     Bpf(bpf::Args),
+    /// Build tcplife as it is released and start it as root: `watch`, or what is given
+    Run(run::Args),
+    /// Check every rule of the code that a program can check
+    Ci,
+    /// Install what the tests need and run all of them
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bpf(args) => bpf::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Ci => ci::run(),
+        // Says by itself what failed, before its closing line.
+        Command::Test(args) => return test::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,15 +3,33 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 
+use crate::workspace;
+
 /// The cargo that runs this xtask.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+}
+
+/// The rustc that this cargo uses.
+pub(crate) fn rustc() -> Command {
+    Command::new(env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")))
+}
+
+/// Git in the workspace, whoever owns it.
+pub(crate) fn git() -> Result<Command> {
+    let root = workspace::root()?;
+    let mut safe = OsString::from("safe.directory=");
+    safe.push(&root);
+    let mut command = Command::new("git");
+    command.current_dir(&root).arg("-c").arg(safe);
+    Ok(command)
 }
 
 /// Is this process root?
@@ -47,6 +65,30 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("{} failed: {}\n{}", shown(command), output.status, complaint.trim_end());
     }
     String::from_utf8(output.stdout).with_context(|| format!("{} printed no UTF-8", shown(command)))
+}
+
+/// Runs a command, shows what it prints on stdout, and hands each line of that to `each`.
+pub(crate) fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", shown(command)))?;
+    let stdout = child.stdout.take().context("a child without stdout")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line.with_context(|| format!("reading what {} prints", shown(command)))?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        each(&line);
+    }
+    child.wait().with_context(|| format!("waiting for {}", shown(command)))
+}
+
+/// Lets sudo remember the password for some more minutes; nothing where it is not needed.
+pub(crate) fn keep_rights() {
+    if !is_root() {
+        succeeds(Command::new("sudo").args(["-n", "-v"]));
+    }
 }
 
 /// Does this command start and succeed? Nothing it prints is shown.

@@ -36,8 +36,17 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
 
 /// What `cargo metadata` says of the workspace and all it depends on.
 pub(crate) fn metadata() -> Result<Value> {
-    let json = process::output(process::cargo().args(["metadata", "--locked", "--format-version=1"]))?;
+    let mut cargo = process::cargo();
+    cargo.current_dir(root()?).args(["metadata", "--locked", "--format-version=1"]);
+    let json = process::output(&mut cargo)?;
     serde_json::from_str(&json).context("reading what cargo metadata printed")
+}
+
+/// The crates of the workspace, as `cargo metadata` describes them.
+pub(crate) fn members(metadata: &Value) -> Result<Vec<&Value>> {
+    let ids = metadata["workspace_members"].as_array().context("cargo metadata names no members")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    Ok(packages.iter().filter(|package| ids.contains(&package["id"])).collect())
 }
 
 /// Every file below `dir`, in the order of their paths.

@@ -1,0 +1,158 @@
+//! `cargo xtask test`: installs what the tests need and runs them all, on this kernel and on others.
+//!
+//! The last line is `N passed, N failed`. A stage that cannot run counts as failed and says why; one that does not
+//! apply to this machine is said to be left out. Nothing is left behind, or the run fails.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{ci, process};
+
+mod artifacts;
+mod count;
+mod leftovers;
+mod needs;
+mod programs;
+
+pub(crate) use artifacts::{Artifacts, Build};
+use count::Count;
+use leftovers::Leftovers;
+
+/// What `cargo xtask test` can be told.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only these stages
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Stage>,
+    /// Leave out the virtual machines
+    #[arg(long)]
+    no_vm: bool,
+}
+
+/// The stages, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Stage {
+    /// What `cargo xtask ci` checks
+    Checks,
+    /// Tests within one crate, and the examples of the documentation
+    Unit,
+    /// The command line
+    Cli,
+    /// The running kernel, as root
+    Live,
+    /// A fresh build of the kernel object
+    Fresh,
+    /// The screen, in a real terminal
+    Tui,
+    /// Other kernels, in virtual machines
+    Vm,
+}
+
+impl Stage {
+    const ALL: [Self; 7] =
+        [Self::Checks, Self::Unit, Self::Cli, Self::Live, Self::Fresh, Self::Tui, Self::Vm];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Checks => "checks",
+            Self::Unit => "unit tests",
+            Self::Cli => "command line",
+            Self::Live => "live kernel",
+            Self::Fresh => "fresh kernel object",
+            Self::Tui => "terminal",
+            Self::Vm => "other kernels",
+        }
+    }
+}
+
+/// What a stage came to.
+struct Done {
+    name: &'static str,
+    count: Count,
+    took: Duration,
+}
+
+/// The command.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let mut stages = Stage::ALL.to_vec();
+    stages.retain(|stage| args.only.is_empty() || args.only.contains(stage));
+    stages.retain(|stage| !(args.no_vm && *stage == Stage::Vm));
+    let done = run_stages(&stages);
+    let mut total = Count::default();
+    println!();
+    for Done { name, count, took } in &done {
+        total += *count;
+        println!("{name:<20} {count}   {:.0} s", took.as_secs_f64());
+    }
+    println!("{total}");
+    if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs the stages, between a look at what is there before and one at what is left.
+fn run_stages(stages: &[Stage]) -> Vec<Done> {
+    let mut done = Vec::new();
+    let found = time(&mut done, "packages", || {
+        needs::install()?;
+        Ok((Count::default(), Leftovers::before()?))
+    });
+    // Without what they need the tests would fail in ways that hide the reason.
+    let Some(leftovers) = found else { return done };
+    let mut artifacts = None;
+    for stage in stages {
+        time(&mut done, stage.name(), || Ok((run_stage(*stage, &mut artifacts, &leftovers)?, ())));
+    }
+    time(&mut done, "nothing left behind", || {
+        leftovers.check()?;
+        Ok((Count { passed: 1, ..Count::default() }, ()))
+    });
+    done
+}
+
+/// Runs one stage, says what it came to, and keeps that.
+fn time<T>(
+    done: &mut Vec<Done>,
+    name: &'static str,
+    stage: impl FnOnce() -> Result<(Count, T)>,
+) -> Option<T> {
+    println!("\n=== {name}");
+    process::keep_rights();
+    let start = Instant::now();
+    let (count, value) = match stage() {
+        Ok((count, value)) => (count, Some(value)),
+        Err(error) => {
+            println!("{name} FAILED: {error:#}");
+            (Count { failed: 1, ..Count::default() }, None)
+        }
+    };
+    let took = start.elapsed();
+    println!("=== {name}: {count} in {:.0} s", took.as_secs_f64());
+    done.push(Done { name, count, took });
+    value
+}
+
+/// Runs one stage; the first that needs the tests' programs builds them.
+fn run_stage(stage: Stage, artifacts: &mut Option<Artifacts>, leftovers: &Leftovers) -> Result<Count> {
+    if stage == Stage::Checks {
+        let outcome = ci::check_all();
+        return Ok(Count { passed: outcome.held, failed: outcome.broken, left_out: 0 });
+    }
+    if stage == Stage::Vm {
+        bail!("not built yet");
+    }
+    if artifacts.is_none() {
+        *artifacts = Some(Artifacts::build(&Build::default())?);
+    }
+    let built = artifacts.as_ref().context("the tests were not built")?;
+    let programs = programs::Programs::new(built, leftovers)?;
+    match stage {
+        Stage::Unit => programs.unit(),
+        Stage::Live => programs.live(),
+        Stage::Fresh => programs.fresh(),
+        Stage::Tui => programs.tui(),
+        Stage::Cli | Stage::Checks | Stage::Vm => programs.cli(),
+    }
+}
