@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use tcplife_common::{
     layout::ABSENT,
-    wire::{Found, Gauge, Mini, Stats, Task, flag, kind},
+    wire::{Found, flag, kind},
 };
 
 use crate::{
@@ -43,7 +43,8 @@ fn member(ctx: *mut c_void, at: usize) -> *const u8 {
 #[inline(always)]
 pub fn socket(ctx: *mut c_void) {
     let Some(sock) = ProbedSock::new(member(ctx, SOCKET)) else { return };
-    if let Some(found) = describe(sock) {
+    let mut found = Found::default();
+    if describe(sock, &mut found) {
         write(ctx, &found);
     }
 }
@@ -65,7 +66,10 @@ pub fn file(ctx: *mut c_void) {
     if !is_tcp(sock) {
         return;
     }
-    let Some(mut found) = describe(sock) else { return };
+    let mut found = Found::default();
+    if !describe(sock, &mut found) {
+        return;
+    }
     found.head.flags |= flag::HELD;
     found.task = read::process_of(task);
     // SAFETY: the descriptor's number, a u32 member of the context.
@@ -97,21 +101,16 @@ fn asked_for(state: u8) -> bool {
     DUMP_STATES.get(0).is_some_and(|states| *states >> (state & 31) & 1 == 1)
 }
 
+/// Fills in a record, in place: BPF programs have 512 bytes of stack. False if the state was not asked for.
 #[inline(always)]
-fn describe(sock: ProbedSock) -> Option<Found> {
+fn describe(sock: ProbedSock, found: &mut Found) -> bool {
     let kernel_state = sock.state();
     if !asked_for(kernel_state) {
-        return None;
+        return false;
     }
-    let mut found = Found {
-        head: head(kind::FOUND, sock, sock.netns(), kernel_state, kernel_state),
-        tuple: sock.tuple(),
-        task: Task::default(),
-        stats: Stats::default(),
-        mini: Mini::default(),
-        gauge: Gauge::default(),
-    };
+    found.head = head(kind::FOUND, sock, sock.netns(), kernel_state, kernel_state);
     found.head.cookie = sock.cookie_now();
+    found.tuple = sock.tuple();
     // SAFETY: takes nothing and cannot fail.
     found.gauge.jiffies = unsafe { bpf_jiffies64() };
     match kernel_state {
@@ -126,9 +125,9 @@ fn describe(sock: ProbedSock) -> Option<Found> {
             found.head.new = TCP_SYN_RECV;
             found.head.flags |= flag::ORPHAN;
         }
-        _ => full(sock, kernel_state, &mut found),
+        _ => full(sock, kernel_state, found),
     }
-    Some(found)
+    true
 }
 
 /// What only a full socket has.
