@@ -66,9 +66,10 @@ impl Direction {
 pub struct Life {
     /// When it was opened, if that was seen. See [`Connection::opened`].
     pub opened: Option<u64>,
-    /// When the full socket went to CLOSE; when `TIME_WAIT` ended, if lives are told after it.
+    /// When the full socket went to CLOSE; when `TIME_WAIT` ended, if lives are told after it. At the latest, if the
+    /// end was not seen.
     pub closed: u64,
-    /// From `opened` to `closed`.
+    /// From `opened` to `closed`, if both were seen.
     pub duration: Option<u64>,
     /// Time spent in each state, by [`State::index`]; `None` for a state it was not in, or for how long is not known.
     /// Of a complete connection they add up to `duration`.

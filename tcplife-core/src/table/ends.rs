@@ -187,13 +187,14 @@ fn life(connection: &Connection, after_time_wait: bool) -> Life {
     let past_mini = after_time_wait && connection.phase == Phase::Closed;
     let closed = if past_mini { connection.history.latest() } else { connection.closed_at };
     let opened = connection.opened();
+    let end = connection.end.unwrap_or(End::Unknown);
     Life {
         opened,
         closed,
-        duration: opened.map(|opened| closed.saturating_sub(opened)),
+        duration: opened.filter(|_| end != End::Unknown).map(|opened| closed.saturating_sub(opened)),
         spent: connection.history.spent(closed, past_mini),
         first_close: connection.first_close,
-        end: connection.end.unwrap_or(End::Unknown),
+        end,
         bytes_sent: connection.bytes_sent,
         bytes_received: connection.bytes_received,
         retransmits: connection.retransmits,

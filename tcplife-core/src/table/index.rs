@@ -81,3 +81,17 @@ impl Embryos {
         self.0.iter().copied()
     }
 }
+
+#[cfg(test)]
+impl Minis {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+#[cfg(test)]
+impl Listeners {
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+}

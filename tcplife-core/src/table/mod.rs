@@ -19,6 +19,8 @@ mod processes;
 mod requests;
 mod slab;
 mod store;
+#[cfg(test)]
+mod tests;
 mod totals;
 mod wheel;
 

@@ -224,7 +224,8 @@ impl Table {
     /// A record brings a tuple, perhaps with more in it than before.
     pub(super) fn learn<O: Observer + ?Sized>(&mut self, slot: u32, ends: &Ends, observer: &mut O) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        if connection.state() == State::Listen {
+        // A listener's children have its tuple, not it theirs; a mini-socket is found by its tuple.
+        if connection.state() == State::Listen || connection.is_over() {
             return;
         }
         connection.ends.learn(ends);

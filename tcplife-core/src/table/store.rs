@@ -131,13 +131,15 @@ impl Table {
     /// A process is, or may be, the owner: the strongest evidence wins, and the first of equal strength.
     pub(super) fn offer(&mut self, slot: u32, process: &Process, via: Via) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        if process.pid == 0 || connection.via.is_some_and(|known| known <= via) {
+        // Who called listen is the listener's owner, whoever closes it.
+        let better = |known: Via| via < known && connection.state() != State::Listen;
+        if process.pid == 0 || !connection.via.is_none_or(better) {
             return;
         }
         let number = self.processes.take(process);
         match connection.via {
             Some(_) => self.processes.release(connection.process),
-            // A listener was not counted. It keeps the mark that it has no life.
+            // A listener was not counted.
             None if connection.state() == State::Listen => {}
             None => self.totals.unattributed -= 1,
         }
