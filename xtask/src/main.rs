@@ -12,6 +12,7 @@ mod packages;
 mod process;
 mod run;
 mod test;
+mod vm;
 mod workspace;
 
 /// tcplife's developer commands
@@ -32,6 +33,8 @@ enum Command {
     Ci,
     /// Install what the tests need and run all of them
     Test(test::Args),
+    /// Run the live tests on other kernels, in virtual machines
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Bpf(args) => bpf::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Ci => ci::run(),
+        Command::Vm(args) => vm::run(&args),
         // Says by itself what failed, before its closing line.
         Command::Test(args) => return test::run(&args),
     };

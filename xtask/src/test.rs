@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ci, process};
+use crate::{ci, process, vm};
 
 mod artifacts;
 mod count;
@@ -19,8 +19,9 @@ mod needs;
 mod programs;
 
 pub(crate) use artifacts::{Artifacts, Build};
-use count::Count;
+pub(crate) use count::Count;
 use leftovers::Leftovers;
+use programs::Programs;
 
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
@@ -55,6 +56,11 @@ enum Stage {
 impl Stage {
     const ALL: [Self; 7] =
         [Self::Checks, Self::Unit, Self::Cli, Self::Live, Self::Fresh, Self::Tui, Self::Vm];
+
+    /// Does it run programs that are built for the tests?
+    const fn runs_programs(self) -> bool {
+        !matches!(self, Self::Checks | Self::Vm)
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -101,9 +107,18 @@ fn run_stages(stages: &[Stage]) -> Vec<Done> {
     });
     // Without what they need the tests would fail in ways that hide the reason.
     let Some(leftovers) = found else { return done };
-    let mut artifacts = None;
-    for stage in stages {
-        time(&mut done, stage.name(), || Ok((run_stage(*stage, &mut artifacts, &leftovers)?, ())));
+    let (programs, others): (Vec<Stage>, Vec<Stage>) = stages.iter().partition(|stage| stage.runs_programs());
+    if others.contains(&Stage::Checks) {
+        time(&mut done, Stage::Checks.name(), || Ok((checks(), ())));
+    }
+    if !programs.is_empty() {
+        let built = time(&mut done, "build", || Ok((Count::default(), Artifacts::build(&Build::default())?)));
+        for stage in programs.iter().filter(|_| built.is_some()) {
+            time(&mut done, stage.name(), || Ok((run_stage(*stage, built.as_ref(), &leftovers)?, ())));
+        }
+    }
+    if others.contains(&Stage::Vm) {
+        time(&mut done, Stage::Vm.name(), || Ok((vm::count(&vm::Args::default())?, ())));
     }
     time(&mut done, "nothing left behind", || {
         leftovers.check()?;
@@ -134,25 +149,21 @@ fn time<T>(
     value
 }
 
-/// Runs one stage; the first that needs the tests' programs builds them.
-fn run_stage(stage: Stage, artifacts: &mut Option<Artifacts>, leftovers: &Leftovers) -> Result<Count> {
-    if stage == Stage::Checks {
-        let outcome = ci::check_all();
-        return Ok(Count { passed: outcome.held, failed: outcome.broken, left_out: 0 });
-    }
-    if stage == Stage::Vm {
-        bail!("not built yet");
-    }
-    if artifacts.is_none() {
-        *artifacts = Some(Artifacts::build(&Build::default())?);
-    }
-    let built = artifacts.as_ref().context("the tests were not built")?;
-    let programs = programs::Programs::new(built, leftovers)?;
+/// Every rule that a program can check.
+fn checks() -> Count {
+    let outcome = ci::check_all();
+    Count { passed: outcome.held, failed: outcome.broken, left_out: 0 }
+}
+
+/// Runs one of the stages whose programs were built.
+fn run_stage(stage: Stage, built: Option<&Artifacts>, leftovers: &Leftovers) -> Result<Count> {
+    let programs = Programs::new(built.context("the tests were not built")?, leftovers)?;
     match stage {
         Stage::Unit => programs.unit(),
+        Stage::Cli => programs.cli(),
         Stage::Live => programs.live(),
         Stage::Fresh => programs.fresh(),
         Stage::Tui => programs.tui(),
-        Stage::Cli | Stage::Checks | Stage::Vm => programs.cli(),
+        Stage::Checks | Stage::Vm => bail!("this stage runs no programs of the tests"),
     }
 }

@@ -1,7 +1,6 @@
 //! The programs that cargo builds: tcplife, the tests, and what the tests run.
 
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -14,10 +13,12 @@ use crate::{process, workspace};
 /// How the programs are built.
 #[derive(Default)]
 pub(crate) struct Build {
+    /// The packages; the whole workspace when there are none.
+    pub(crate) packages: Vec<&'static str>,
     /// Arguments for cargo besides those that say what is built.
     pub(crate) args: Vec<&'static str>,
     /// Variables set for cargo.
-    pub(crate) env: Vec<(&'static str, OsString)>,
+    pub(crate) env: Vec<(&'static str, &'static str)>,
 }
 
 /// A program that was built.
@@ -42,16 +43,22 @@ pub(crate) struct Artifacts {
 }
 
 impl Artifacts {
-    /// Builds the whole workspace at once: with one set of features, so that no dependency is built twice.
+    /// Builds it all at once: with one set of features, so that no dependency is built twice.
     pub(crate) fn build(build: &Build) -> Result<Self> {
         let mut cargo = process::cargo();
         cargo
             .current_dir(workspace::root()?)
-            .args(["build", "--workspace", "--lib", "--bins", "--tests", "--locked"])
+            .args(["build", "--lib", "--bins", "--tests", "--locked"])
             .args(["--message-format", "json-render-diagnostics"])
             .args(&build.args)
-            .envs(build.env.iter().map(|(name, value)| (name, value)))
+            .envs(build.env.iter().copied())
             .stderr(Stdio::inherit());
+        if build.packages.is_empty() {
+            cargo.arg("--workspace");
+        }
+        for package in &build.packages {
+            cargo.args(["--package", package]);
+        }
         let printed = process::output(&mut cargo)?;
         let messages = printed.lines().map(serde_json::from_str::<Value>);
         let mut all = Vec::new();

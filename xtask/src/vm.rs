@@ -1,0 +1,193 @@
+//! `cargo xtask vm`: the live tests on other kernels, each in a virtual machine of its own.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    process,
+    test::{Artifacts, Build, Count},
+    workspace,
+};
+
+mod cpio;
+mod debian;
+mod image;
+mod kernels;
+mod machine;
+mod verdicts;
+
+use image::{Job, Programs};
+use kernels::{KERNELS, Kernel};
+use verdicts::Verdict;
+
+/// What `cargo xtask vm` can be told.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// The kernels: 5.10, 6.1, 6.12, newest; all when none is named
+    versions: Vec<String>,
+    /// Run only tests whose names contain this
+    #[arg(long)]
+    test: Option<String>,
+    /// Run a shell command in place of the tests, and show what it prints
+    #[arg(long, conflicts_with = "test")]
+    exec: Option<String>,
+    /// Fetch the newest kernels again
+    #[arg(long)]
+    update: bool,
+}
+
+/// The command.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let count = count(args)?;
+    println!("{count}");
+    if count.failed > 0 {
+        bail!("{} failed on other kernels", count.failed);
+    }
+    Ok(())
+}
+
+/// Boots the kernels and counts what passed and failed on all of them together.
+pub(crate) fn count(args: &Args) -> Result<Count> {
+    if !cfg!(target_arch = "x86_64") {
+        bail!("the virtual machines are for x86-64 only");
+    }
+    let names = names(&args.versions)?;
+    let kernels = kernels::get(&names, args.update)?;
+    let programs = programs()?;
+    let job = match &args.exec {
+        Some(command) => Job::Command(command.clone()),
+        None => Job::Tests(tests(&programs.test, args.test.as_deref())?),
+    };
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(Count::default());
+    thread::scope(|scope| {
+        for _ in 0..at_once().min(kernels.len()) {
+            scope.spawn(|| {
+                while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let count = on(kernel, &programs, &job);
+                    if let Ok(mut total) = total.lock() {
+                        *total += count;
+                    }
+                }
+            });
+        }
+    });
+    total.into_inner().ok().context("a thread of ours has died")
+}
+
+/// The names of the kernels that were asked for.
+fn names(versions: &[String]) -> Result<Vec<&'static str>> {
+    let all = KERNELS.map(|(name, _)| name);
+    if let Some(unknown) = versions.iter().find(|version| !all.contains(&version.as_str())) {
+        bail!("there is no kernel {unknown}; there are {}", all.join(", "));
+    }
+    Ok(all
+        .into_iter()
+        .filter(|name| versions.is_empty() || versions.iter().any(|version| version == name))
+        .collect())
+}
+
+/// Builds the programs that go into the machines, with all libraries in them.
+fn programs() -> Result<Programs> {
+    let how = Build {
+        packages: vec!["tcplife", "tcplife-tests"],
+        args: vec!["--target", "x86_64-unknown-linux-gnu"],
+        env: vec![
+            ("RUSTFLAGS", "-Ctarget-feature=+crt-static"),
+            // Lines of a backtrace would make the archive ten times larger.
+            ("CARGO_PROFILE_DEV_DEBUG", "false"),
+        ],
+    };
+    let built = Artifacts::build(&how)?;
+    let test = built.tests().find(|test| test.kind == "test" && test.name == "live");
+    Ok(Programs {
+        tcplife: built.program("tcplife")?.to_path_buf(),
+        actor: built.program("tcplife-test-actor")?.to_path_buf(),
+        test: test.context("cargo built no live tests")?.path.clone(),
+    })
+}
+
+/// The names of the tests in a harness.
+fn tests(harness: &Path, part: Option<&str>) -> Result<Vec<String>> {
+    let list = process::output(Command::new(harness).args(["--list", "--format", "terse"]))?;
+    let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
+    let chosen: Vec<String> =
+        names.filter(|name| part.is_none_or(|part| name.contains(part))).map(str::to_owned).collect();
+    if chosen.is_empty() {
+        bail!("there is no such test");
+    }
+    Ok(chosen)
+}
+
+/// How many machines fit: one for each processor, and half of the memory at most.
+fn at_once() -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib =
+        available.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or_default();
+    let fit = usize::try_from(kib / 1024 / 2 / machine::MEMORY).unwrap_or(usize::MAX);
+    processors.min(fit).max(1)
+}
+
+/// Boots one kernel and says what came of it.
+fn on(kernel: &Kernel, programs: &Programs, job: &Job) -> Count {
+    let start = Instant::now();
+    let (count, text) = match said(kernel, programs, job) {
+        Ok(said) => judged(job, &said),
+        Err(error) => (Count { failed: 1, ..Count::default() }, format!("  {error:#}")),
+    };
+    let seconds = start.elapsed().as_secs();
+    // One print, so that machines that end at the same time do not mix their lines.
+    println!("--- kernel {} ({}): {count} in {seconds} s\n{text}", kernel.name, kernel.release);
+    count
+}
+
+/// What a machine with this kernel said.
+fn said(kernel: &Kernel, programs: &Programs, job: &Job) -> Result<String> {
+    let dir = workspace::target()?.join("vm/run").join(kernel.name);
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let archive = dir.join("initramfs.cpio");
+    image::write(&archive, kernel, programs, job)?;
+    machine::boot(&kernel.image, &archive, &dir)
+}
+
+/// Counts verdicts and shows each; what a failed test printed stands before them.
+fn judged(job: &Job, said: &str) -> (Count, String) {
+    let mut count = Count::default();
+    let mut text: Vec<String> =
+        said.lines().filter(|line| !line.starts_with('@')).map(|line| format!("  {line}")).collect();
+    let expected = match job {
+        Job::Tests(names) => names,
+        Job::Command(_) => {
+            let passed = said.lines().any(|line| line == "@status 0");
+            return (
+                Count { passed: u64::from(passed), failed: u64::from(!passed), left_out: 0 },
+                text.join("\n"),
+            );
+        }
+    };
+    for (name, verdict) in verdicts::read(expected, said) {
+        let (passed, words) = match verdict {
+            Verdict::Passed(seconds) => (true, format!("ok ({seconds} s)")),
+            Verdict::Failed(reason) => (false, format!("FAILED: {reason}")),
+            Verdict::Missing => (false, "FAILED: no verdict".to_owned()),
+            Verdict::Doubled => (false, "FAILED: more than one verdict".to_owned()),
+            Verdict::Unknown => (false, "FAILED: nobody asked for it".to_owned()),
+        };
+        count += Count { passed: u64::from(passed), failed: u64::from(!passed), left_out: 0 };
+        text.push(format!("test {name} ... {words}"));
+    }
+    (count, text.join("\n"))
+}

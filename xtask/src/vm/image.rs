@@ -1,0 +1,78 @@
+//! What a virtual machine boots into: busybox, the programs under test, and a script that runs them.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::{cpio::Archive, kernels::Kernel};
+use crate::process;
+
+/// The first process.
+const INIT: &str = include_str!("guest.sh");
+/// Directories of the file system, besides those of mounts that the script makes.
+const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "modules", "proc", "programs", "run", "sys", "tmp"];
+
+/// What is run in the machine.
+pub(super) enum Job {
+    /// These tests, each in its own process.
+    Tests(Vec<String>),
+    /// A shell command.
+    Command(String),
+}
+
+/// The programs that go into the machine; none needs a library.
+pub(super) struct Programs {
+    /// tcplife itself.
+    pub(super) tcplife: PathBuf,
+    /// The test harness.
+    pub(super) test: PathBuf,
+    /// The applications that tests play with.
+    pub(super) actor: PathBuf,
+}
+
+/// Writes the archive that a kernel boots with.
+pub(super) fn write(file: &Path, kernel: &Kernel, programs: &Programs, job: &Job) -> Result<()> {
+    let busybox = process::which("busybox").context("there is no busybox (Debian's busybox-static)")?;
+    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    let mut archive = Archive::create(file).with_context(|| format!("writing {}", file.display()))?;
+    for name in DIRECTORIES {
+        archive.directory(name)?;
+    }
+    // The kernel opens the console before there is a /dev.
+    archive.device("dev/console", (5, 1))?;
+    archive.file("init", 0o755, INIT.as_bytes())?;
+    archive.file("bin/busybox", 0o755, &read(&busybox)?)?;
+    archive.file("bin/tcplife", 0o755, &read(&programs.tcplife)?)?;
+    archive.file("programs/actor", 0o755, &read(&programs.actor)?)?;
+    archive.file("programs/test", 0o755, &read(&programs.test)?)?;
+    archive.file("environment", 0o644, environment().as_bytes())?;
+    for (number, module) in kernel.modules.iter().enumerate() {
+        archive.file(&format!("modules/{number}.ko"), 0o644, &read(module)?)?;
+    }
+    match job {
+        Job::Tests(names) => archive.file("tests", 0o644, (names.join("\n") + "\n").as_bytes())?,
+        Job::Command(command) => archive.file("command", 0o644, command.as_bytes())?,
+    }
+    archive.finish().with_context(|| format!("writing {}", file.display()))
+}
+
+/// How many seconds one test may take in an emulated machine, how many run at once, and by how much its deadlines are stretched.
+fn environment() -> String {
+    let variables = [
+        ("TEST_LIMIT", "300"),
+        ("TEST_JOBS", "2"),
+        ("TCPLIFE_BIN", "/bin/tcplife"),
+        ("TCPLIFE_TEST_ACTOR", "/programs/actor"),
+        ("TCPLIFE_TEST_SLOW", "4"),
+        ("RUST_BACKTRACE", "1"),
+    ];
+    variables.iter().fold(String::new(), |mut text, (name, value)| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "export {name}={value}");
+        text
+    })
+}
