@@ -1,0 +1,275 @@
+//! Everything the screen knows.
+//!
+//! What comes in: changes made by [`super::update`] alone. What goes out: the state that [`super::draw`] draws, and the
+//! [`Request`] that follows from it. What always holds: what is open is one value of one type, never a pair of flags;
+//! no terminal, no clock, no channel in here.
+
+use std::sync::Arc;
+
+use ratatui::layout::Size;
+use tcplife_core::{
+    connection::ConnId,
+    filter::{Filter, StateSet},
+    state::State,
+    view::{Detail, Query, Row, SortKey},
+};
+
+use super::{
+    frame::{Flow, Frame, Request},
+    keys::Scope,
+    layout,
+    theme::Theme,
+};
+use crate::clock::Clock;
+
+/// The views, in the order of their tabs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tab {
+    /// The table of connections.
+    #[default]
+    Connections,
+    /// Events as they come.
+    Events,
+}
+
+impl Tab {
+    /// Every view.
+    pub const ALL: [Self; 2] = [Self::Connections, Self::Events];
+
+    /// The name on the tab.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "Connections",
+            Self::Events => "Events",
+        }
+    }
+}
+
+/// What lies over the view and has the keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Overlay {
+    /// Nothing.
+    #[default]
+    None,
+    /// The help, from this line on.
+    Help(usize),
+    /// The list of states, at this one.
+    Picker(usize),
+    /// The text filter, as typed so far.
+    Line(String),
+}
+
+/// What the detail pane shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// It is closed.
+    #[default]
+    Closed,
+    /// It is open; the answer is on its way.
+    Waiting,
+    /// The connection as it is.
+    Live(Box<Detail>),
+    /// The connection has left the table; this is what was known last.
+    Gone(Box<Detail>),
+}
+
+impl Pane {
+    /// Whether it takes room.
+    pub const fn is_open(&self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+}
+
+/// What the cursor is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Whatever row is there; becomes a connection as soon as that is known.
+    #[default]
+    Position,
+    /// A connection, wherever its row goes.
+    Connection(ConnId),
+}
+
+/// The table of connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// What the cursor is on.
+    pub target: Target,
+    /// Where the cursor is, among all rows.
+    pub position: usize,
+    /// The first row in view.
+    pub top: usize,
+    /// Order of the rows.
+    pub sort: SortKey,
+    /// Largest first.
+    pub descending: bool,
+    /// Text that rows have to contain.
+    pub text: String,
+    /// States to show; empty for every state.
+    pub states: StateSet,
+    /// The detail pane.
+    pub pane: Pane,
+}
+
+/// Where the view of events is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stream {
+    /// At the newest event, whatever comes.
+    #[default]
+    Newest,
+    /// At the event of this number.
+    At(u64),
+}
+
+/// What does not change while the screen is open.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Name of the host.
+    pub host: String,
+    /// Its kernel's release.
+    pub kernel: String,
+    /// How things look.
+    pub theme: Theme,
+    /// What times of day follow from.
+    pub clock: Clock,
+    /// The filters of the command line.
+    pub filter: Filter,
+    /// Nanoseconds in `CLOSE_WAIT` from which a connection is marked.
+    pub leak_after: u64,
+}
+
+/// The state of the screen.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What does not change.
+    pub setup: Setup,
+    /// The terminal's.
+    pub size: Size,
+    /// The view that is open.
+    pub tab: Tab,
+    /// What lies over it.
+    pub overlay: Overlay,
+    /// Whether the data moves.
+    pub flow: Flow,
+    /// The view of connections.
+    pub list: List,
+    /// The view of events.
+    pub stream: Stream,
+    /// The newest data.
+    pub frame: Arc<Frame>,
+}
+
+/// Every state but LISTEN: a listener is no connection, and always the oldest of all.
+pub fn connected_states() -> StateSet {
+    State::ALL.into_iter().filter(|&state| state != State::Listen).collect()
+}
+
+/// The direction in which a column is read first: the oldest and the most troubled at the top, the rest as in a book.
+pub const fn natural_direction(sort: SortKey) -> bool {
+    matches!(sort, SortKey::Age | SortKey::Retransmits)
+}
+
+impl List {
+    /// Oldest first, at the top. Listeners are shown only if the command line asks for a choice of states.
+    fn new(filter: &Filter) -> Self {
+        let states = if filter.states.is_empty() { connected_states() } else { StateSet::default() };
+        Self {
+            target: Target::Position,
+            position: 0,
+            top: 0,
+            sort: SortKey::Age,
+            descending: natural_direction(SortKey::Age),
+            text: String::new(),
+            states,
+            pane: Pane::Closed,
+        }
+    }
+
+    /// The connection under the cursor, if it is known.
+    pub const fn selected(&self) -> Option<ConnId> {
+        match self.target {
+            Target::Position => None,
+            Target::Connection(id) => Some(id),
+        }
+    }
+
+    /// Whether rows of a state are wanted.
+    pub fn shows(&self, state: State) -> bool {
+        self.states.is_empty() || self.states.contains(state)
+    }
+}
+
+impl App {
+    /// A screen that has no data yet.
+    pub fn new(setup: Setup, size: Size) -> Self {
+        let list = List::new(&setup.filter);
+        Self {
+            setup,
+            size,
+            tab: Tab::default(),
+            overlay: Overlay::default(),
+            flow: Flow::default(),
+            list,
+            stream: Stream::default(),
+            frame: Arc::default(),
+        }
+    }
+
+    /// What has the keys.
+    pub const fn scope(&self) -> Scope {
+        match self.overlay {
+            Overlay::None => match self.tab {
+                Tab::Connections => Scope::Connections,
+                Tab::Events => Scope::Events,
+            },
+            Overlay::Help(_) => Scope::Help,
+            Overlay::Picker(_) => Scope::Picker,
+            Overlay::Line(_) => Scope::Line,
+        }
+    }
+
+    /// The text that filters rows: what is being typed counts at once.
+    pub fn text(&self) -> &str {
+        match &self.overlay {
+            Overlay::Line(text) => text,
+            Overlay::None | Overlay::Help(_) | Overlay::Picker(_) => &self.list.text,
+        }
+    }
+
+    /// The time that ages are counted to: a pause stops them.
+    pub fn clock(&self, now: u64) -> u64 {
+        match self.flow {
+            Flow::Live => now.max(self.frame.now),
+            Flow::Paused => self.frame.now,
+        }
+    }
+
+    /// Rows of connections that fit on the screen.
+    pub fn visible_rows(&self) -> usize {
+        layout::of(self).rows()
+    }
+
+    /// A row by its position among all, if the newest data has it.
+    pub fn row(&self, position: usize) -> Option<&Row> {
+        let first = self.frame.request.query.offset;
+        self.frame.page.rows.get(position.checked_sub(first)?)
+    }
+
+    /// What the screen wants to see next: the rows in view and one screen of rows on either side, so that moving
+    /// needs no answer first.
+    pub fn request(&self) -> Request {
+        let visible = self.visible_rows().max(1);
+        let query = Query {
+            filter: self.setup.filter.clone(),
+            text: self.text().to_owned(),
+            states: self.list.states,
+            sort: self.list.sort,
+            descending: self.list.descending,
+            offset: self.list.top.saturating_sub(visible),
+            limit: visible.saturating_mul(3),
+            selected: self.list.selected(),
+            leak_after: self.setup.leak_after,
+        };
+        Request { tab: self.tab, flow: self.flow, query }
+    }
+}

@@ -1,0 +1,150 @@
+//! The view of events, newest first.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
+use tcplife_core::state::State;
+
+use super::{Alignment, comm, put};
+use crate::{
+    clock::Stamper,
+    tui::{
+        app::App,
+        log::{Logged, What},
+        text,
+        theme::{self, Theme},
+        update,
+    },
+};
+
+/// Columns of a moment with milliseconds.
+const WIDE_TIME: usize = 12;
+/// `reset received SYN_RECEIVED`
+const EVENT: usize = 27;
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Time,
+    Event,
+    After,
+    Pid,
+    Comm,
+    Local,
+    Remote,
+}
+
+impl Column {
+    const fn head(self) -> &'static str {
+        match self {
+            Self::Time => "TIME UTC",
+            Self::Event => "EVENT",
+            Self::After => "AFTER",
+            Self::Pid => "PID",
+            Self::Comm => "COMM",
+            Self::Local => "LOCAL",
+            Self::Remote => "REMOTE",
+        }
+    }
+
+    const fn alignment(self) -> Alignment {
+        match self {
+            Self::After | Self::Pid => Alignment::Right,
+            _ => Alignment::Left,
+        }
+    }
+}
+
+/// Columns by the width of the screen, from left to right; widths are the least.
+fn columns(width: usize) -> Vec<(Column, usize)> {
+    let mut columns = vec![(Column::Time, 8), (Column::Event, EVENT), (Column::After, 6)];
+    if width >= 100 {
+        columns[0].1 = WIDE_TIME;
+        columns.push((Column::Pid, 7));
+    }
+    columns.push((Column::Comm, if width >= 120 { 15 } else { 10 }));
+    let used: usize = columns.iter().map(|(_, width)| width + 1).sum();
+    let left = width.saturating_sub(used);
+    match left {
+        0..15 => {
+            // No room for an address: the name takes it.
+            if let Some((_, comm)) = columns.last_mut() {
+                *comm += left;
+            }
+        }
+        15..43 => columns.push((Column::Remote, left)),
+        _ => {
+            let each = (left - 1) / 2;
+            columns.extend([(Column::Local, each.min(47)), (Column::Remote, each.min(47))]);
+        }
+    }
+    columns
+}
+
+/// Draws the events in view.
+pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = app.setup.theme;
+    let mut lines = area.rows();
+    let Some(head) = lines.next() else { return };
+    let columns = columns(usize::from(area.width));
+    buffer.set_style(head, theme::HEAD);
+    for (column, place) in places(&columns, head) {
+        put(buffer, place, column.head(), column.alignment(), theme::HEAD);
+    }
+    if app.frame.log.is_empty() {
+        let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
+        Line::styled("Nothing has happened yet.", theme::QUIET).centered().render(middle, buffer);
+    }
+    let mut stamper = Stamper::new(app.setup.clock);
+    for (line, event) in lines.zip(app.frame.log.iter().skip(update::stream_top(app))) {
+        for (column, place) in places(&columns, line) {
+            let text = cell(column, event, &mut stamper, usize::from(place.width));
+            put(buffer, place, &text, column.alignment(), style(theme, column, event));
+        }
+    }
+}
+
+fn places(columns: &[(Column, usize)], line: Rect) -> impl Iterator<Item = (Column, Rect)> {
+    let mut x = line.x;
+    columns.iter().map(move |&(column, width)| {
+        let width = u16::try_from(width).unwrap_or(u16::MAX);
+        let place = Rect { x, width, ..line }.intersection(line);
+        x = x.saturating_add(width).saturating_add(1);
+        (column, place)
+    })
+}
+
+fn cell(column: Column, event: &Logged, stamper: &mut Stamper, width: usize) -> String {
+    let process = event.whose.owner.map(|owner| owner.process);
+    match column {
+        Column::Time => {
+            stamper.time_of_day(event.at).get(..width.min(WIDE_TIME)).unwrap_or_default().to_owned()
+        }
+        Column::Event => what(&event.what),
+        Column::After => match event.what {
+            What::Move { elapsed: Some(elapsed), .. } => text::precise(elapsed),
+            What::Move { .. } => "?".to_owned(),
+            What::Retransmit(..) | What::Reset(..) => String::new(),
+        },
+        Column::Pid => process.map_or_else(|| "-".to_owned(), |process| process.pid.to_string()),
+        Column::Comm => process.map_or_else(|| "?".to_owned(), |process| comm(&process)),
+        Column::Local => text::fit_address(event.whose.local, width),
+        Column::Remote => text::fit_address(event.whose.remote, width),
+    }
+}
+
+fn what(what: &What) -> String {
+    match what {
+        What::Move { from, to, .. } => format!("{from} → {to}"),
+        What::Retransmit(state, _) => format!("retransmit {state}"),
+        What::Reset(state, direction) => format!("reset {} {state}", direction.name()),
+    }
+}
+
+fn style(theme: Theme, column: Column, event: &Logged) -> Style {
+    match (column, event.what) {
+        (Column::Event, What::Move { to: State::Closed, .. }) => Style::new(),
+        (Column::Event, What::Move { to, .. }) => theme.state(to),
+        (Column::Event, What::Retransmit(..) | What::Reset(..)) => theme.alarm(),
+        (Column::Time | Column::After, _) => theme::QUIET,
+        _ => Style::new(),
+    }
+}

@@ -1,0 +1,51 @@
+//! The last line: the keys that matter most now, or the text that is typed.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    text::Span,
+    widgets::Widget,
+};
+
+use super::fill;
+use crate::tui::{
+    app::{App, Overlay},
+    keys, text, theme,
+};
+
+/// What stands before the text that is typed.
+const PROMPT: &str = "filter: ";
+
+/// Draws the footer.
+pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let hints = keys::of(app.scope()).filter_map(|binding| binding.hint).map(|(key, word)| {
+        vec![Span::styled(key, theme::STRONG), Span::styled(format!(" {word}"), theme::QUIET)]
+    });
+    match &app.overlay {
+        Overlay::Line(typed) => {
+            let right = fill(hints, 2, usize::from(area.width));
+            let room = usize::from(area.width).saturating_sub(right.width() + PROMPT.len() + 2);
+            right.right_aligned().render(area, buffer);
+            let line = format!("{PROMPT}{}", tail(typed, room));
+            Span::styled(line, theme::STRONG).render(area, buffer);
+        }
+        Overlay::None | Overlay::Help(_) | Overlay::Picker(_) => {
+            fill(hints, 2, usize::from(area.width)).render(area, buffer);
+        }
+    }
+}
+
+/// Where the cursor is while a text is typed.
+pub fn cursor(app: &App, area: Rect) -> Option<Position> {
+    let Overlay::Line(typed) = &app.overlay else { return None };
+    let after = PROMPT.len() + text::columns(typed);
+    let x = area.x.saturating_add(u16::try_from(after).unwrap_or(u16::MAX));
+    Some(Position::new(x.min(area.right().saturating_sub(1)), area.y))
+}
+
+/// As much of the end of the text as there is room for.
+fn tail(typed: &str, room: usize) -> &str {
+    let starts = typed.char_indices().map(|(at, _)| at).chain([typed.len()]);
+    let fits = |at: &usize| typed.get(*at..).is_some_and(|rest| text::columns(rest) <= room);
+    starts.into_iter().find(fits).and_then(|at| typed.get(at..)).unwrap_or_default()
+}

@@ -1,0 +1,74 @@
+//! The first line: where this is, and how well the trace goes.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
+
+use super::{fill, labelled};
+use crate::{
+    sink::Health,
+    tui::{
+        app::App,
+        text,
+        theme::{self, Theme},
+    },
+};
+
+/// Draws the header. Health is at the right and never gives way.
+pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
+    let theme = app.setup.theme;
+    let (health, rates) = (&app.frame.health, &app.frame.rates);
+    let right = fill(
+        [
+            lost(theme, health, area.width >= 120),
+            vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)],
+            hooks(theme, health),
+        ],
+        3,
+        usize::from(area.width),
+    );
+    let room = usize::from(area.width).saturating_sub(right.width() + 2);
+    let uptime = text::duration(now.saturating_sub(app.frame.started));
+    let left = fill(
+        [
+            vec![Span::styled("tcplife", theme::STRONG)],
+            labelled("up", uptime),
+            vec![Span::raw(text::cut(&app.setup.host, 30))],
+            labelled("Linux", text::cut(&app.setup.kernel, 40)),
+        ],
+        2,
+        room,
+    );
+    left.render(area, buffer);
+    right.right_aligned().render(area, buffer);
+}
+
+fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
+    let total = health.lost_total();
+    if total == 0 {
+        return labelled("lost", "0");
+    }
+    let mut word = format!(" LOST {}", text::count(total));
+    if is_wide {
+        let causes: Vec<String> = health
+            .lost
+            .iter()
+            .filter(|&&(_, count)| count > 0)
+            .map(|(cause, count)| format!("{cause} {}", text::count(*count)))
+            .collect();
+        word = format!("{word}: {}", causes.join(", "));
+    }
+    vec![Span::styled(word + " ", theme.alarm_box())]
+}
+
+fn hooks(theme: Theme, health: &Health) -> Vec<Span<'static>> {
+    let all = health.hooks.len();
+    let on = health.hooks.iter().filter(|hook| hook.mechanism.is_some()).count();
+    let value = Span::raw(format!("{on}/{all}"));
+    match health.hooks.iter().find(|hook| hook.mechanism.is_none()) {
+        None => vec![Span::styled("hooks ", theme::QUIET), value],
+        Some(off) => {
+            let others = if all - on > 1 { ", .." } else { "" };
+            let word = format!(" no {}{others}", off.what);
+            vec![Span::styled("hooks ", theme::QUIET), value, Span::styled(word, theme.alarm())]
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The help: every key, what the marks mean, and which hooks are in use.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Rect, Size},
+    text::{Line, Span},
+    widgets::{Paragraph, Widget},
+};
+
+use super::popup;
+use crate::{
+    sink::{Health, Hook},
+    tui::{
+        app::App,
+        keys::{self, Scope},
+        text,
+        theme::{self, Theme},
+    },
+};
+
+/// Columns of the box.
+const WIDTH: u16 = 60;
+/// Lines of the box that are not its text.
+const FRAME: u16 = 2;
+
+/// Columns of the keys.
+const LEFT: usize = 17;
+/// Columns of what they do.
+const RIGHT: usize = 39;
+
+const MARKS: [(&str, &str); 7] = [
+    ("!", "suspect: CLOSE_WAIT over --leak-after"),
+    ("t", "a timewait mini-socket has it"),
+    ("o", "orphan: no process has it any more"),
+    ("3h12m..3h15m", "age: begun between these, not seen"),
+    (">5m00s", "age: begun before the trace"),
+    ("?", "owner not known"),
+    ("(none)", "nobody owns it"),
+];
+
+/// Draws the help from line `top` on.
+pub fn draw(app: &App, top: usize, buffer: &mut Buffer) {
+    let lines = lines(app.setup.theme, &app.frame.health);
+    let screen = Rect::new(0, 0, app.size.width, app.size.height.saturating_sub(1));
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(FRAME);
+    let below = last_top(app.size, &app.frame.health).saturating_sub(top);
+    let title = if below > 0 { "Help, down for more" } else { "Help" };
+    let inner = popup(title, WIDTH, height, screen, buffer);
+    let top = u16::try_from(top).unwrap_or(u16::MAX);
+    Paragraph::new(lines).scroll((top, 0)).render(inner, buffer);
+}
+
+/// The last line that the help may begin with, so that its end is at the end of the box.
+pub fn last_top(screen: Size, health: &Health) -> usize {
+    let room = usize::from(screen.height.saturating_sub(1 + FRAME));
+    lines(Theme::Plain, health).len().saturating_sub(room)
+}
+
+fn lines(theme: Theme, health: &Health) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let first = Scope::Connections;
+    let sections =
+        [("Keys", first), ("In the list of states", Scope::Picker), ("While a filter is typed", Scope::Line)];
+    for (title, scope) in sections {
+        section(title, &mut lines);
+        // What works everywhere is told once.
+        let own = keys::of(scope).filter(|key| scope == first || !key.scopes.contains(&first));
+        lines.extend(own.map(|binding| entry(binding.shown, binding.help)));
+    }
+    section("Marks", &mut lines);
+    lines.extend(MARKS.map(|(mark, help)| entry(mark, help)));
+    section("Hooks", &mut lines);
+    lines.extend(health.hooks.iter().flat_map(|hook| hook_lines(theme, hook)));
+    lines
+}
+
+fn section(title: &'static str, lines: &mut Vec<Line<'static>>) {
+    if !lines.is_empty() {
+        lines.push(Line::default());
+    }
+    lines.push(Line::styled(title, theme::HEAD));
+}
+
+fn entry(left: &str, right: &str) -> Line<'static> {
+    let key = Span::styled(format!("{left:<LEFT$}"), theme::STRONG);
+    Line::from(vec![key, Span::raw(right.to_owned())])
+}
+
+fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
+    if let Some(mechanism) = &hook.mechanism {
+        return vec![entry(hook.what, mechanism)];
+    }
+    let mut off = entry(hook.what, "");
+    off.push_span(Span::styled("off", theme.alarm()));
+    let mut lines = vec![off];
+    let mut line = String::new();
+    for word in hook.why_off.split_whitespace() {
+        if !line.is_empty() && text::columns(&line) + 1 + text::columns(word) > RIGHT {
+            lines.push(entry("", &std::mem::take(&mut line)));
+        }
+        let space = if line.is_empty() { "" } else { " " };
+        line = format!("{line}{space}{word}");
+    }
+    lines.push(entry("", &line));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_fits() {
+        for binding in keys::BINDINGS {
+            assert!(binding.shown.len() < LEFT && binding.help.len() <= RIGHT, "{}", binding.help);
+        }
+        for (mark, help) in MARKS {
+            assert!(mark.len() < LEFT && help.len() <= RIGHT, "{help}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Draws the state, panel by panel.
+//!
+//! What comes in: the state and the time. What goes out: cells of the terminal. What always holds: nothing is changed;
+//! each panel is drawn within its rectangle of [`super::layout`] and knows no other; text from outside is escaped
+//! before it gets here.
+
+mod columns;
+mod detail;
+mod events;
+mod footer;
+mod header;
+pub mod help;
+mod picker;
+mod states;
+mod table;
+mod tabs;
+
+use ratatui::{
+    Frame,
+    buffer::Buffer,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+    widgets::{Clear, Widget},
+};
+use tcplife_core::owner::Process;
+
+use super::{
+    app::{App, Overlay, Tab},
+    layout, text, theme,
+};
+use crate::escape;
+
+/// Draws everything, at the time `now` (nanoseconds of `CLOCK_MONOTONIC`).
+pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
+    if !layout::is_large_enough(app) {
+        return too_small(app, frame);
+    }
+    let (panels, now, buffer) = (layout::of(app), app.clock(now), frame.buffer_mut());
+    header::draw(app, now, panels.header, buffer);
+    states::draw_counts(app, panels.states, buffer);
+    states::draw_moves(app, panels.moves, buffer);
+    tabs::draw(app, panels.tabs, buffer);
+    match app.tab {
+        Tab::Connections => table::draw(app, now, panels.body, buffer),
+        Tab::Events => events::draw(app, panels.body, buffer),
+    }
+    detail::draw(app, now, panels.detail, buffer);
+    footer::draw(app, panels.footer, buffer);
+    match app.overlay {
+        Overlay::None | Overlay::Line(_) => {}
+        Overlay::Help(top) => help::draw(app, top, buffer),
+        Overlay::Picker(at) => picker::draw(app, at, buffer),
+    }
+    if let Some(cursor) = footer::cursor(app, panels.footer) {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+fn too_small(app: &App, frame: &mut Frame<'_>) {
+    let lines = [
+        format!("tcplife needs {}x{}", layout::LEAST_WIDTH, layout::LEAST_HEIGHT),
+        format!("this is {}x{}", app.size.width, app.size.height),
+        "q quits".to_owned(),
+    ];
+    let area = frame.area();
+    for (line, row) in lines.into_iter().zip(area.rows()) {
+        Line::raw(line).centered().render(row, frame.buffer_mut());
+    }
+}
+
+/// Groups of spans that belong together, as many from the first on as there is room for, a gap between them.
+fn fill<'a>(groups: impl IntoIterator<Item = Vec<Span<'a>>>, gap: usize, width: usize) -> Line<'a> {
+    let mut line = Line::default();
+    let mut used = 0;
+    for group in groups {
+        let wide: usize = group.iter().map(Span::width).sum();
+        let before = if used == 0 { 0 } else { gap };
+        if used + before + wide > width {
+            break;
+        }
+        line.push_span(Span::raw(" ".repeat(before)));
+        line.extend(group);
+        used += before + wide;
+    }
+    line
+}
+
+/// A label and its value.
+fn labelled(label: &'static str, value: impl Into<String>) -> Vec<Span<'static>> {
+    vec![Span::styled(label, theme::QUIET), Span::raw(" "), Span::raw(value.into())]
+}
+
+/// Writes text at a place of a line, cut to `width`; aligned to the right end of it for numbers.
+fn put(buffer: &mut Buffer, place: Rect, content: &str, alignment: Alignment, style: Style) {
+    let content = text::cut(content, usize::from(place.width));
+    let wide = u16::try_from(text::columns(&content)).unwrap_or(place.width);
+    let indent = match alignment {
+        Alignment::Left => 0,
+        Alignment::Right => place.width.saturating_sub(wide),
+    };
+    buffer.set_stringn(place.x + indent, place.y, content, usize::from(place.width), style);
+}
+
+/// To which end of its column something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alignment {
+    Left,
+    Right,
+}
+
+/// A box with a title in the middle of `area`, emptied, at most `width` by `height`. Returns the room inside.
+fn popup(title: &str, width: u16, height: u16, area: Rect, buffer: &mut Buffer) -> Rect {
+    let frame = area.centered(
+        ratatui::layout::Constraint::Length(width.min(area.width)),
+        ratatui::layout::Constraint::Length(height.min(area.height)),
+    );
+    let block = ratatui::widgets::Block::bordered()
+        .title(Span::styled(format!(" {title} "), theme::STRONG))
+        .padding(ratatui::widgets::Padding::horizontal(1));
+    let inner = block.inner(frame);
+    Clear.render(frame, buffer);
+    block.render(frame, buffer);
+    inner
+}
+
+/// A process's name, safe to print.
+fn comm(process: &Process) -> String {
+    escape::printable(process.comm_bytes()).into_owned()
+}

@@ -1,0 +1,90 @@
+//! The table of connections.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
+use tcplife_core::view::Row;
+
+use super::{
+    columns::{self, Column, Mark},
+    put,
+};
+use crate::tui::{
+    app::App,
+    theme::{self, Theme},
+};
+
+/// Draws the rows in view, with ages as of `now`.
+pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
+    let mut lines = area.rows();
+    let Some(head) = lines.next() else { return };
+    let first = app.list.top;
+    let rows: Vec<(usize, &Row)> = (first..first.saturating_add(usize::from(area.height) - 1))
+        .filter_map(|position| app.row(position).map(|row| (position, row)))
+        .collect();
+    let shown: Vec<&Row> = rows.iter().map(|&(_, row)| row).collect();
+    let columns = columns::choose(&shown, now, usize::from(area.width));
+    draw_head(app, &columns, head, buffer);
+    if app.frame.page.matched == 0 {
+        return draw_nothing(app, area, buffer);
+    }
+    for (line, &(position, row)) in lines.zip(&rows) {
+        draw_row(app.setup.theme, row, now, &columns, line, buffer);
+        let is_selected = match app.list.selected() {
+            Some(id) => id == row.id,
+            None => position == app.list.position,
+        };
+        if is_selected {
+            buffer.set_style(line, theme::SELECTED);
+        }
+    }
+}
+
+/// Each column with its place in a line.
+fn places(columns: &[(Column, usize)], line: Rect) -> impl Iterator<Item = (Column, Rect)> {
+    let mut x = line.x;
+    columns.iter().map(move |&(column, width)| {
+        let width = u16::try_from(width).unwrap_or(u16::MAX);
+        let place = Rect { x, width, ..line }.intersection(line);
+        x = x.saturating_add(width).saturating_add(1);
+        (column, place)
+    })
+}
+
+fn draw_head(app: &App, columns: &[(Column, usize)], line: Rect, buffer: &mut Buffer) {
+    buffer.set_style(line, theme::HEAD);
+    for (column, place) in places(columns, line) {
+        let is_sorted = column.sort_key() == Some(app.list.sort);
+        let arrow = match (is_sorted, app.list.descending) {
+            (false, _) => "",
+            (true, true) => "▼",
+            (true, false) => "▲",
+        };
+        let style = if is_sorted { theme::SORTED_HEAD } else { theme::HEAD };
+        put(buffer, place, &format!("{}{arrow}", column.head()), column.alignment(), style);
+    }
+}
+
+fn draw_row(theme: Theme, row: &Row, now: u64, columns: &[(Column, usize)], line: Rect, buffer: &mut Buffer) {
+    for (column, place) in places(columns, line) {
+        let text = column.text(row, now, usize::from(place.width));
+        put(buffer, place, &text, column.alignment(), style(theme, row, column));
+    }
+}
+
+fn style(theme: Theme, row: &Row, column: Column) -> Style {
+    match (column, columns::mark(row)) {
+        (Column::Mark | Column::State | Column::Age | Column::Note, Mark::Suspect) => theme.alarm(),
+        (Column::State, _) => theme.state(row.state),
+        (Column::Via | Column::Netns | Column::Mark | Column::Note, _) => theme::QUIET,
+        (Column::Comm | Column::Pid, _) if row.owner.is_none() => theme::QUIET,
+        _ => Style::new(),
+    }
+}
+
+fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
+    let words = match app.frame.page.total {
+        0 => "No connection has been seen yet.",
+        _ => "No connection passes the filters. Esc drops them.",
+    };
+    let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
+    Line::styled(words, theme::QUIET).centered().render(middle, buffer);
+}

@@ -1,0 +1,81 @@
+//! The line between the counts and the view: tabs, and what of all there is the view shows.
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
+use tcplife_core::state::State;
+
+use super::fill;
+use crate::{
+    clock::Stamper,
+    tui::{
+        app::{App, Tab, connected_states},
+        frame::Flow,
+        layout, text,
+        theme::{self, Theme},
+    },
+};
+
+/// Draws the tabs at the left and what is selected at the right.
+pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = app.setup.theme;
+    let places = layout::tabs(area);
+    for ((tab, place), number) in Tab::ALL.into_iter().zip(places).zip(1..) {
+        let style = if tab == app.tab { theme::SELECTED } else { theme::QUIET };
+        Span::styled(format!(" {number} {} ", tab.name()), style).render(place, buffer);
+    }
+    let used = places.iter().map(|place| place.width).sum::<u16>() + 1;
+    let room = Rect { x: area.x + used, width: area.width.saturating_sub(used), ..area };
+    let mut groups = Vec::new();
+    if app.flow == Flow::Paused {
+        let mut stamper = Stamper::new(app.setup.clock);
+        let moment = stamper.time_of_day(app.frame.now).get(..8).unwrap_or_default().to_owned();
+        groups.push(vec![Span::styled(format!(" PAUSED {moment} UTC "), theme::SELECTED)]);
+    }
+    match app.tab {
+        Tab::Connections => connections(app, theme, &mut groups),
+        Tab::Events => groups.push(vec![Span::styled("newest first", theme::QUIET)]),
+    }
+    fill(groups, 2, usize::from(room.width)).right_aligned().render(room, buffer);
+}
+
+fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
+    let page = &app.frame.page;
+    if page.suspicious > 0 {
+        let leak_after = text::duration(app.setup.leak_after);
+        let word = format!("! {} in CLOSE_WAIT over {leak_after}", text::count(to_u64(page.suspicious)));
+        groups.push(vec![Span::styled(word, theme.alarm())]);
+    }
+    groups.push(vec![Span::styled(shown_of(app), theme::QUIET)]);
+    if !app.text().is_empty() {
+        groups.push(vec![Span::styled("with ", theme::QUIET), Span::raw(format!("\"{}\"", app.text()))]);
+    }
+    if let Some(choice) = choice_of_states(app) {
+        groups.push(vec![Span::raw(choice)]);
+    }
+}
+
+fn shown_of(app: &App) -> String {
+    let page = &app.frame.page;
+    match (text::count(to_u64(page.matched)), text::count(to_u64(page.total))) {
+        (matched, total) if matched == total => format!("{total} shown"),
+        (matched, total) => format!("{matched} of {total} shown"),
+    }
+}
+
+/// The choice of states in words, if it is not every connection.
+fn choice_of_states(app: &App) -> Option<String> {
+    let states = app.list.states;
+    if states.is_empty() {
+        return None;
+    }
+    let shown: Vec<State> = State::ALL.into_iter().filter(|&state| states.contains(state)).collect();
+    match shown[..] {
+        _ if states == connected_states() => (app.frame.totals.live[State::Listen.index()] > 0)
+            .then(|| format!("{} hidden (f)", State::Listen.upper())),
+        [only] => Some(format!("{} only", only.upper())),
+        _ => Some(format!("{} of {} states", shown.len(), State::COUNT)),
+    }
+}
+
+fn to_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

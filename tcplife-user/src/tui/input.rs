@@ -1,0 +1,87 @@
+//! Keys and the mouse, from a thread of their own.
+//!
+//! What comes in: the terminal's input. What goes out: [`Event`]s, in order. What always holds: nothing else reads the
+//! terminal; the thread ends with its [`Input`]; the channel ends when the terminal does.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ratatui::{crossterm::event, layout::Size};
+use tokio::sync::mpsc;
+
+use super::update::Event;
+
+/// How soon the thread notices that it is to end.
+const POLL: Duration = Duration::from_millis(100);
+/// Events that wait at most; a terminal keeps what comes beyond.
+const WAITING: usize = 256;
+
+/// The reader of the terminal.
+pub struct Input {
+    events: mpsc::Receiver<Event>,
+    stop: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Input {
+    /// Starts to read.
+    pub fn start() -> Self {
+        let (sender, events) = mpsc::channel(WAITING);
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let reader = thread::spawn(move || read(&asked, &sender));
+        Self { events, stop, reader: Some(reader) }
+    }
+
+    /// The next event; `None` when the terminal is gone.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// The next event, if it is there already.
+    pub fn ready(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.events.close();
+        if let Some(reader) = self.reader.take() {
+            // A panic in it has been told by the hook.
+            let _ = reader.join();
+        }
+    }
+}
+
+fn read(stop: &AtomicBool, events: &mpsc::Sender<Event>) {
+    while !stop.load(Ordering::Relaxed) {
+        let event = match event::poll(POLL) {
+            Ok(false) => continue,
+            Ok(true) => event::read(),
+            Err(error) => Err(error),
+        };
+        let Ok(event) = event else { return };
+        if let Some(event) = translate(&event)
+            && events.blocking_send(event).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn translate(event: &event::Event) -> Option<Event> {
+    match *event {
+        event::Event::Key(key) => Some(Event::Key(key)),
+        event::Event::Mouse(mouse) => Some(Event::Mouse(mouse)),
+        event::Event::Resize(width, height) => Some(Event::Resize(Size { width, height })),
+        event::Event::FocusGained | event::Event::FocusLost | event::Event::Paste(_) => None,
+    }
+}

@@ -1,0 +1,35 @@
+//! `tcplife watch`: the live screen.
+//!
+//! What comes in: a [`crate::config::Config`], keys, the mouse, and frames of data from the engine. What goes out: a
+//! screen. What always holds: state ([`app`]), what changes it ([`update`], pure) and how it looks ([`draw`], changes
+//! nothing) are apart; input never waits for data nor data for the screen ([`bridge`]); however it ends, the terminal
+//! is left as it was ([`terminal`]).
+//!
+//! A new view is a variant of [`app::Tab`], its keys in [`keys`], its state in [`app::App`], one function in [`update`]
+//! and one file in [`draw`]; the data it needs goes into [`frame::Frame`], made by [`bridge`] when the view is open.
+
+mod app;
+mod bridge;
+mod draw;
+mod frame;
+mod input;
+mod keys;
+mod layout;
+mod log;
+mod meaning;
+mod rates;
+mod run;
+mod still;
+mod terminal;
+mod text;
+mod theme;
+mod update;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
+mod update_tests;
+
+pub use run::run;

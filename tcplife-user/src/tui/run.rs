@@ -1,0 +1,191 @@
+//! Runs the screen: threads, channels, signals.
+//!
+//! What comes in: the configuration. What goes out: nothing but the screen. What always holds: the engine has a thread
+//! of its own and ends when the screen does, and the other way round; keys are looked at before data; the screen is
+//! drawn only after something has changed; the terminal is not touched before the trace has begun.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use ratatui::{crossterm::terminal, layout::Size};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    app::{App, Setup},
+    bridge::{Bridge, Ends},
+    draw::draw,
+    input::Input,
+    terminal::Screen,
+    theme::Theme,
+    update::{Event, Next, update},
+};
+use crate::{
+    clock::{Clock, monotonic_ns},
+    config::Config,
+    engine,
+};
+
+/// A little after the full second, so that each second is drawn once.
+const AFTER_SECOND: u64 = 10_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Shows the live screen until the user, a signal or `config.duration` ends it.
+///
+/// # Errors
+/// Tracing is not possible here, or the terminal failed.
+pub fn run(config: &Config) -> Result<()> {
+    let (width, height) = terminal::size().context("cannot ask the terminal for its size")?;
+    let mut app = App::new(setup(config), Size { width, height });
+    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh);
+    thread::scope(|scope| {
+        let engine = scope.spawn(move || engine::run(config, &mut bridge));
+        // The screen's ends of the bridge go with it, and that ends the engine.
+        let shown = show(&mut app, ends);
+        let traced = engine
+            .join()
+            .map_err(|_| anyhow!("the tracing thread ended by a defect of tcplife, told above"))?;
+        traced.and(shown)
+    })
+}
+
+fn setup(config: &Config) -> Setup {
+    let system = rustix::system::uname();
+    Setup {
+        host: system.nodename().to_string_lossy().into_owned(),
+        kernel: system.release().to_string_lossy().into_owned(),
+        theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
+        clock: Clock::sample(),
+        filter: config.filter.clone(),
+        leak_after: u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX),
+    }
+}
+
+fn show(app: &mut App, ends: Ends) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the screen's event loop")?;
+    runtime.block_on(follow(app, ends)).context("cannot draw on the terminal")
+}
+
+/// What comes from outside the terminal and the engine.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    resume: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    End,
+    Retake,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
+        })
+    }
+
+    async fn asked(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::End,
+            _ = self.resume.recv() => Asked::Retake,
+        }
+    }
+}
+
+/// What the loop goes on with.
+enum Step {
+    Update(Event),
+    Retake,
+    End,
+}
+
+async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
+    let mut signals = Signals::listen()?;
+    // The engine's first frame says that the trace has begun. If it ends before, it says why, on a terminal that
+    // nobody has touched.
+    if ends.frames.changed().await.is_err() {
+        return Ok(());
+    }
+    let mut screen = Screen::open()?;
+    let mut input = Input::start();
+    let first = ends.frames.borrow_and_update().clone();
+    let mut next = update(app, Event::Data(first));
+    loop {
+        ask(app, &ends);
+        if next == Next::Draw {
+            screen.draw(|frame| draw(app, monotonic_ns(), frame))?;
+        }
+        next = match step(app, &mut ends, &mut input, &mut signals).await {
+            Step::Update(event) => update_all(app, event, &mut input),
+            Step::Retake => {
+                screen.retake()?;
+                Next::Draw
+            }
+            Step::End => Next::Quit,
+        };
+        if next == Next::Quit {
+            return Ok(());
+        }
+    }
+}
+
+async fn step(app: &App, ends: &mut Ends, input: &mut Input, signals: &mut Signals) -> Step {
+    tokio::select! {
+        biased;
+        asked = signals.asked() => match asked {
+            Asked::End => Step::End,
+            Asked::Retake => Step::Retake,
+        },
+        event = input.next() => event.map_or(Step::End, Step::Update),
+        changed = ends.frames.changed() => match changed {
+            Ok(()) => Step::Update(Event::Data(Arc::clone(&ends.frames.borrow_and_update()))),
+            Err(_) => Step::End,
+        },
+        () = sleep_until(next_second(app)) => Step::Update(Event::Tick),
+    }
+}
+
+/// Takes in what was typed meanwhile as well, so that a held key is never behind the screen.
+fn update_all(app: &mut App, first: Event, input: &mut Input) -> Next {
+    let mut next = update(app, first);
+    while next != Next::Quit
+        && let Some(event) = input.ready()
+    {
+        next = match (update(app, event), next) {
+            (Next::Wait, before) => before,
+            (after, _) => after,
+        };
+    }
+    next
+}
+
+/// Asks the engine for what the screen now wants, if that is something else than before.
+fn ask(app: &App, ends: &Ends) {
+    let wanted = app.request();
+    ends.requests.send_if_modified(|asked| {
+        let is_new = *asked != wanted;
+        if is_new {
+            *asked = wanted;
+        }
+        is_new
+    });
+}
+
+/// When the uptime shows its next second.
+fn next_second(app: &App) -> Instant {
+    let up = monotonic_ns().saturating_sub(app.frame.started.saturating_add(AFTER_SECOND));
+    Instant::now() + Duration::from_nanos(SECOND - up % SECOND)
+}

@@ -1,0 +1,224 @@
+//! What each panel and overlay looks like, at the sizes that matter.
+
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Size, style::Modifier};
+
+use super::{
+    app::App,
+    draw::draw,
+    fixtures::{self as fix, LARGE, SMALL, USUAL},
+    theme::Theme,
+};
+
+fn drawn(app: &App) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(app.size.width, app.size.height)).unwrap();
+    terminal.draw(|frame| draw(app, fix::NOW, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+/// The text of the screen, each line without the spaces at its end.
+fn text(app: &App) -> String {
+    let buffer = drawn(app);
+    let mut out = String::new();
+    for y in 0..app.size.height {
+        let mut line = String::new();
+        let mut hidden = 0;
+        for x in 0..app.size.width {
+            let symbol = buffer[(x, y)].symbol();
+            // The cell after a wide character shows nothing.
+            if hidden == 0 {
+                line.push_str(symbol);
+                hidden = super::text::columns(symbol).max(1);
+            }
+            hidden -= 1;
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// The same screen at each size, under one name.
+fn at_each_size(name: &str, prepare: impl Fn(Size) -> App) {
+    for size in [SMALL, USUAL, LARGE] {
+        let app = prepare(size);
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.width, size.height), text(&app));
+    }
+}
+
+#[test]
+fn connections() {
+    at_each_size("connections", fix::app);
+}
+
+#[test]
+fn detail() {
+    at_each_size("detail", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "jj\n");
+        fix::answer(&mut app);
+        app
+    });
+}
+
+#[test]
+fn detail_with_everything() {
+    at_each_size("detail_full", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "j\n");
+        fix::answer(&mut app);
+        app
+    });
+}
+
+#[test]
+fn detail_of_a_connection_that_is_gone() {
+    let mut app = fix::app(USUAL);
+    fix::type_keys(&mut app, "jj\n");
+    fix::answer(&mut app);
+    let mut frame = fix::frame(&app);
+    std::sync::Arc::make_mut(&mut frame.page).rows.remove(2);
+    fix::feed(&mut app, frame);
+    insta::assert_snapshot!("detail_gone_80x24", text(&app));
+}
+
+#[test]
+fn events() {
+    at_each_size("events", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "2");
+        fix::answer(&mut app);
+        app
+    });
+}
+
+#[test]
+fn help() {
+    at_each_size("help", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "?");
+        app
+    });
+}
+
+#[test]
+fn the_end_of_the_help_says_which_hooks_are_off() {
+    let mut app = fix::app(USUAL);
+    let frame = super::frame::Frame { health: fix::bad_health(), ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    fix::type_keys(&mut app, "?G");
+    insta::assert_snapshot!("help_end_80x24", text(&app));
+}
+
+#[test]
+fn states() {
+    at_each_size("states", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "f");
+        app
+    });
+}
+
+#[test]
+fn typing_a_filter() {
+    at_each_size("filter", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "/nginx");
+        app
+    });
+}
+
+#[test]
+fn pause() {
+    at_each_size("paused", fix::paused);
+}
+
+#[test]
+fn losses_and_missing_hooks() {
+    at_each_size("lost", |size| {
+        let mut app = fix::app(size);
+        let frame = super::frame::Frame { health: fix::bad_health(), ..fix::frame(&app) };
+        fix::feed(&mut app, frame);
+        app
+    });
+}
+
+#[test]
+fn nothing_seen_yet() {
+    let app = fix::blank(USUAL, Theme::Colours);
+    insta::assert_snapshot!("blank_80x24", text(&app));
+}
+
+#[test]
+fn nothing_passes_the_filters() {
+    let mut app = fix::app(USUAL);
+    let mut frame = fix::frame(&app);
+    frame.page = std::sync::Arc::new(tcplife_core::view::Page { total: 1204, ..Default::default() });
+    fix::feed(&mut app, frame);
+    insta::assert_snapshot!("no_match_80x24", text(&app));
+}
+
+#[test]
+fn a_terminal_that_is_too_small_says_so() {
+    for size in [Size::new(59, 15), Size::new(60, 14), Size::new(20, 2), Size::new(1, 1)] {
+        let app = fix::app(size);
+        assert!(size.width < 20 || text(&app).contains("tcplife needs 60x15"), "{}", text(&app));
+    }
+}
+
+/// No size is too odd to draw, whatever is open.
+#[test]
+fn every_size_can_be_drawn() {
+    for keys in ["", "jj\n", "2", "?", "?G", "f", "/some text that is rather long, longer than it should be"]
+    {
+        for width in [1, 59, 60, 61, 77, 80, 113, 150, 219] {
+            for height in [1, 14, 15, 16, 24, 70] {
+                let mut app = fix::app(Size::new(width, height));
+                fix::type_keys(&mut app, keys);
+                fix::answer(&mut app);
+                drawn(&app);
+            }
+        }
+    }
+}
+
+/// At 80 columns and more every state and every age is there in full.
+#[test]
+fn no_state_and_no_age_is_cut() {
+    for width in [60, 80, 100, 120, 200] {
+        let shown = text(&fix::app(Size::new(width, 40)));
+        for row in fix::rows() {
+            let age = super::text::age(row.since.age(fix::NOW));
+            let both = |line: &str| line.contains(row.state.upper()) && line.contains(&format!(" {age} "));
+            assert!(shown.lines().any(both), "{} {age} at {width}\n{shown}", row.state);
+        }
+    }
+}
+
+#[test]
+fn no_escape_sequence_gets_to_the_terminal() {
+    for keys in ["", "jj\n", "2"] {
+        let mut app = fix::app(LARGE);
+        fix::type_keys(&mut app, keys);
+        fix::answer(&mut app);
+        let buffer = drawn(&app);
+        assert!(!buffer.content().iter().any(|cell| cell.symbol().contains(char::is_control)));
+        assert!(text(&app).contains("\\x1b[2J\\x07evil"));
+    }
+}
+
+#[test]
+fn without_colours_nothing_is_lost() {
+    let coloured = fix::app(USUAL);
+    let mut plain = fix::blank(USUAL, Theme::Plain);
+    let frame = super::frame::Frame { health: fix::bad_health(), ..fix::frame(&plain) };
+    fix::feed(&mut plain, frame);
+    let buffer = drawn(&plain);
+    let is_plain = |cell: &ratatui::buffer::Cell| {
+        cell.fg == ratatui::style::Color::Reset && cell.bg == ratatui::style::Color::Reset
+    };
+    assert!(buffer.content().iter().all(is_plain));
+    assert!(buffer.content().iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+    let rows = |screen: &str| screen.lines().skip(4).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&text(&plain)), rows(&text(&coloured)));
+    assert!(text(&plain).contains("LOST 12,003"));
+}

@@ -1,0 +1,93 @@
+//! What a paused screen looks at.
+//!
+//! What comes in: the table at one moment and the request that is open. What goes out: pages of that moment. What
+//! always holds: all of a page is of the same moment; what is copied is bounded, however large the table is, so that
+//! a pause never holds the engine up.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use tcplife_core::{
+    connection::{ConnId, Connection},
+    table::{Table, Totals},
+    view::{self, Detail, Page, Query, Row},
+};
+
+use super::log::{Log, Logged};
+
+/// Rows that are copied at most, around those in view.
+const ROOM: usize = 10_000;
+
+/// One moment.
+pub struct Still {
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
+    pub now: u64,
+    /// The counts.
+    pub totals: Totals,
+    /// The newest events, newest first.
+    pub log: Arc<[Logged]>,
+    /// What `page` answers.
+    query: Query,
+    page: Page,
+    connections: HashMap<ConnId, Connection>,
+}
+
+impl Still {
+    /// Takes one, for the rows that `query` asks for and as many around them as there is room for.
+    pub fn take(table: &Table, log: &Log, query: &Query, now: u64) -> Self {
+        let around = ROOM.saturating_sub(query.limit);
+        let offset = query.offset.saturating_sub(around / 2);
+        let query = Query { offset, limit: ROOM.max(query.limit), ..query.clone() };
+        let page = view::page(table, &query, now);
+        let ids: HashSet<ConnId> = page.rows.iter().map(|row| row.id).collect();
+        let connections = table
+            .iter()
+            .filter(|connection| ids.contains(&connection.id()))
+            .map(|connection| (connection.id(), connection.clone()))
+            .collect();
+        Self { now, totals: *table.totals(), log: log.newest_first(), query, page, connections }
+    }
+
+    /// Whether it has all that `query` asks for; otherwise another one is needed.
+    pub fn answers(&self, query: &Query) -> bool {
+        let Query { offset, limit, .. } = *query;
+        let wanted = Query { offset, limit, selected: query.selected, ..self.query.clone() };
+        let end = offset.saturating_add(limit).min(self.page.matched);
+        let last = self.query.offset.saturating_add(self.page.rows.len());
+        wanted == *query && self.query.offset <= offset && end <= last
+    }
+
+    /// The page for a query that it [`Still::answers`].
+    pub fn page(&self, query: &Query) -> Page {
+        let first = query.offset.saturating_sub(self.query.offset);
+        let rows = self.page.rows.iter().skip(first).take(query.limit).cloned().collect();
+        let selected = query.selected.and_then(|id| self.page.rows.iter().position(|row| row.id == id));
+        Page {
+            rows,
+            selected: selected.map(|at| at + self.query.offset),
+            detail: selected.and_then(|at| self.detail(&self.page.rows[at])),
+            ..self.page
+        }
+    }
+
+    fn detail(&self, row: &Row) -> Option<Detail> {
+        let connection = self.connections.get(&row.id)?;
+        let has_ended = connection.end().is_some();
+        Some(Detail {
+            row: row.clone(),
+            stays: connection.stays().collect(),
+            awaits_accept: connection.awaits_accept(),
+            opened: connection.opened(),
+            complete: connection.complete(),
+            first_close: connection.first_close(),
+            end: connection.end(),
+            bytes_sent: has_ended.then(|| connection.bytes_sent()),
+            bytes_received: has_ended.then(|| connection.bytes_received()),
+            srtt_us: connection.srtt_us(),
+            resets_sent: connection.resets_sent(),
+            resets_received: connection.resets_received(),
+        })
+    }
+}
