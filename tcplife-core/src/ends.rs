@@ -38,9 +38,9 @@ impl Ends {
         }
     }
 
-    /// Whether both ports are known: such a tuple names one connection of its namespace.
-    pub const fn complete(&self) -> bool {
-        self.local_port != 0 && self.remote_port != 0
+    /// Whether all is known: such a tuple names one connection of its namespace.
+    pub fn is_whole(&self) -> bool {
+        self.local_port != 0 && self.remote_port != 0 && !is_any(&self.local) && !is_any(&self.remote)
     }
 
     /// Whether the connection is IPv4, be the socket's family what it may.
@@ -61,6 +61,9 @@ impl Ends {
 
     /// Takes over what `newer` knows.
     pub(crate) fn learn(&mut self, newer: &Self) {
+        if self == newer {
+            return;
+        }
         if !is_any(&newer.local) || self.local == [0; 16] {
             self.local = newer.local;
         }

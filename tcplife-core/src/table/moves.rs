@@ -83,7 +83,8 @@ impl Table {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.marks.set(Marks::OPENING);
         connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
-        if child && (pending || self.config.handshakes == Handshakes::Told) {
+        let nameless = pending || !connection.ends.is_whole();
+        if child && (nameless || self.config.handshakes == Handshakes::Told) {
             connection.marks.set(Marks::HELD);
             return;
         }

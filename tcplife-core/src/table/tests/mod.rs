@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 use tcplife_common::wire::Record;
 
-use super::{Config, MiniEnds, Table};
+use super::{Config, Handshakes, MiniEnds, Table};
 use crate::{
     connection::Connection,
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
@@ -104,12 +104,17 @@ fn run(config: Config, records: &[Record]) -> (Table, Log) {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    (1..40_usize, any::<bool>(), any::<bool>()).prop_map(|(capacity, life_after_time_wait, told)| Config {
-        capacity,
-        life_after_time_wait,
-        mini_ends: if told { MiniEnds::Told } else { MiniEnds::Computed },
-        ..Config::default()
-    })
+    let mini_ends = prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Told]);
+    let handshakes = prop::sample::select(vec![Handshakes::Hidden, Handshakes::Told]);
+    (1..40_usize, any::<bool>(), mini_ends, handshakes).prop_map(
+        |(capacity, life_after_time_wait, mini_ends, handshakes)| Config {
+            capacity,
+            hz: 250,
+            life_after_time_wait,
+            mini_ends,
+            handshakes,
+        },
+    )
 }
 
 proptest! {
