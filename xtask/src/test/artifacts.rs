@@ -13,6 +13,8 @@ use crate::{process, workspace};
 /// How the programs are built.
 #[derive(Default)]
 pub(crate) struct Build {
+    /// Leave out the tests.
+    pub(crate) no_tests: bool,
     /// The packages; the whole workspace when there are none.
     pub(crate) packages: Vec<&'static str>,
     /// Arguments for cargo besides those that say what is built.
@@ -48,11 +50,14 @@ impl Artifacts {
         let mut cargo = process::cargo();
         cargo
             .current_dir(workspace::root()?)
-            .args(["build", "--lib", "--bins", "--tests", "--locked"])
+            .args(["build", "--lib", "--bins", "--locked"])
             .args(["--message-format", "json-render-diagnostics"])
             .args(&build.args)
             .envs(build.env.iter().copied())
             .stderr(Stdio::inherit());
+        if !build.no_tests {
+            cargo.arg("--tests");
+        }
         if build.packages.is_empty() {
             cargo.arg("--workspace");
         }

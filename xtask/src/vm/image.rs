@@ -28,8 +28,8 @@ pub(super) enum Job {
 pub(super) struct Programs {
     /// tcplife itself.
     pub(super) tcplife: PathBuf,
-    /// The test harness.
-    pub(super) test: PathBuf,
+    /// The test harness, where tests are to be run.
+    pub(super) test: Option<PathBuf>,
     /// The applications that tests play with.
     pub(super) actor: PathBuf,
 }
@@ -48,7 +48,9 @@ pub(super) fn write(file: &Path, kernel: &Kernel, programs: &Programs, job: &Job
     archive.file("bin/busybox", 0o755, &read(&busybox)?)?;
     archive.file("bin/tcplife", 0o755, &read(&programs.tcplife)?)?;
     archive.file("programs/actor", 0o755, &read(&programs.actor)?)?;
-    archive.file("programs/test", 0o755, &read(&programs.test)?)?;
+    if let Some(test) = &programs.test {
+        archive.file("programs/test", 0o755, &read(test)?)?;
+    }
     archive.file("environment", 0o644, environment().as_bytes())?;
     for (number, module) in kernel.modules.iter().enumerate() {
         archive.file(&format!("modules/{number}.ko"), 0o644, &read(module)?)?;

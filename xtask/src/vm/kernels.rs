@@ -1,7 +1,7 @@
 //! The kernels that tests run on: Debian's cloud kernels, kept below the target directory once they were fetched.
 
 use std::{
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -61,7 +61,9 @@ fn fetch(names: &[&'static str], dir: &Path, update: bool) -> Result<()> {
         remove(&unpacked)?;
         release.unpack("debian-archive-keyring", &unpacked.join("keys"))?;
         keyring = unpacked.join("keys").join(KEYRING.trim_start_matches('/'));
-        release.unpack(&package, &unpacked.join("kernel"))?;
+        for part in parts(&package, &release.depends(&package)?) {
+            release.unpack(part, &unpacked.join("kernel"))?;
+        }
         remove(&into)?;
         take(&unpacked.join("kernel"), &into).with_context(|| format!("unpacking {package}"))?;
         remove(&unpacked.join("kernel"))?;
@@ -73,6 +75,14 @@ fn fetch(names: &[&'static str], dir: &Path, update: bool) -> Result<()> {
 fn newest(depends: &str) -> Result<String> {
     let package = depends.split([' ', ',']).find(|word| word.starts_with("linux-image-"));
     Ok(package.with_context(|| format!("{NEWEST} depends on no kernel: {depends}"))?.to_owned())
+}
+
+/// The packages that make up a kernel: newer releases have the image and the modules in packages of their own.
+fn parts<'a>(package: &'a str, depends: &'a str) -> impl Iterator<Item = &'a str> {
+    let parts = depends
+        .split([' ', ','])
+        .filter(|word| ["linux-binary-", "linux-modules-"].iter().any(|part| word.starts_with(part)));
+    iter::once(package).chain(parts)
 }
 
 /// Takes the image and the modules out of an unpacked package. The image comes last: when it is there, all is.
@@ -95,22 +105,25 @@ fn take(package: &Path, into: &Path) -> Result<()> {
             fs::copy(file, plain)?;
         }
     }
-    let boot = fs::read_dir(package.join("boot"))?.flatten().map(|entry| entry.file_name());
-    let image =
-        boot.map(|name| name.to_string_lossy().into_owned()).find(|name| name.starts_with("vmlinuz-"));
-    let image = image.context("there is no image")?;
-    fs::copy(package.join("boot").join(&image), into.join(&image))?;
+    let found = files.iter().find_map(|file| Some((file, release(file)?)));
+    let (image, release) = found.context("there is no image")?;
+    fs::copy(image, into.join(format!("vmlinuz-{release}")))?;
     Ok(())
+}
+
+/// What `uname -r` says of the kernel in this file: `boot/vmlinuz-RELEASE`, or `modules/RELEASE/vmlinuz`.
+fn release(file: &Path) -> Option<&str> {
+    match file.file_name()?.to_str()?.strip_prefix("vmlinuz")? {
+        "" => file.parent()?.file_name()?.to_str(),
+        rest => rest.strip_prefix('-'),
+    }
 }
 
 /// A kernel that was fetched before.
 fn kept(name: &'static str, dir: &Path) -> Option<Kernel> {
     let files = fs::read_dir(dir).ok()?.flatten();
-    let mut images = files.map(|entry| entry.path()).filter_map(|file| {
-        let release = file.file_name()?.to_str()?.strip_prefix("vmlinuz-")?.to_owned();
-        Some((release, file))
-    });
-    let (release, image) = images.next()?;
+    let image = files.map(|entry| entry.path()).find(|file| release(file).is_some())?;
+    let release = release(&image)?.to_owned();
     let modules = MODULES.iter().map(|module| dir.join(format!("{module}.ko"))).collect();
     Some(Kernel { name, release, image, modules })
 }
@@ -131,5 +144,15 @@ mod tests {
         let depends = "linux-image-6.1.0-42-cloud-amd64 (= 6.1.192-2), other";
         assert_eq!(newest(depends).unwrap(), "linux-image-6.1.0-42-cloud-amd64");
         assert!(newest("other").is_err());
+    }
+
+    #[test]
+    fn a_kernel_may_come_in_parts() {
+        assert_eq!(release(Path::new("boot/vmlinuz-6.1.0-cloud")), Some("6.1.0-cloud"));
+        assert_eq!(release(Path::new("modules/7.2-cloud/vmlinuz")), Some("7.2-cloud"));
+        assert_eq!(release(Path::new("modules/7.2-cloud/config")), None);
+        let depends = "dracut | initramfs-tools (>= 0.120), linux-base-7 (= 7), linux-binary-7 (= 7), linux-modules-7 (= 7)";
+        let found: Vec<&str> = parts("linux-image-7", depends).collect();
+        assert_eq!(found, ["linux-image-7", "linux-binary-7", "linux-modules-7"]);
     }
 }
