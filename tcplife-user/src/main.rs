@@ -1,3 +1,40 @@
 //! `tcplife`: a live tracer of TCP connection lifecycles.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+mod clock;
+mod config;
+mod diagnostics;
+mod doctor;
+mod engine;
+mod escape;
+mod exit;
+mod sink;
+mod sinks;
+mod source;
+mod tui;
+
+use cli::Cli;
+use config::{Config, Job};
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(cli) => exit::status(run(cli)),
+        Err(stopped) => exit::usage(&stopped),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let (job, config) = Config::resolve(cli)?;
+    if config.verbose {
+        diagnostics::show();
+    }
+    match job {
+        Job::Watch => exit::needs_terminal().and_then(|()| tui::run(&config)),
+        Job::Trace(output) => sinks::trace(&config, output),
+        Job::Lives(output) => sinks::lives(&config, output),
+        Job::Hist(output) => sinks::hist(&config, output),
+        Job::Doctor(output) => doctor::run(&config, output),
+    }
+}

@@ -1,0 +1,354 @@
+//! The command line, exactly as typed; [`crate::config`] says what it means.
+
+#![expect(clippy::doc_markdown, reason = "the comments are the help's text, where states have no backticks")]
+
+use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tcplife_core::state::State;
+
+const EXAMPLES: &str = "\
+Examples:
+  tcplife watch                             what is open now, oldest first
+  tcplife trace -D 443 --comm curl          each state change of curl's connections
+  tcplife lives -o json -d 1m > lives.json  each connection that ends in a minute
+  tcplife hist --state close_wait -p 1234   how long process 1234 leaves sockets open
+  tcplife doctor                            can this host trace, what is missing
+
+Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100.
+States: listen syn_sent syn_received established fin_wait_1 fin_wait_2 close_wait
+        closing last_ack time_wait closed, in any common spelling.
+Exit status: 0 fine, 2 an error, told in one sentence.
+Tracing needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
+
+const IN_SHORT: &str = "Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100. More: tcplife --help";
+
+/// How long each TCP socket of this host has been in each state, and whose it is
+#[derive(Parser, Debug)]
+#[command(name = "tcplife", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(disable_help_subcommand = true, arg_required_else_help = false)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Live screen: each connection, its state, for how long, and whose it is
+    #[command(after_help = IN_SHORT)]
+    Watch(Watch),
+    /// One line for each state change, retransmit and reset
+    #[command(after_help = IN_SHORT)]
+    Trace(Trace),
+    /// One line for each finished connection, with its time in each state
+    #[command(after_help = IN_SHORT)]
+    Lives(Lives),
+    /// Histograms of the time spent in each state, at the end of the run
+    #[command(after_help = IN_SHORT)]
+    Hist(Hist),
+    /// Can this host trace, and does each hook really work
+    Doctor(Doctor),
+}
+
+/// `tcplife watch`.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// Time between two screens, 20ms or more
+    #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = refresh)]
+    pub refresh: Duration,
+    /// Age from which CLOSE_WAIT is suspect
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    pub leak_after: Duration,
+    /// What every tracing command takes.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// `tcplife trace`.
+#[derive(Args, Debug)]
+pub struct Trace {
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TextOrJson,
+    /// What every tracing command takes.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// `tcplife lives`.
+#[derive(Args, Debug)]
+pub struct Lives {
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TextJsonOrCsv,
+    /// Report each connection after its TIME_WAIT, with the time spent in it
+    #[arg(long)]
+    pub time_wait: bool,
+    /// What every tracing command takes.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// `tcplife hist`.
+#[derive(Args, Debug)]
+pub struct Hist {
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TextOrJson,
+    /// What every tracing command takes.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// `tcplife doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TextOrJson,
+    /// Diagnostics on stderr, the kernel side's included
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// What every tracing command takes.
+#[derive(Args, Debug, Default)]
+pub struct Tracing {
+    /// Stop after this time [default: on Ctrl-C]
+    #[arg(short, long, value_name = "DUR", value_parser = positive_duration)]
+    pub duration: Option<Duration>,
+    /// No notes on stderr; losses are still told
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Diagnostics on stderr, the kernel side's included
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Bytes of the buffer between kernel and agent, a power of two [default: 8M]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub ring_size: Option<u64>,
+    /// Connections to remember at most [default: 1000000]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<NonZeroUsize>,
+    /// What to show.
+    #[command(flatten)]
+    pub filters: Filters,
+}
+
+/// Which connections to show. A connection has to pass every filter that is given.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Filters")]
+pub struct Filters {
+    /// Processes, by thread-group id
+    #[arg(short, long = "pid", value_name = "PID,..", value_delimiter = ',', value_parser = pid)]
+    pub pids: Vec<u32>,
+    /// Local ports, with ranges such as 8000-8100
+    #[arg(short = 'L', long = "local-port", value_name = "PORT,..", value_delimiter = ',', value_parser = ports)]
+    pub local_ports: Vec<RangeInclusive<u16>>,
+    /// Remote ports, with ranges such as 8000-8100
+    #[arg(short = 'D', long = "remote-port", value_name = "PORT,..", value_delimiter = ',', value_parser = ports)]
+    pub remote_ports: Vec<RangeInclusive<u16>>,
+    /// IPv4 only
+    #[arg(short = '4', long)]
+    pub ipv4: bool,
+    /// IPv6 only; an IPv4-mapped address counts as IPv4
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// TCP states, such as close_wait; for a change, either side of it
+    #[arg(long = "state", value_name = "STATE,..", value_delimiter = ',', value_parser = state)]
+    pub states: Vec<State>,
+    /// Process names, as ps -o comm shows them
+    #[arg(long = "comm", value_name = "NAME,..", value_delimiter = ',', value_parser = comm)]
+    pub comms: Vec<String>,
+    /// Network namespaces, by inode, name under /run/netns, or path
+    #[arg(long, value_name = "NETNS,..", value_delimiter = ',')]
+    pub netns: Vec<String>,
+}
+
+/// Output of commands that print events or a table: columns for people, or one object a line.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextOrJson {
+    Text,
+    Json,
+}
+
+/// Output of `lives`: as [`TextOrJson`], or comma-separated values with a header line.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextJsonOrCsv {
+    Text,
+    Json,
+    Csv,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "not a duration such as 250ms, 10s, 5m or 2h".into())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("nothing can be seen in no time".into()),
+        duration => Ok(duration),
+    }
+}
+
+fn refresh(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short if short < Duration::from_millis(20) => Err("must be 20ms or more".into()),
+        duration => Ok(duration),
+    }
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    match text.trim().parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err("not a process id".into()),
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.trim().parse().ok().filter(|&port| port > 0)
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        (Some(first), Some(last)) => Err(format!("the range is backwards; write {last}-{first}")),
+        _ => Err("not a port from 1 to 65535, nor a range such as 8000-8100".into()),
+    }
+}
+
+fn state(text: &str) -> Result<State, String> {
+    text.trim().parse().map_err(|unknown: tcplife_core::state::UnknownState| unknown.to_string())
+}
+
+fn comm(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("empty".into()) } else { Ok(text.to_owned()) }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "not a size such as 65536, 512K or 8M".to_owned();
+    let shift = match text.chars().next_back().map(|c| c.to_ascii_uppercase()) {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        _ => 0,
+    };
+    let digits = if shift == 0 { text } else { text.get(..text.len() - 1).ok_or_else(wrong)? };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+/// The command line of this process.
+///
+/// # Errors
+/// Help and version, which go to stdout as they are, and usage errors; see [`usage_sentence`].
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+/// A usage error in one line: what is wrong, and where help is.
+pub fn usage_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim);
+    let mut sentence = String::new();
+    for line in lines.by_ref().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+    {
+        let line = line.trim_start_matches("error: ").trim_start_matches("tip: ");
+        let gap = if sentence.is_empty() || line.is_empty() {
+            ""
+        } else if line.starts_with('[') {
+            " "
+        } else {
+            "; "
+        };
+        sentence.push_str(gap);
+        sentence.push_str(line);
+    }
+    format!("{sentence}; see {} --help", command_of(&text))
+}
+
+/// The command, and not its arguments, of the usage line that some errors show.
+fn command_of(text: &str) -> String {
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("tcplife");
+    usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn trace(arguments: &[&str]) -> Tracing {
+        let all = ["tcplife", "trace"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Trace(trace) => trace.tracing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(arguments: &[&str]) -> String {
+        usage_sentence(&Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap_err())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_and_ranges_are_taken_together_and_apart() {
+        let filters = trace(&["-p", "1,2", "-p", "3", "-L", "80,8000-8100", "-D", "443"]).filters;
+        assert_eq!(filters.pids, [1, 2, 3]);
+        assert_eq!(filters.local_ports, [80..=80, 8000..=8100]);
+        assert_eq!(filters.remote_ports, [443..=443]);
+    }
+
+    #[test]
+    fn states_are_taken_in_every_common_spelling() {
+        let filters = trace(&["--state", "CLOSE-WAIT,fin_wait2,ESTAB"]).filters;
+        assert_eq!(filters.states, [State::CloseWait, State::FinWait2, State::Established]);
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(trace(&["-d", "250ms"]).duration, Some(Duration::from_millis(250)));
+        assert_eq!(trace(&["-d", "2h"]).duration, Some(Duration::from_hours(2)));
+        assert!(refused(&["trace", "-d", "10"]).contains("not a duration such as"));
+        assert!(refused(&["trace", "-d", "0s"]).contains("nothing can be seen"));
+        assert!(refused(&["watch", "--refresh", "0s"]).contains("20ms"));
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("512k"), Ok(512 << 10));
+        assert_eq!(size("8M"), Ok(8 << 20));
+        for wrong in ["", "M", "8MB", "-1", "1.5M", "99999999999G", "8é", "é"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wrong_ports_say_what_is_right() {
+        for wrong in ["0", "65536", "http", "80-", "-80", "", "1-2-3"] {
+            assert!(ports(wrong).unwrap_err().contains("1 to 65535"), "{wrong}");
+        }
+        assert!(ports("90-80").unwrap_err().contains("80-90"));
+    }
+
+    #[test]
+    fn a_usage_error_is_one_sentence() {
+        assert_eq!(
+            refused(&["trace", "-o", "xml"]),
+            "invalid value 'xml' for '--output <FORMAT>' [possible values: text, json]; see tcplife --help"
+        );
+        for arguments in [&["trce"][..], &[], &["trace", "--frobnicate"], &["trace", "-p", "zero"]] {
+            let sentence = refused(arguments);
+            assert_eq!(sentence.lines().count(), 1, "{sentence}");
+            assert!(sentence.contains("; see tcplife ") && sentence.ends_with(" --help"), "{sentence}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What the command line means on this host.
+//!
+//! What comes in: a [`Cli`]. What goes out: the job, the filters for the kernel side and for the agent, the limits. What
+//! always holds: every value has been checked; nothing later asks the command line again.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Result, anyhow, bail, ensure};
+use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
+use tcplife_core::filter::{Families, Filter};
+
+use crate::cli::{Cli, Command, Filters, TextJsonOrCsv, TextOrJson, Tracing};
+
+const DEFAULT_RING_BYTES: u32 = 8 << 20;
+/// The kernel takes no larger power of two (`RINGBUF_MAX_DATA_SZ`, kernel/bpf/ringbuf.c, and a u32 size).
+const MAX_RING_BYTES: u32 = 1 << 31;
+const DEFAULT_CONNECTIONS: usize = 1_000_000;
+const DEFAULT_LEAK_AFTER: Duration = Duration::from_secs(30);
+const DEFAULT_REFRESH: Duration = Duration::from_millis(500);
+/// Where `ip netns` keeps namespaces that have a name.
+const NAMED_NETNS: &str = "/run/netns";
+/// Longest process name that the kernel keeps (`TASK_COMM_LEN` without its zero).
+const COMM_BYTES: usize = 15;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// The live screen.
+    Watch,
+    /// State changes, retransmits and resets as they come.
+    Trace(TextOrJson),
+    /// Finished connections as they end.
+    Lives(TextJsonOrCsv),
+    /// Histograms at the end.
+    Hist(TextOrJson),
+    /// The report on this host.
+    Doctor(TextOrJson),
+}
+
+/// How it is to be done.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the kernel side filters by itself.
+    pub settings: Settings,
+    /// All that was selected.
+    pub filter: Filter,
+    /// Stop by itself after this.
+    pub duration: Option<Duration>,
+    /// Bytes of the ring buffer: a power of two of at least one page.
+    pub ring_bytes: u32,
+    /// Connections remembered at most; at least 1.
+    pub max_connections: usize,
+    /// A life ends with `TIME_WAIT`, not before.
+    pub life_after_time_wait: bool,
+    /// No notes on stderr.
+    pub quiet: bool,
+    /// Diagnostics on stderr.
+    pub verbose: bool,
+    /// Time between two screens.
+    pub refresh: Duration,
+    /// Age from which a connection in `CLOSE_WAIT` is a suspect.
+    pub leak_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            settings: Settings::ALL,
+            filter: Filter::default(),
+            duration: None,
+            ring_bytes: DEFAULT_RING_BYTES,
+            max_connections: DEFAULT_CONNECTIONS,
+            life_after_time_wait: false,
+            quiet: false,
+            verbose: false,
+            refresh: DEFAULT_REFRESH,
+            leak_after: DEFAULT_LEAK_AFTER,
+        }
+    }
+}
+
+impl Config {
+    /// What `cli` asks for, on this host.
+    ///
+    /// # Errors
+    /// One sentence for the first value that means nothing here.
+    pub fn resolve(cli: Cli) -> Result<(Job, Self)> {
+        Ok(match cli.command {
+            Command::Watch(watch) => {
+                let (refresh, leak_after) = (watch.refresh, watch.leak_after);
+                (Job::Watch, Self { refresh, leak_after, ..Self::of(watch.tracing)? })
+            }
+            Command::Trace(trace) => (Job::Trace(trace.output), Self::of(trace.tracing)?),
+            Command::Lives(lives) => {
+                let life_after_time_wait = lives.time_wait;
+                (Job::Lives(lives.output), Self { life_after_time_wait, ..Self::of(lives.tracing)? })
+            }
+            Command::Hist(hist) => (Job::Hist(hist.output), Self::of(hist.tracing)?),
+            Command::Doctor(doctor) => {
+                (Job::Doctor(doctor.output), Self { verbose: doctor.verbose, ..Self::default() })
+            }
+        })
+    }
+
+    fn of(tracing: Tracing) -> Result<Self> {
+        let filter = filter(tracing.filters)?;
+        Ok(Self {
+            settings: kernel_side(&filter),
+            filter,
+            duration: tracing.duration,
+            ring_bytes: tracing.ring_size.map_or(Ok(DEFAULT_RING_BYTES), ring_bytes)?,
+            max_connections: tracing.max_connections.map_or(DEFAULT_CONNECTIONS, Into::into),
+            quiet: tracing.quiet,
+            verbose: tracing.verbose,
+            ..Self::default()
+        })
+    }
+}
+
+fn filter(typed: Filters) -> Result<Filter> {
+    Ok(Filter {
+        pids: typed.pids,
+        comms: typed.comms.into_iter().map(kernel_comm).collect(),
+        states: typed.states.into_iter().collect(),
+        local_ports: typed.local_ports.into_iter().collect(),
+        remote_ports: typed.remote_ports.into_iter().collect(),
+        families: match (typed.ipv4, typed.ipv6) {
+            (true, false) => Families::V4,
+            (false, true) => Families::V6,
+            (true, true) | (false, false) => Families::Both,
+        },
+        netns: typed.netns.iter().map(|netns| netns_inode(netns)).collect::<Result<_>>()?,
+    })
+}
+
+/// The part of a process name that the kernel keeps.
+fn kernel_comm(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(COMM_BYTES));
+    name
+}
+
+/// What the kernel side can decide: it sees addresses and ports, not owners.
+fn kernel_side(filter: &Filter) -> Settings {
+    let mut settings = Settings {
+        families: match filter.families {
+            Families::Both => FAMILY_V4 | FAMILY_V6,
+            Families::V4 => FAMILY_V4,
+            Families::V6 => FAMILY_V6,
+        },
+        by_local_port: u32::from(!filter.local_ports.is_empty()),
+        by_remote_port: u32::from(!filter.remote_ports.is_empty()),
+        ..Settings::ALL
+    };
+    if let Ok(count) = u32::try_from(filter.netns.len())
+        && filter.netns.len() <= MAX_NETNS
+    {
+        settings.netns_count = count;
+        for (slot, inode) in settings.netns.iter_mut().zip(&filter.netns) {
+            *slot = *inode;
+        }
+    }
+    settings
+}
+
+fn ring_bytes(size: u64) -> Result<u32> {
+    let page = rustix::param::page_size() as u64;
+    let good = size.is_power_of_two() && size >= page && size <= u64::from(MAX_RING_BYTES);
+    ensure!(
+        good,
+        "--ring-size {size} is not possible: the kernel takes a power of two from {page} to {MAX_RING_BYTES}; \
+         the next is {}",
+        size.clamp(page, u64::from(MAX_RING_BYTES)).next_power_of_two()
+    );
+    Ok(u32::try_from(size)?)
+}
+
+/// The inode of the network namespace that the user names by inode, name or path.
+fn netns_inode(typed: &str) -> Result<u32> {
+    if let Ok(inode) = typed.parse() {
+        return Ok(inode);
+    }
+    let path = if typed.contains('/') { PathBuf::from(typed) } else { Path::new(NAMED_NETNS).join(typed) };
+    let link = namespace_link(&path).map_err(|error| {
+        anyhow!("--netns {typed}: cannot open {}: {error}; `ip netns` lists the names", path.display())
+    })?;
+    let inode = link.strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')).map(str::parse);
+    match inode {
+        Some(Ok(inode)) => Ok(inode),
+        _ => bail!(
+            "--netns {typed}: {} is not a network namespace; give an inode number, a name under {NAMED_NETNS}, or a \
+             path such as /proc/1234/ns/net",
+            path.display()
+        ),
+    }
+}
+
+/// What the kernel calls an open file; `net:[4026531840]` for a network namespace, be it a link or a mount.
+fn namespace_link(path: &Path) -> std::io::Result<String> {
+    // Without O_NONBLOCK a FIFO would wait for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let link = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(link.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use clap::Parser;
+    use tcplife_core::state::State;
+
+    use super::*;
+
+    fn resolved(arguments: &[&str]) -> Result<(Job, Config)> {
+        Config::resolve(Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap())
+    }
+
+    fn trace(arguments: &[&str]) -> Config {
+        resolved(&[&["trace"], arguments].concat()).unwrap().1
+    }
+
+    fn refused(arguments: &[&str]) -> String {
+        format!("{:#}", resolved(&[&["trace"], arguments].concat()).unwrap_err())
+    }
+
+    fn own_netns() -> u32 {
+        u32::try_from(fs::metadata("/proc/self/ns/net").unwrap().ino()).unwrap()
+    }
+
+    #[test]
+    fn without_flags_everything_is_traced() {
+        let config = trace(&[]);
+        assert!(config.filter.is_empty());
+        assert_eq!(config.settings, Settings::ALL);
+        assert_eq!((config.ring_bytes, config.max_connections), (8 << 20, 1_000_000));
+    }
+
+    #[test]
+    fn what_the_kernel_can_decide_goes_there() {
+        let config = trace(&["-6", "-L", "80", "-p", "1", "--comm", "nginx", "--netns", "4026531840,7"]);
+        let expected = Settings {
+            families: FAMILY_V6,
+            by_local_port: 1,
+            netns_count: 2,
+            netns: [4_026_531_840, 7, 0, 0, 0, 0, 0, 0],
+            ..Settings::ALL
+        };
+        assert_eq!(config.settings, expected);
+        assert_eq!(config.filter.pids, [1]);
+        assert_eq!(config.filter.comms, ["nginx"]);
+        assert!(config.filter.local_ports.contains(80) && !config.filter.local_ports.contains(81));
+    }
+
+    #[test]
+    fn more_namespaces_than_the_kernel_side_takes_are_left_to_the_agent() {
+        let config = trace(&["--netns", "1,2,3,4,5,6,7,8,9"]);
+        assert_eq!(config.settings.netns_count, 0);
+        assert_eq!(config.filter.netns.len(), 9);
+    }
+
+    #[test]
+    fn both_families_are_as_none() {
+        assert_eq!(trace(&["-4", "-6"]).settings, Settings::ALL);
+        assert_eq!(trace(&["-4"]).filter.families, Families::V4);
+    }
+
+    #[test]
+    fn names_are_cut_as_the_kernel_cuts_them() {
+        assert_eq!(trace(&["--comm", "a-very-long-process-name"]).filter.comms, ["a-very-long-pro"]);
+    }
+
+    #[test]
+    fn namespaces_are_named_by_path_or_inode() {
+        assert_eq!(trace(&["--netns", "/proc/self/ns/net"]).filter.netns, [own_netns()]);
+        assert_eq!(trace(&["--netns", "1234"]).filter.netns, [1234]);
+    }
+
+    #[test]
+    fn what_is_no_namespace_is_refused_with_a_sentence() {
+        let missing = refused(&["--netns", "no-such-name"]);
+        assert!(
+            missing.starts_with("--netns no-such-name: cannot open /run/netns/no-such-name: No such file"),
+            "{missing}"
+        );
+        for wrong in ["/proc/self/ns/mnt", "/dev/null", "/"] {
+            assert!(refused(&["--netns", wrong]).contains("is not a network namespace"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_ring_size_is_a_power_of_two() {
+        assert_eq!(trace(&["--ring-size", "64K"]).ring_bytes, 65_536);
+        assert!(refused(&["--ring-size", "5000"]).ends_with("the next is 8192"));
+        assert!(refused(&["--ring-size", "1"]).contains("power of two from"));
+        assert!(refused(&["--ring-size", "8G"]).contains("power of two from"));
+    }
+
+    #[test]
+    fn jobs_carry_their_output() {
+        assert_eq!(resolved(&["hist", "-o", "json"]).unwrap().0, Job::Hist(TextOrJson::Json));
+        assert_eq!(resolved(&["lives", "-o", "csv"]).unwrap().0, Job::Lives(TextJsonOrCsv::Csv));
+        let (job, config) =
+            resolved(&["watch", "--refresh", "1s", "--leak-after", "5m", "--state", "CLOSE_WAIT"]).unwrap();
+        assert_eq!(job, Job::Watch);
+        assert_eq!((config.refresh, config.leak_after), (Duration::from_secs(1), Duration::from_mins(5)));
+        assert!(config.filter.wants_state(State::CloseWait) && !config.filter.wants_state(State::Closed));
+        assert!(resolved(&["lives", "--time-wait"]).unwrap().1.life_after_time_wait);
+    }
+}

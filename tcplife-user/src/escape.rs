@@ -1,0 +1,98 @@
+//! Makes text from outside safe for a terminal.
+//!
+//! A process chooses its own name, so it may hold escape sequences or characters that reorder the line. What comes
+//! in: any bytes. What goes out: the same text with everything that is not plainly printable as `\x1b` or
+//! `\u{202e}`. What always holds: the output has no control character and no invisible or reordering one.
+
+use std::{borrow::Cow, fmt::Write};
+
+/// Whether `c` shows as itself, takes room, and changes nothing around it.
+fn is_plain(c: char) -> bool {
+    match c {
+        ' '..='~' => c != '\\',
+        // The standard library knows what is printable; what it would not print as is has a longer form.
+        _ => !c.is_control() && c.escape_debug().len() == 1,
+    }
+}
+
+fn push_escaped(out: &mut String, c: char) {
+    let written = match c {
+        '\\' => write!(out, "\\\\"),
+        '\0'..='\u{ff}' => write!(out, "\\x{:02x}", u32::from(c)),
+        _ => write!(out, "\\u{{{:x}}}", u32::from(c)),
+    };
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+/// `bytes` as text that is safe to print; bytes that are not UTF-8 become `\xNN`.
+pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.chars().all(is_plain)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(bytes.len() * 4);
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_plain(c) { out.push(c) } else { push_escaped(&mut out, c) }
+        }
+        for &byte in chunk.invalid() {
+            push_escaped(&mut out, char::from(byte));
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a terminal shows `c` as itself; what it does not must not reach one as is.
+pub fn is_printable(c: char) -> bool {
+    c == '\\' || is_plain(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> String {
+        printable(text.as_bytes()).into_owned()
+    }
+
+    #[test]
+    fn ordinary_names_are_kept_without_a_copy() {
+        for name in ["nginx", "Web Content", "kworker/0:1", "приложение", "服务器", "café", "\"q\" 'q'"]
+        {
+            assert!(matches!(printable(name.as_bytes()), Cow::Borrowed(text) if text == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn escape_sequences_cannot_reach_the_terminal() {
+        assert_eq!(of("\x1b[2Jgone"), "\\x1b[2Jgone");
+        assert_eq!(of("a\nb\tc\rd\0"), "a\\x0ab\\x09c\\x0dd\\x00");
+        assert_eq!(of("\u{7f}\u{9b}31m"), "\\x7f\\x9b31m");
+    }
+
+    #[test]
+    fn reordering_and_invisible_characters_are_shown_as_numbers() {
+        assert_eq!(of("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(of("\u{2066}\u{200b}\u{feff}"), "\\u{2066}\\u{200b}\\u{feff}");
+        assert_eq!(of("\u{e0041}"), "\\u{e0041}");
+    }
+
+    #[test]
+    fn an_escape_cannot_be_forged() {
+        assert_eq!(of("\\x1b"), "\\\\x1b");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_shown_as_numbers() {
+        assert_eq!(printable(b"a\xffb\xc3"), "a\\xffb\\xc3");
+    }
+
+    #[test]
+    fn no_character_at_all_gets_through_as_a_control() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let out = of(&c.to_string());
+            assert!(!out.chars().any(char::is_control), "{c:?}");
+        }
+    }
+}

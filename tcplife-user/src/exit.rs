@@ -1,0 +1,81 @@
+//! How this process ends: a status, and for an error one sentence on standard error.
+//!
+//! What always holds: 0 is fine, also when the reader of the output has gone; 2 is everything else.
+
+use std::{
+    io::{self, ErrorKind, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Result, bail};
+
+use crate::cli;
+
+const ERROR: u8 = 2;
+
+/// The exit status of a command that ran; an error is said in one line.
+pub fn status(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => say(&format!("{error:#}")),
+    }
+}
+
+/// The exit status of a command line that asks for help or is wrong.
+pub fn usage(stopped: &clap::Error) -> ExitCode {
+    if stopped.use_stderr() {
+        return say(&cli::usage_sentence(stopped));
+    }
+    // Help for a reader that has gone is no error.
+    let _ = stopped.print();
+    ExitCode::SUCCESS
+}
+
+/// The screen is for a terminal.
+///
+/// # Errors
+/// Standard output is something else.
+pub fn needs_terminal() -> Result<()> {
+    if io::stdout().is_terminal() {
+        return Ok(());
+    }
+    bail!(
+        "watch draws a screen and standard output is not a terminal; use tcplife trace, lives or hist instead"
+    )
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+fn say(sentence: &str) -> ExitCode {
+    // Nobody may listen there; the status tells.
+    let _ = io::stderr().write_all(format!("tcplife: {}\n", one_line(sentence)).as_bytes());
+    ExitCode::from(ERROR)
+}
+
+/// A cause may come from outside, with line feeds.
+fn one_line(text: &str) -> String {
+    text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_output_is_found_below_its_context() {
+        let closed = anyhow::Error::from(io::Error::from(ErrorKind::BrokenPipe)).context("cannot write");
+        assert!(is_broken_pipe(&closed));
+        assert!(!is_broken_pipe(&anyhow::Error::from(io::Error::from(ErrorKind::StorageFull))));
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        assert_eq!(one_line("the kernel said:\n  no\r\n\n"), "the kernel said:; no");
+    }
+}
