@@ -1,0 +1,100 @@
+//! `tcplife hist -o json`: a record for each state.
+
+use serde::Serialize;
+use tcplife_core::{histogram::Lengths, observer::Transition};
+
+use super::{
+    hist::{Collected, Row},
+    json,
+    stream::{Change, Ending, Format},
+};
+use crate::clock::{Clock, Stamper};
+
+/// Records `histogram`.
+pub struct HistJson {
+    collected: Collected,
+    stamper: Stamper,
+}
+
+impl HistJson {
+    /// Of what `collected` will collect, with times of `clock`.
+    pub fn new(collected: Collected, clock: Clock) -> Self {
+        Self { collected, stamper: Stamper::new(clock) }
+    }
+}
+
+impl Format for HistJson {
+    const TELLS_ALL: bool = true;
+
+    fn transition(&mut self, _: Change<'_>, transition: &Transition) {
+        self.collected.transition(transition);
+    }
+
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
+        json::line(out, &json::Lost { time: self.stamper.rfc3339(at), count, cause });
+    }
+
+    fn end(&mut self, ending: Ending<'_>) {
+        for row in self.collected.rows(&ending) {
+            json::line(ending.out, &Record::of(&row));
+        }
+        json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+    }
+}
+
+/// By what stays are grouped: all together.
+#[derive(Serialize)]
+struct Group {}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "histogram")]
+struct Record {
+    state: &'static str,
+    group: Group,
+    count: u64,
+    min_ns: Option<u64>,
+    mean_ns: Option<u64>,
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p999_ns: Option<u64>,
+    max_ns: Option<u64>,
+    open: Open,
+    /// Stays that ended whose start was not seen; not in `count`.
+    unknown_start: u64,
+    /// Of `count`, stays outside of the range of the percentiles.
+    clamped: u64,
+}
+
+#[derive(Serialize)]
+struct Open {
+    count: u64,
+    p50_ns: Option<u64>,
+    oldest_ns: Option<u64>,
+}
+
+impl Record {
+    fn of(row: &Row) -> Self {
+        let finished = &row.finished;
+        let length = |of: fn(&Lengths) -> u64| finished.lengths.as_ref().map(of);
+        Self {
+            state: row.state.lower(),
+            group: Group {},
+            count: finished.count,
+            min_ns: length(|l| l.min),
+            mean_ns: length(|l| l.mean),
+            p50_ns: length(|l| l.p50),
+            p90_ns: length(|l| l.p90),
+            p99_ns: length(|l| l.p99),
+            p999_ns: length(|l| l.p999),
+            max_ns: length(|l| l.max),
+            open: Open {
+                count: row.open.count,
+                p50_ns: row.open.ages.map(|ages| ages.p50),
+                oldest_ns: row.open.ages.map(|ages| ages.oldest),
+            },
+            unknown_start: finished.unknown_start,
+            clamped: finished.below + finished.above,
+        }
+    }
+}

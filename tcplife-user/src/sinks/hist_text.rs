@@ -1,0 +1,149 @@
+//! `tcplife hist`: a table of states, finished stays at the left and open ones at the right.
+
+use std::{borrow::Cow, io::Write};
+
+use tcplife_core::{
+    histogram::{HIGHEST_NS, LOWEST_NS},
+    observer::Transition,
+};
+
+use super::{
+    columns::{Columns, UNKNOWN, number, text},
+    hist::{Collected, Row},
+    stream::{Change, Ending, Format},
+};
+
+/// A table for people.
+pub struct HistText(Collected);
+
+impl HistText {
+    /// Of what `collected` will collect.
+    pub const fn new(collected: Collected) -> Self {
+        Self(collected)
+    }
+}
+
+impl Format for HistText {
+    fn transition(&mut self, _: Change<'_>, transition: &Transition) {
+        self.0.transition(transition);
+    }
+
+    fn end(&mut self, ending: Ending<'_>) {
+        let rows = self.0.rows(&ending);
+        write_table(&rows, ending.out);
+        let said = rows.iter().try_for_each(|row| remarks(row, ending.out));
+        debug_assert!(said.is_ok(), "writing to a Vec cannot fail");
+    }
+}
+
+fn write_table(rows: &[Row], out: &mut Vec<u8>) {
+    let mut columns = Columns::new([
+        text("STATE", 12),
+        number("COUNT", 8),
+        number("MIN", 8),
+        number("MEAN", 8),
+        number("P50", 8),
+        number("P90", 8),
+        number("P99", 8),
+        number("P99.9", 8),
+        number("MAX", 8),
+        text("|", 1),
+        number("OPEN", 6),
+        number("P50", 8),
+        number("OLDEST", 8),
+    ]);
+    columns.header(out);
+    for row in rows.iter().filter(|row| row.finished.count + row.open.count > 0) {
+        let lengths = row.finished.lengths;
+        let length = |of: fn(&tcplife_core::histogram::Lengths) -> u64| known(lengths.as_ref().map(of));
+        let ages = row.open.ages;
+        columns.row(
+            out,
+            &[
+                row.state.upper().into(),
+                row.finished.count.to_string().into(),
+                length(|l| l.min),
+                length(|l| l.mean),
+                length(|l| l.p50),
+                length(|l| l.p90),
+                length(|l| l.p99),
+                length(|l| l.p999),
+                length(|l| l.max),
+                "|".into(),
+                row.open.count.to_string().into(),
+                known(ages.map(|ages| ages.p50)),
+                known(ages.map(|ages| ages.oldest)),
+            ],
+        );
+    }
+}
+
+fn known(ns: Option<u64>) -> Cow<'static, str> {
+    ns.map_or(UNKNOWN, |ns| human(ns).into())
+}
+
+/// What the numbers of a row leave out.
+fn remarks(row: &Row, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let (state, finished) = (row.state, &row.finished);
+    if finished.unknown_start > 0 {
+        let count = finished.unknown_start;
+        writeln!(out, "{state}: {count} more ended whose start was not seen; they are in no number here")?;
+    }
+    if finished.below > 0 {
+        writeln!(out, "{state}: {} of them under {}, counted as that", finished.below, human(LOWEST_NS))?;
+    }
+    if finished.above > 0 {
+        writeln!(out, "{state}: {} of them over {}, counted as that", finished.above, human(HIGHEST_NS))?;
+    }
+    Ok(())
+}
+
+/// A duration with three digits or so: `12us`, `4.56ms`, `1.23s`, `5m02s`, `3h07m`, `2d05h`.
+pub fn human(ns: u64) -> String {
+    const US: u64 = 1_000;
+    const MS: u64 = 1_000 * US;
+    const S: u64 = 1_000 * MS;
+    let digits = |unit: u64, name: &str| {
+        let (whole, hundredths) = (ns / unit, ns % unit * 100 / unit);
+        match whole {
+            0..10 => format!("{whole}.{hundredths:02}{name}"),
+            10..100 => format!("{whole}.{}{name}", hundredths / 10),
+            _ => format!("{whole}{name}"),
+        }
+    };
+    let seconds = ns / S;
+    match ns {
+        0..US => format!("{ns}ns"),
+        US..MS => digits(US, "us"),
+        MS..S => digits(MS, "ms"),
+        _ if seconds < 120 => digits(S, "s"),
+        _ if seconds < 7_200 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ if seconds < 172_800 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_about_three_digits() {
+        let cases = [
+            (0, "0ns"),
+            (999, "999ns"),
+            (1_234, "1.23us"),
+            (45_678, "45.6us"),
+            (999_999, "999us"),
+            (1_000_000, "1.00ms"),
+            (60_500_000_000, "60.5s"),
+            (119_999_999_999, "119s"),
+            (302_000_000_000, "5m02s"),
+            (11_220_000_000_000, "3h07m"),
+            (190_800_000_000_000, "2d05h"),
+        ];
+        for (ns, expected) in cases {
+            assert_eq!(human(ns), expected);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The JSON records that every stream shares: connections, losses, the summary.
+//!
+//! What always holds: one object a line, `type` first; the same connection has the same fields in every record; text
+//! from outside can be printed on a terminal, since what is not printable is written as a JSON escape.
+
+use std::{borrow::Cow, io, net::IpAddr};
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeStruct},
+};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
+use tcplife_core::{
+    connection::{Connection, Role},
+    owner::Owner,
+    table::Table,
+};
+
+use crate::{
+    escape,
+    sink::{Health, Hook},
+};
+
+/// Appends `record` and a line feed.
+pub fn line(out: &mut Vec<u8>, record: &impl Serialize) {
+    let begin = out.len();
+    let written = record.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable));
+    if let Err(error) = written {
+        // Only a record that JSON cannot express fails, and ours are numbers, text and lists.
+        debug_assert!(false, "{error}");
+        out.truncate(begin);
+        return;
+    }
+    out.push(b'\n');
+}
+
+/// Compact, with characters that a terminal must not see as escapes; the value is the same.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(text.as_bytes());
+        }
+        let mut units = [0; 2];
+        for c in text.chars() {
+            if escape::is_printable(c) {
+                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+            } else {
+                for unit in c.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+#[derive(Serialize)]
+struct OwnerFields<'a> {
+    pid: u32,
+    comm: Cow<'a, str>,
+    via: &'static str,
+}
+
+/// How many fields [`connection`] writes.
+pub const CONNECTION_FIELDS: usize = 9;
+
+/// The fields of a connection, in every record about one.
+pub fn connection<S: SerializeStruct>(
+    fields: &mut S,
+    connection: &Connection,
+    owner: Option<Owner>,
+) -> Result<(), S::Error> {
+    let (local, remote) = (connection.local(), connection.remote());
+    fields.serialize_field("id", &connection.id().0)?;
+    fields.serialize_field("netns", &connection.netns())?;
+    fields.serialize_field("family", family(connection))?;
+    address(fields, "local_addr", local.ip())?;
+    fields.serialize_field("local_port", &local.port())?;
+    address(fields, "remote_addr", remote.ip())?;
+    fields.serialize_field("remote_port", &remote.port())?;
+    fields.serialize_field("role", &connection.role().map(Role::name))?;
+    let owner = owner.as_ref().map(|owner| OwnerFields {
+        pid: owner.process.pid,
+        comm: owner.process.comm_text(),
+        via: owner.via.name(),
+    });
+    fields.serialize_field("owner", &owner)
+}
+
+fn address<S: SerializeStruct>(fields: &mut S, name: &'static str, address: IpAddr) -> Result<(), S::Error> {
+    fields.serialize_field(name, &address)
+}
+
+/// `ipv4` or `ipv6`; a mapped address is IPv4.
+pub fn family(connection: &Connection) -> &'static str {
+    if connection.is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
+/// Events were lost.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "lost")]
+pub struct Lost<'a> {
+    /// When it was noticed.
+    pub time: &'a str,
+    /// How many.
+    pub count: u64,
+    /// Why.
+    pub cause: &'a str,
+}
+
+/// What was counted; the last record of every stream.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub struct Summary<'a> {
+    events: u64,
+    lost: u64,
+    connections: u64,
+    unattributed: u64,
+    hooks: Hooks<'a>,
+    hits: u64,
+    filtered: u64,
+    lost_by_cause: Causes<'a>,
+    evicted: u64,
+}
+
+impl<'a> Summary<'a> {
+    /// Of a run.
+    pub fn of(table: &Table, health: &'a Health) -> Self {
+        let totals = table.totals();
+        Self {
+            events: health.events,
+            lost: health.lost_total(),
+            connections: totals.connections(),
+            unattributed: totals.unattributed,
+            hooks: Hooks(&health.hooks),
+            hits: health.hits,
+            filtered: health.filtered,
+            lost_by_cause: Causes(&health.lost),
+            evicted: totals.evicted,
+        }
+    }
+}
+
+struct Hooks<'a>(&'a [Hook]);
+
+impl Serialize for Hooks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for hook in self.0 {
+            match &hook.mechanism {
+                Some(mechanism) => map.serialize_entry(hook.what, mechanism)?,
+                None => map.serialize_entry(hook.what, &format_args!("off: {}", hook.why_off))?,
+            }
+        }
+        map.end()
+    }
+}
+
+struct Causes<'a>(&'a [(&'static str, u64)]);
+
+impl Serialize for Causes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}

@@ -1,0 +1,164 @@
+//! What is said on standard error: the ready line, losses, and what was counted.
+//!
+//! What comes in: facts. What goes out: lines that begin with `tcplife: `. What always holds: the ready line is told
+//! once, losses always; `--quiet` silences the rest. Nobody listening is not an error.
+
+use std::io::{self, Write};
+
+use tcplife_core::table::{Table, Totals};
+
+use crate::{config::Config, sink::Health};
+
+/// The notes of one run.
+pub struct Notes {
+    writer: Box<dyn Write>,
+    quiet: bool,
+    ready: String,
+    capacity: usize,
+    /// Which hooks are off was told.
+    hooks_told: bool,
+}
+
+impl Notes {
+    /// On standard error.
+    pub fn stderr(config: &Config) -> Self {
+        Self::to(Box::new(io::stderr()), config)
+    }
+
+    /// On any writer.
+    pub fn to(writer: Box<dyn Write>, config: &Config) -> Self {
+        let ready = match config.duration {
+            Some(duration) => {
+                format!("tracing TCP connections for {}", humantime::format_duration(duration))
+            }
+            None => "tracing TCP connections; Ctrl-C ends".to_owned(),
+        };
+        Self { writer, quiet: config.quiet, ready, capacity: config.max_connections, hooks_told: false }
+    }
+
+    fn say(&mut self, what: &str) {
+        // In one write, so that lines of several programs do not mix. Nobody may listen there; the trace goes on.
+        let _ = self.writer.write_all(format!("tcplife: {what}\n").as_bytes());
+    }
+
+    fn note(&mut self, what: &str) {
+        if !self.quiet {
+            self.say(what);
+        }
+    }
+
+    /// All hooks are attached.
+    pub fn ready(&mut self) {
+        let ready = std::mem::take(&mut self.ready);
+        if !ready.is_empty() {
+            self.say(&ready);
+        }
+    }
+
+    /// Which hooks are off, once.
+    pub fn hooks(&mut self, health: &Health) {
+        if std::mem::replace(&mut self.hooks_told, true) {
+            return;
+        }
+        let off: Vec<_> =
+            health.hooks.iter().filter(|hook| hook.mechanism.is_none()).map(|hook| hook.what).collect();
+        if !off.is_empty() {
+            self.note(&format!("without the hooks {}; tcplife doctor tells more", off.join(", ")));
+        }
+    }
+
+    /// Events were lost.
+    pub fn lost(&mut self, count: u64, cause: &str) {
+        self.say(&format!("{count} events lost ({cause}): {}", explain(cause)));
+    }
+
+    /// What was counted.
+    pub fn summary(&mut self, table: &Table, health: &Health) {
+        let Totals { unattributed, evicted, .. } = *table.totals();
+        self.note(&format!(
+            "{} events, {} lost, {} connections, {unattributed} unattributed",
+            health.events,
+            health.lost_total(),
+            table.totals().connections(),
+        ));
+        if evicted > 0 {
+            self.note(&format!(
+                "{evicted} connections were forgotten: the table holds {}; see --max-connections",
+                self.capacity
+            ));
+        }
+    }
+}
+
+/// What a cause of loss means and what helps.
+fn explain(cause: &str) -> &'static str {
+    match cause {
+        "ring_full" => {
+            "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"
+        }
+        "recursion" => "the kernel skips a program that interrupted itself; states and times may have gaps",
+        "malformed" => "agent and kernel side do not fit; build tcplife anew",
+        _ => "states and times may have gaps",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tcplife_core::table;
+
+    use super::*;
+    use crate::{sink::Hook, sinks::out::tests::Shared};
+
+    fn told(config: &Config, tell: impl FnOnce(&mut Notes)) -> String {
+        let shared = Shared::default();
+        tell(&mut Notes::to(Box::new(shared.clone()), config));
+        shared.text()
+    }
+
+    fn all(notes: &mut Notes) {
+        let health = Health {
+            hooks: vec![
+                Hook::on("state", "tp_btf/x".into()),
+                Hook::off("retransmit", "the kernel has no such tracepoint".into()),
+                Hook::off("accept", "not permitted".into()),
+            ],
+            events: 12,
+            lost: vec![("ring_full", 3)],
+            ..Health::default()
+        };
+        let table = Table::new(table::Config::default());
+        notes.ready();
+        notes.ready();
+        notes.hooks(&health);
+        notes.hooks(&health);
+        notes.lost(3, "ring_full");
+        notes.summary(&table, &health);
+    }
+
+    #[test]
+    fn each_thing_is_told_once() {
+        let expected = "\
+tcplife: tracing TCP connections; Ctrl-C ends
+tcplife: without the hooks retransmit, accept; tcplife doctor tells more
+tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
+tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
+";
+        assert_eq!(told(&Config::default(), all), expected);
+    }
+
+    #[test]
+    fn quiet_leaves_the_ready_line_and_the_losses() {
+        let text = told(&Config { quiet: true, ..Config::default() }, all);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.starts_with("tcplife: tracing"));
+        assert!(text.contains("3 events lost"));
+    }
+
+    #[test]
+    fn the_ready_line_says_how_long() {
+        let config = Config { duration: Some(Duration::from_millis(1500)), ..Config::default() };
+        assert_eq!(told(&config, Notes::ready), "tcplife: tracing TCP connections for 1s 500ms\n");
+    }
+}

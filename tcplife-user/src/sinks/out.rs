@@ -1,0 +1,153 @@
+//! Standard output, for lines.
+//!
+//! What comes in: bytes in a buffer, and the moment to write them. What goes out: the bytes, in order, in few writes.
+//! What always holds: nothing waits in the buffer after a flush; an output that was closed by its reader is noticed
+//! even while there is nothing to write.
+
+use std::{
+    io::{self, Write},
+    os::fd::BorrowedFd,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// A buffer beyond this is written at once, so that a burst does not grow it without bound.
+const FULL: usize = 256 << 10;
+
+/// Where lines go.
+pub struct Out {
+    /// What is to be written next.
+    pub buffer: Vec<u8>,
+    writer: Box<dyn Write>,
+    watched: Option<BorrowedFd<'static>>,
+    failed: Option<io::Error>,
+}
+
+impl Out {
+    /// This process's standard output. Not line-buffered: what a flush writes is complete lines.
+    pub fn stdout() -> Self {
+        let stdout = rustix::stdio::stdout();
+        Self { watched: Some(stdout), ..Self::to(Box::new(Raw(stdout))) }
+    }
+
+    /// Any writer.
+    pub fn to(writer: Box<dyn Write>) -> Self {
+        Self { buffer: Vec::with_capacity(FULL), writer, watched: None, failed: None }
+    }
+
+    /// Writes the buffer if it is large. What fails is told by the next [`Out::flush`].
+    pub fn relieve(&mut self) {
+        if self.buffer.len() >= FULL
+            && let Err(error) = self.write()
+        {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let written = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
+        self.buffer.clear();
+        written
+    }
+
+    /// Writes all that waits.
+    ///
+    /// # Errors
+    /// What writing failed with; [`io::ErrorKind::BrokenPipe`] also when the reader has gone and nothing waits.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        if !self.buffer.is_empty() {
+            return self.write();
+        }
+        if self.watched.is_some_and(reader_is_gone) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}
+
+/// A pipe or socket without a reader polls as an error (poll(2), `POLLERR`).
+fn reader_is_gone(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+}
+
+/// Writes without the standard library's line buffer.
+struct Raw(BorrowedFd<'static>);
+
+impl Write for Raw {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::{cell::RefCell, os::fd::AsFd, rc::Rc};
+
+    use super::*;
+
+    /// A writer whose text can be looked at.
+    #[derive(Clone, Default)]
+    pub struct Shared(Rc<RefCell<Vec<u8>>>);
+
+    impl Shared {
+        pub fn text(&self) -> String {
+            String::from_utf8(self.0.borrow().clone()).unwrap()
+        }
+    }
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_before_the_flush_unless_it_is_much() {
+        let shared = Shared::default();
+        let mut out = Out::to(Box::new(shared.clone()));
+        out.buffer.extend_from_slice(b"one\n");
+        out.relieve();
+        assert_eq!(shared.text(), "");
+        out.flush().unwrap();
+        assert_eq!(shared.text(), "one\n");
+        out.buffer.resize(FULL, b'x');
+        out.relieve();
+        assert_eq!(shared.text().len(), 4 + FULL);
+    }
+
+    #[test]
+    fn a_failure_in_a_burst_is_told_by_the_flush() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = Out::to(Box::new(Closed));
+        out.buffer.resize(FULL, b'x');
+        out.relieve();
+        assert_eq!(out.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_noticed_without_writing() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!reader_is_gone(writer.as_fd()));
+        drop(reader);
+        assert!(reader_is_gone(writer.as_fd()));
+    }
+}

@@ -1,0 +1,174 @@
+//! What every line-oriented output does alike: select, write, tell of losses and of the end.
+//!
+//! What comes in: changes, in order. What goes out: a [`Format`]'s bytes on the output, notes on standard error. What
+//! always holds: all that was seen is written by the end of each flush.
+
+use std::{io, ops::ControlFlow};
+
+use tcplife_core::{
+    connection::Connection,
+    observer::{Direction, Life, Observer, RetransmitKind, Transition},
+    owner::Owner,
+    table::Table,
+};
+
+use super::{notes::Notes, out::Out, select::Selector};
+use crate::sink::{Health, Sink};
+
+/// A change of one connection, whose it is, and to what it is appended.
+pub struct Change<'a> {
+    /// The connection, after the change.
+    pub connection: &'a Connection,
+    /// Its owner.
+    pub owner: Option<Owner>,
+    /// The output.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// The end of a run.
+pub struct Ending<'a> {
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub now: u64,
+    /// Every connection left.
+    pub table: &'a Table,
+    /// How the trace went.
+    pub health: &'a Health,
+    /// What was selected.
+    pub selector: &'a Selector,
+    /// The output.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// How one kind of output looks. What it does not define it does not show.
+pub trait Format {
+    /// Losses and the summary are records of the output; if not, they are told on standard error.
+    const TELLS_ALL: bool = false;
+
+    /// Before anything else.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// A selected connection moved; states are selected already.
+    fn transition(&mut self, change: Change<'_>, transition: &Transition) {
+        let _ = (change, transition);
+    }
+
+    /// On a selected connection in a selected state, something was sent again.
+    fn retransmit(&mut self, change: Change<'_>, kind: RetransmitKind, at: u64) {
+        let _ = (change, kind, at);
+    }
+
+    /// On a selected connection in a selected state, there was a reset.
+    fn reset(&mut self, change: Change<'_>, direction: Direction, at: u64) {
+        let _ = (change, direction, at);
+    }
+
+    /// A selected connection that was in a selected state has finished.
+    fn life(&mut self, change: Change<'_>, life: &Life) {
+        let _ = (change, life);
+    }
+
+    /// Events were lost; only if it [tells all](Format::TELLS_ALL).
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
+        let _ = (out, at, count, cause);
+    }
+
+    /// The end.
+    fn end(&mut self, ending: Ending<'_>) {
+        let _ = ending;
+    }
+}
+
+/// A sink of lines.
+pub struct Stream<F> {
+    format: F,
+    out: Out,
+    notes: Notes,
+    selector: Selector,
+}
+
+impl<F: Format> Stream<F> {
+    /// `format`, of what is selected, on `out`.
+    pub fn new(format: F, out: Out, notes: Notes, selector: Selector) -> Self {
+        Self { format, out, notes, selector }
+    }
+
+    fn change<'a>(out: &'a mut Out, connection: &'a Connection, owner: Option<Owner>) -> Change<'a> {
+        Change { connection, owner, out: &mut out.buffer }
+    }
+
+    fn wants_now(&self, connection: &Connection, owner: Option<Owner>) -> bool {
+        self.selector.filter().matches(connection, owner)
+    }
+}
+
+impl<F: Format> Observer for Stream<F> {
+    fn transition(&mut self, connection: &Connection, owner: Option<Owner>, transition: &Transition) {
+        let Self { format, out, selector, .. } = self;
+        let states = selector.filter().states;
+        let wanted = |state| states.is_empty() || states.contains(state);
+        selector.transition(connection, owner, transition, |transition| {
+            if wanted(transition.from) || wanted(transition.to) {
+                format.transition(Self::change(out, connection, owner), transition);
+            }
+        });
+        out.relieve();
+    }
+
+    fn retransmit(&mut self, connection: &Connection, owner: Option<Owner>, kind: RetransmitKind, at: u64) {
+        if self.wants_now(connection, owner) {
+            self.format.retransmit(Self::change(&mut self.out, connection, owner), kind, at);
+            self.out.relieve();
+        }
+    }
+
+    fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
+        if self.wants_now(connection, owner) {
+            self.format.reset(Self::change(&mut self.out, connection, owner), direction, at);
+            self.out.relieve();
+        }
+    }
+
+    fn life(&mut self, connection: &Connection, owner: Option<Owner>, life: &Life) {
+        let wants_state = connection.stays().any(|stay| self.selector.filter().wants_state(stay.state));
+        if wants_state && self.selector.wants(connection, owner) {
+            self.format.life(Self::change(&mut self.out, connection, owner), life);
+            self.out.relieve();
+        }
+    }
+}
+
+impl<F: Format> Sink for Stream<F> {
+    fn ready(&mut self) {
+        self.format.begin(&mut self.out.buffer);
+        self.notes.ready();
+    }
+
+    fn lost(&mut self, at: u64, count: u64, cause: &'static str) {
+        if F::TELLS_ALL {
+            self.format.lost(&mut self.out.buffer, at, count, cause);
+        } else {
+            self.notes.lost(count, cause);
+        }
+    }
+
+    fn flush(&mut self, _now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
+        if !F::TELLS_ALL {
+            self.notes.hooks(health);
+        }
+        self.selector.tidy(table);
+        self.out.flush()?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()> {
+        let Self { format, out, selector, .. } = self;
+        format.end(Ending { now, table, health, selector, out: &mut out.buffer });
+        self.out.flush()?;
+        if !F::TELLS_ALL {
+            self.notes.summary(table, health);
+        }
+        Ok(())
+    }
+}
