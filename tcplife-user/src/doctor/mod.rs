@@ -1,0 +1,232 @@
+//! `tcplife doctor`: can this host be traced, and does each hook really work.
+//!
+//! What comes in: what the preflight finds, and what the engine sees of the self-test's connections. What goes out: a
+//! report on standard output. What always holds: an error, and its exit status, mean that this host cannot be traced.
+
+mod probe;
+mod report;
+mod selftest;
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use tcplife_core::table::{self, Table};
+
+use crate::{
+    cli::TextOrJson,
+    config::Config,
+    engine,
+    sink::{Health, Hook},
+    sinks::json,
+    source::preflight::Preflight,
+};
+use probe::{Probe, Verdict};
+use report::{Check, Status};
+use selftest::SelfTest;
+
+/// The self-test ends by itself long before.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Looks at this host and reports.
+///
+/// # Errors
+/// This host cannot be traced, or the report cannot be written.
+pub fn run(config: &Config, output: TextOrJson) -> Result<()> {
+    let host = Preflight::look();
+    let mut checks = host_checks(&host);
+    let mut summary = Vec::new();
+    let mut verdict = host.check();
+    if verdict.is_ok() {
+        verdict = examine(config, &mut checks, &mut summary);
+    }
+    if summary.is_empty() {
+        let nothing = Table::new(table::Config { capacity: 1, ..table::Config::default() });
+        json::line(&mut summary, &json::Summary::of(&nothing, &Health::default()));
+    }
+    print(&checks, &summary, output)?;
+    let failed = checks.iter().find(|check| check.status == Status::Fail);
+    verdict
+        .and_then(|()| failed.map_or(Ok(()), |check| Err(anyhow!("{}: {}", check.name, check.detail))))
+        .context("this host cannot be traced")
+}
+
+fn print(checks: &[Check], summary: &[u8], output: TextOrJson) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        TextOrJson::Text => report::write_text(checks, &mut out)?,
+        TextOrJson::Json => {
+            report::write_json(checks, &mut out)?;
+            out.write_all(summary)?;
+        }
+    }
+    out.flush()
+}
+
+fn host_checks(host: &Preflight) -> Vec<Check> {
+    let kernel = format!("Linux {}", host.release);
+    let kernel = if host.is_recent {
+        Check::ok("kernel", kernel)
+    } else {
+        Check::fail("kernel", format!("{kernel} is too old"), "use Linux 5.10 or later")
+    };
+    let rights = if host.may_trace {
+        Check::ok("rights", "may load BPF programs")
+    } else {
+        Check::fail(
+            "rights",
+            "may not load BPF programs",
+            "run it as root (sudo tcplife doctor), or give it the capabilities CAP_BPF and CAP_PERFMON",
+        )
+    };
+    let types = if host.has_btf {
+        Check::ok("types", "the kernel shows its types (BTF)")
+    } else {
+        Check::fail(
+            "types",
+            "the kernel does not show its types (BTF)",
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are",
+        )
+    };
+    vec![kernel, rights, types, lockdown(host.lockdown.as_deref())]
+}
+
+fn lockdown(mode: Option<&str>) -> Check {
+    match mode {
+        None => Check::ok("lockdown", "not in this kernel, or not shown"),
+        Some("confidentiality") => Check::fail(
+            "lockdown",
+            "confidentiality: BPF programs may not read kernel memory",
+            "boot with lockdown=integrity, or without",
+        ),
+        Some(mode) => Check::ok("lockdown", mode),
+    }
+}
+
+/// Traces the self-test; adds a check for each hook.
+fn examine(config: &Config, checks: &mut Vec<Check>, summary: &mut Vec<u8>) -> Result<()> {
+    let mut config = Config { duration: Some(LIMIT), ..config.clone() };
+    let test = match SelfTest::prepare() {
+        Ok(test) => {
+            config.settings.netns_count = 1;
+            config.settings.netns[0] = test.netns();
+            config.filter.netns = vec![test.netns()];
+            Some(test)
+        }
+        Err(error) => {
+            checks.push(not_tested(&error));
+            None
+        }
+    };
+    let mut probe = Probe::new(test);
+    let traced = engine::run(&config, &mut probe);
+    checks.extend(probe.verdicts().into_iter().map(|(hook, verdict)| hook_check(hook, verdict)));
+    let (line, test) = probe.into_parts();
+    *summary = line;
+    match (traced, test.map(SelfTest::outcome)) {
+        (Err(error), _) => {
+            checks.push(Check::fail(
+                "hooks",
+                format!("{error:#}"),
+                "see tcplife doctor -v for the kernel's own words",
+            ));
+            Err(error)
+        }
+        (Ok(()), Some(Err(error))) => {
+            checks.push(not_tested(&error));
+            Ok(())
+        }
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+fn not_tested(error: &anyhow::Error) -> Check {
+    Check::warn(
+        "selftest",
+        format!("not possible: {error:#}"),
+        "hooks that are attached may work all the same; run it as root to see them working",
+    )
+}
+
+fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
+    let mechanism = hook.mechanism.as_deref().unwrap_or_default();
+    match verdict {
+        Verdict::Works => Check::ok(hook.what, format!("{mechanism}, seen working")),
+        Verdict::Unexercised => Check::ok(hook.what, format!("{mechanism}, attached, not exercised")),
+        Verdict::Silent if hook.what == "state" => Check::fail(
+            hook.what,
+            format!("{mechanism} is attached, and nothing of the self-test's connections was seen"),
+            "report it, with the output of tcplife doctor -v",
+        ),
+        Verdict::Silent => Check::warn(
+            hook.what,
+            format!("{mechanism} is attached, and what it should have told of the self-test was not seen"),
+            without(hook.what),
+        ),
+        Verdict::Off => Check::warn(hook.what, format!("off: {}", hook.why_off), without(hook.what)),
+    }
+}
+
+/// What a trace lacks without a hook.
+fn without(what: &str) -> &'static str {
+    match what {
+        "time_wait_begin" => "TIME_WAIT is not seen; connections end with CLOSED",
+        "time_wait_end" => {
+            "the end of TIME_WAIT is computed from the kernel's timer; early ends are not seen"
+        }
+        "time_wait_from_fin_wait_2" => {
+            "an orphan's move from FIN_WAIT_2 to TIME_WAIT is not seen when it happens"
+        }
+        "syn_received" => "the length of a server's handshake is not known",
+        "accept" => "a server's connections are owned by the listener's process until they are closed",
+        "socket_gone" => {
+            "a connection that ended before its application let go of it is reported at the end only"
+        }
+        "reset_sent" | "reset_received" => "resets are told only as the end of a connection",
+        "retransmit" | "retransmit_syn_ack" => "retransmissions are not told as they happen",
+        _ => "there is less to see",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn able() -> Preflight {
+        Preflight {
+            release: "6.1.0".into(),
+            may_trace: true,
+            has_btf: true,
+            is_recent: true,
+            lockdown: Some("integrity".into()),
+        }
+    }
+
+    fn failed(host: &Preflight) -> Vec<&'static str> {
+        let checks = host_checks(host);
+        checks.iter().filter(|check| check.status == Status::Fail).map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn what_keeps_a_host_from_being_traced_fails() {
+        assert_eq!(failed(&able()), [""; 0]);
+        assert_eq!(failed(&Preflight { may_trace: false, ..able() }), ["rights"]);
+        assert_eq!(failed(&Preflight { is_recent: false, has_btf: false, ..able() }), ["kernel", "types"]);
+        assert_eq!(failed(&Preflight { lockdown: Some("confidentiality".into()), ..able() }), ["lockdown"]);
+        assert_eq!(failed(&Preflight { lockdown: None, ..able() }), [""; 0]);
+    }
+
+    #[test]
+    fn only_the_state_hook_is_indispensable() {
+        let state = Hook::on("state", "tp_btf/x".into());
+        let other = Hook::on("retransmit", "tp_btf/y".into());
+        assert_eq!(hook_check(&state, Verdict::Works), Check::ok("state", "tp_btf/x, seen working"));
+        assert_eq!(hook_check(&state, Verdict::Silent).status, Status::Fail);
+        assert_eq!(hook_check(&other, Verdict::Silent).status, Status::Warn);
+        assert_eq!(hook_check(&other, Verdict::Unexercised).status, Status::Ok);
+        let off = hook_check(&Hook::off("time_wait_end", "no fentry".into()), Verdict::Off);
+        assert_eq!((off.status, off.detail.as_str()), (Status::Warn, "off: no fentry"));
+    }
+}
