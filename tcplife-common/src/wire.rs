@@ -296,7 +296,8 @@ wire! {
 wire! {
     /// A socket as a dump found it. One that several descriptors hold is found once for each.
     pub struct Found(216) {
-        /// See [`Head`]; `old` and `new` are the state, for a mini-socket its substate.
+        /// See [`Head`]; `old` is the protocol's state (of a mini-socket its substate), `new` the kernel object's: a request
+        /// is in `SYN_RECV` for the one and in `NEW_SYN_RECV` for the other.
         pub head: Head = 0,
         /// See [`Tuple`].
         pub tuple: Tuple = 32,

@@ -128,6 +128,8 @@ impl Marks {
     pub(crate) const FIN_IN: Self = Self(1 << 6);
     /// Its socket's address leads to it.
     pub(crate) const BY_SOCK: Self = Self(1 << 7);
+    /// The last census did not find it.
+    pub(crate) const MISSED: Self = Self(1 << 8);
 
     pub(crate) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0

@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// Notes when the mini-socket's timer fires, if nobody is going to tell.
-    fn arm(&mut self, slot: u32, timer: Timer) {
+    pub(super) fn arm(&mut self, slot: u32, timer: Timer) {
         if self.config.mini_ends == MiniEnds::Told {
             return;
         }
@@ -86,7 +86,13 @@ impl Table {
     }
 
     /// A mini-socket ended.
-    fn end_mini<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, computed: bool, observer: &mut O) {
+    pub(super) fn end_mini<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        at: u64,
+        computed: bool,
+        observer: &mut O,
+    ) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         self.minis.remove(connection.netns, &connection.ends, slot);
         connection.phase = Phase::Closed;

@@ -9,6 +9,7 @@
 //! can live several connections, so each record is checked: cookie, tuple and state before have to fit, or else an
 //! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`).
 
+mod census;
 mod ends;
 mod evict;
 mod index;
@@ -41,6 +42,7 @@ use requests::Requests;
 use slab::Slab;
 use wheel::Due;
 
+pub use census::{Census, Scope, Verdict};
 pub use totals::Totals;
 
 /// Where the ends of mini-sockets come from.

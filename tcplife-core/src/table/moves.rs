@@ -29,7 +29,7 @@ const fn unseen(earliest: Option<u64>, now: u64) -> Since {
 }
 
 /// Whether a record cannot be about this connection.
-fn is_stranger(connection: &Connection, head: &Head, ends: &Ends) -> bool {
+pub(super) fn is_stranger(connection: &Connection, head: &Head, ends: &Ends) -> bool {
     // Up to 6.12 the listener's cookie is in the child at first.
     let cookie = if head.flags & flag::TUPLE_PENDING == 0 { head.cookie } else { 0 };
     let other_cookie = cookie != 0 && connection.cookie != 0 && cookie != connection.cookie;

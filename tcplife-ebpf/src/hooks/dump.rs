@@ -117,12 +117,10 @@ fn describe(sock: ProbedSock, found: &mut Found) -> bool {
         TCP_TIME_WAIT => {
             found.mini = mini::describe(sock);
             found.head.old = found.mini.substate as u8;
-            found.head.new = found.head.old;
             found.head.flags |= flag::MINI | flag::ORPHAN;
         }
         TCP_NEW_SYN_RECV => {
             found.head.old = TCP_SYN_RECV;
-            found.head.new = TCP_SYN_RECV;
             found.head.flags |= flag::ORPHAN;
         }
         _ => full(sock, kernel_state, found),

@@ -1,5 +1,6 @@
 //! What has to hold for any records, in any order, complete or not. Single cases are in `tests/scenarios`.
 
+mod census;
 mod check;
 mod random;
 mod traffic;

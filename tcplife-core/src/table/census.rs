@@ -1,0 +1,381 @@
+//! What the kernel has at one moment, against what the events told.
+//!
+//! What comes in: dumps of the kernel's sockets. What goes out: sockets that were there before the trace, taken up with
+//! the ages that the kernel's own clocks allow; states corrected; connections ended that are gone. What always holds: an
+//! event that is newer than the dump's look at a socket wins; a connection is ended only after two dumps in a row
+//! missed it, since a dump can pass by a socket that moves in the kernel's tables meanwhile.
+
+use tcplife_common::wire::{Found, Gauge, flag};
+
+use crate::{
+    connection::{Connection, End, Ends, Marks, Phase},
+    observer::Observer,
+    owner::{Process, Via},
+    state::State,
+    timeline::Since,
+};
+
+use super::{Table, moves::is_stranger, store::Opening, wheel::Timer};
+
+/// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
+const NEW_SYN_RECV: u8 = 12;
+
+/// Which sockets a dump looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    Everything,
+    /// Mini-sockets.
+    MiniSockets,
+}
+
+/// One look at the kernel's sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Census<'a> {
+    /// When it began, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub begun: u64,
+    /// What was looked for.
+    pub scope: Scope,
+    /// Inodes of the network namespaces that were looked at, in ascending order.
+    pub netns: &'a [u32],
+    /// What was found, each socket at least once, one that is held once for each descriptor.
+    pub found: &'a [Found],
+}
+
+/// What a census came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Connections taken up.
+    pub adopted: u64,
+    /// Connections whose state was corrected.
+    pub corrected: u64,
+    /// Connections ended because they are gone.
+    pub ended: u64,
+    /// Connections not found for the first time: another census has to tell.
+    pub missing: u64,
+}
+
+/// One bit for each place of the table.
+struct Seen(Vec<u64>);
+
+impl Seen {
+    fn new(places: u32) -> Self {
+        Self(vec![0; places as usize / 64 + 1])
+    }
+
+    fn mark(&mut self, slot: u32) {
+        let word = slot as usize / 64;
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (slot % 64);
+    }
+
+    fn has(&self, slot: u32) -> bool {
+        self.0.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
+    }
+}
+
+impl Table {
+    /// Mends the table by what the kernel has. Records that were made before the census began must have been applied.
+    pub fn take_census<O: Observer + ?Sized>(&mut self, census: &Census<'_>, observer: &mut O) -> Verdict {
+        let mut verdict = Verdict::default();
+        let mut seen = Seen::new(self.slab.bound());
+        // Listeners first: their children are attributed to them.
+        let listens = |found: &&Found| State::from_kernel(found.head.old) == Some(State::Listen);
+        let (listeners, others): (Vec<&Found>, Vec<&Found>) = census.found.iter().partition(listens);
+        for found in listeners.into_iter().chain(others) {
+            let slot = if found.head.flags & flag::MINI != 0 {
+                self.count_mini(found, &mut verdict, observer)
+            } else {
+                self.count_full(found, &mut verdict, observer)
+            };
+            if let Some(slot) = slot {
+                seen.mark(slot);
+            }
+        }
+        for slot in 0..self.slab.bound() {
+            self.miss(slot, &seen, census, &mut verdict, observer);
+        }
+        verdict
+    }
+
+    /// A full socket was found. Returns its connection.
+    fn count_full<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        verdict: &mut Verdict,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let ends = Ends::of(&found.tuple);
+        let state = State::from_kernel(head.old).filter(|&state| state != State::TimeWait)?;
+        if head.new == NEW_SYN_RECV {
+            return None;
+        }
+        let known = self.socks.get(&head.sock).copied();
+        let slot = match known {
+            Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
+            Some(slot) if self.fits(slot, found, &ends, state) => {
+                self.compare(slot, found, &ends, state, verdict, observer)?
+            }
+            known => {
+                if let Some(slot) = known {
+                    self.lose(slot, head.time_ns, observer);
+                }
+                if state == State::Closed {
+                    return None;
+                }
+                verdict.adopted += 1;
+                self.take_up(found, ends, state, observer)?
+            }
+        };
+        if head.flags & flag::HELD != 0 {
+            let task = &found.task;
+            let holder = Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm };
+            self.offer(slot, &holder, Via::Holder);
+        }
+        Some(slot)
+    }
+
+    /// Whether something happened to the connection after the dump looked at it.
+    fn is_newer(&self, slot: u32, looked_at: u64) -> bool {
+        self.slab.get(slot).is_some_and(|connection| connection.entered() > looked_at)
+    }
+
+    /// Whether what was found can be the connection, perhaps some lost moves later.
+    fn fits(&self, slot: u32, found: &Found, ends: &Ends, state: State) -> bool {
+        let Some(connection) = self.slab.get(slot) else { return false };
+        let before = connection.state();
+        let leads = match connection.phase {
+            Phase::Full => before == state || before != State::Listen && before.may_lead_to(state),
+            // The application still holds the closed socket.
+            Phase::Mini | Phase::Closed => state == State::Closed,
+        };
+        leads && !is_stranger(connection, &found.head, ends)
+    }
+
+    /// The socket of a known connection was found. Returns the connection, unless it turned out to be over.
+    fn compare<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        found: &Found,
+        ends: &Ends,
+        state: State,
+        verdict: &mut Verdict,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let connection = self.slab.get_mut(slot)?;
+        if connection.cookie == 0 {
+            connection.cookie = head.cookie;
+        }
+        if connection.phase != Phase::Full {
+            return Some(slot);
+        }
+        if state == State::Closed {
+            verdict.corrected += 1;
+            self.close_unseen(slot, head.time_ns, observer);
+            return Some(slot);
+        }
+        connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        let before = connection.state();
+        let earliest = connection.entered();
+        self.learn(slot, ends, observer);
+        if before != state {
+            verdict.corrected += 1;
+            self.totals.mismatched += 1;
+            self.slab.get_mut(slot)?.marks.set(Marks::GAP);
+            let since = Since::Between { earliest: Some(earliest), latest: head.time_ns };
+            self.step(slot, state, since, observer);
+        }
+        Some(slot)
+    }
+
+    /// The way of a full socket to CLOSE was not seen; the application still holds it.
+    fn close_unseen<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
+        self.totals.mismatched += 1;
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        let earliest = connection.entered();
+        connection.marks.set(Marks::GAP);
+        connection.end = Some(End::Unknown);
+        connection.phase = Phase::Closed;
+        connection.closed_at = now.max(earliest);
+        let since = Since::Between { earliest: Some(earliest), latest: now };
+        self.step(slot, State::Closed, since, observer);
+    }
+
+    /// A socket that no event told of.
+    fn take_up<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        ends: Ends,
+        state: State,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let opening = Opening {
+            sock: head.sock,
+            cookie: head.cookie,
+            netns: head.netns,
+            ends,
+            state,
+            since: since_gauge(state, &found.gauge, head.time_ns, self.config.hz),
+            role: None,
+            phase: Phase::Full,
+        };
+        let slot = self.open(&opening, observer);
+        self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        if state != State::Listen
+            && let Some(process) = self.listening(head.netns, &ends)
+        {
+            self.offer(slot, &process, Via::Listener);
+        }
+        Some(slot)
+    }
+
+    /// A mini-socket was found. Returns its connection.
+    fn count_mini<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        verdict: &mut Verdict,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let ends = Ends::of(&found.tuple);
+        let state = State::from_kernel(head.old)
+            .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
+        let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
+        let slot = match self.mini(head.netns, &ends) {
+            Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
+            Some(slot) if self.is_mini_of(slot, found) => slot,
+            other => {
+                if other.is_some() {
+                    self.supersede(head.netns, &ends, head.time_ns, observer);
+                }
+                verdict.adopted += 1;
+                let since = self.time_wait_since(state, &timer);
+                return self.take_up_mini(found, ends, state, since, timer, observer);
+            }
+        };
+        if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
+            let since = self.time_wait_since(state, &timer);
+            self.step(slot, state, since, observer);
+        }
+        self.arm(slot, timer);
+        Some(slot)
+    }
+
+    fn is_mini_of(&self, slot: u32, found: &Found) -> bool {
+        let known = |a: u64, b: u64| a == 0 || b == 0 || a == b;
+        self.slab.get(slot).is_some_and(|connection| {
+            known(connection.mini, found.head.sock) && known(connection.cookie, found.head.cookie)
+        })
+    }
+
+    /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,
+    /// tcp_timewait_state_process), so its begin is exact to a jiffy.
+    fn time_wait_since(&self, state: State, timer: &Timer) -> Since {
+        if state != State::TimeWait {
+            return Since::Between { earliest: None, latest: timer.at };
+        }
+        let hz = u64::from(self.config.hz.max(1));
+        let left = timer.expires.saturating_sub(timer.jiffies).min(60 * hz);
+        let gone = (60 * hz - left).saturating_mul(1_000_000_000 / hz);
+        Since::Seen(timer.at.saturating_sub(gone))
+    }
+
+    fn take_up_mini<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        ends: Ends,
+        state: State,
+        since: Since,
+        timer: Timer,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let opening = Opening {
+            sock: 0,
+            cookie: head.cookie,
+            netns: head.netns,
+            ends,
+            state,
+            since,
+            role: None,
+            phase: Phase::Mini,
+        };
+        let slot = self.open(&opening, observer);
+        let connection = self.slab.get_mut(slot)?;
+        connection.mini = head.sock;
+        connection.closed_at = head.time_ns;
+        connection.end = Some(End::Fin);
+        connection.marks.set(Marks::ORPHAN);
+        connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
+        self.minis.insert(head.netns, &ends, slot);
+        self.arm(slot, timer);
+        Some(slot)
+    }
+
+    /// A place of the table, after all that was found is counted: was its connection missed?
+    fn miss<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        seen: &Seen,
+        census: &Census<'_>,
+        verdict: &mut Verdict,
+        observer: &mut O,
+    ) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        if seen.has(slot) || !looked_for(connection, census) {
+            connection.marks.clear(Marks::MISSED);
+            return;
+        }
+        if !connection.marks.has(Marks::MISSED) {
+            connection.marks.set(Marks::MISSED);
+            verdict.missing += 1;
+            return;
+        }
+        verdict.ended += 1;
+        match connection.phase {
+            Phase::Mini => self.end_mini(slot, census.begun, true, observer),
+            Phase::Full if connection.state() == State::Listen => {
+                let since = Since::Between { earliest: None, latest: census.begun };
+                self.totals.mismatched += 1;
+                self.step(slot, State::Closed, since, observer);
+                self.leave(slot);
+            }
+            Phase::Full | Phase::Closed => self.lose(slot, census.begun, observer),
+        }
+    }
+}
+
+/// Whether the census would have found the connection if it were still there.
+fn looked_for(connection: &Connection, census: &Census<'_>) -> bool {
+    let in_scope = census.scope == Scope::Everything || connection.phase == Phase::Mini;
+    in_scope && connection.entered() < census.begun && census.netns.binary_search(&connection.netns).is_ok()
+}
+
+/// When a full socket entered its state, as far as its own clocks tell. The peer's FIN came with an ACK (so CLOSE_WAIT
+/// and `FIN_WAIT_2` began no later than the last ACK) and after all of its data; any other state began no later than
+/// the oldest of the three clocks.
+fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
+    let tick = 1_000_000_000 / u64::from(hz.max(1));
+    let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
+    let ago = |at: u32| u64::from(jiffies.wrapping_sub(at)) * tick;
+    let known = |at: u32| (at != 0).then(|| ago(at));
+    let (ack, data) = (known(gauge.last_ack), known(gauge.last_data));
+    // A clock reads the begin of its jiffy.
+    let latest = |age: u64| now.saturating_sub(age.saturating_sub(tick)).min(now);
+    match state {
+        State::CloseWait | State::FinWait2 => Since::Between {
+            earliest: data.map(|age| now.saturating_sub(age + tick)),
+            latest: ack.map_or(now, latest),
+        },
+        State::Listen | State::SynSent => Since::Between { earliest: None, latest: now },
+        _ => {
+            let oldest = [ack, data, known(gauge.last_sent)].into_iter().flatten().max();
+            Since::Between { earliest: None, latest: oldest.map_or(now, latest) }
+        }
+    }
+}

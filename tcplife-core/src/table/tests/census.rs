@@ -1,0 +1,233 @@
+//! Dumps against events.
+
+use proptest::prelude::*;
+use tcplife_common::wire::{self, Found, Gauge, Head, Mini, Move, Record, Task, Tuple, flag};
+
+use super::{Log, Told, check, random, run};
+use crate::{
+    connection::Connection,
+    owner::Via,
+    state::State,
+    table::{Census, Config, Scope, Table, Verdict},
+    timeline::Since,
+};
+
+const SECOND: u64 = 1_000_000_000;
+const NETNS: u32 = 7;
+
+const ESTABLISHED: u8 = 1;
+const SYN_SENT: u8 = 2;
+const FIN_WAIT2: u8 = 5;
+const TIME_WAIT: u8 = 6;
+const CLOSE: u8 = 7;
+const CLOSE_WAIT: u8 = 8;
+const LISTEN: u8 = 10;
+
+fn tuple(port: u16) -> Tuple {
+    let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
+    Tuple { local: address, remote: address, local_port: port, remote_port: 80, err: 0, family: 2 }
+}
+
+fn head(sock: u64, state: u8, at: u64) -> Head {
+    Head { netns: NETNS, time_ns: at, sock, cookie: sock + 1000, old: state, new: state, ..Head::default() }
+}
+
+/// A full socket; each has the port of its number.
+fn found(sock: u64, state: u8, at: u64) -> Found {
+    let port = u16::try_from(sock).expect("a small number");
+    Found { head: head(sock, state, at), tuple: tuple(port), ..Found::default() }
+}
+
+fn held(found: Found, pid: u32) -> Found {
+    let head = Head { flags: found.head.flags | flag::HELD, ..found.head };
+    Found { head, task: Task { tgid: pid, comm: *b"holder\0\0\0\0\0\0\0\0\0\0", ..Task::default() }, ..found }
+}
+
+/// A mini-socket whose timer has `left` jiffies to go, at 250 Hz.
+fn mini(sock: u64, state: u8, at: u64, left: u64) -> Found {
+    let full = found(sock, state, at);
+    Found {
+        head: Head { flags: flag::MINI | flag::ORPHAN, new: TIME_WAIT, ..full.head },
+        mini: Mini { address: sock, expires: 90_000 + left, jiffies: 90_000, ..Mini::default() },
+        ..full
+    }
+}
+
+fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
+    let full = found(sock, new, at);
+    Record::Move(Move { head: Head { old, ..full.head }, tuple: full.tuple, task: Task::default() })
+}
+
+fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
+    let census = Census { begun, scope: Scope::Everything, netns: &[NETNS], found };
+    let verdict = table.take_census(&census, log);
+    check::table(table);
+    log.check(table);
+    verdict
+}
+
+fn state_of(table: &Table, port: u16) -> Option<State> {
+    table.iter().find(|connection| connection.local().port() == port).map(Connection::state)
+}
+
+#[test]
+fn what_was_there_before_is_taken_up_once() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    let now = 100 * SECOND;
+    let sockets =
+        [found(1, LISTEN, now), held(found(2, ESTABLISHED, now), 42), mini(3, TIME_WAIT, now, 10_000)];
+    let verdict = take(&mut table, &mut log, now - 1, &sockets);
+    assert_eq!(verdict, Verdict { adopted: 3, ..Verdict::default() });
+    let again = take(&mut table, &mut log, now + 1, &sockets);
+    assert_eq!(again, Verdict::default());
+    assert_eq!(table.len(), 3);
+    assert!(log.0.is_empty(), "nothing happened: {log:?}");
+    let two = table.iter().find(|connection| connection.local().port() == 2).expect("taken up");
+    assert!(!two.complete());
+    let owner = table.owner(two).expect("it has a holder");
+    assert_eq!((owner.process.pid, owner.via), (42, Via::Holder));
+}
+
+#[test]
+fn a_socket_held_twice_is_one_connection() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    let socket = found(1, ESTABLISHED, SECOND);
+    take(&mut table, &mut log, 1, &[held(socket, 42), held(socket, 43), socket]);
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn ages_are_what_the_kernels_clocks_allow() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    let now = 1000 * SECOND;
+    // At 250 Hz: the last ACK 10 s ago, the last data 30 s ago.
+    let gauge = Gauge { jiffies: 100_000, last_ack: 97_500, last_data: 92_500, ..Gauge::default() };
+    let leak = Found { gauge, ..found(1, CLOSE_WAIT, now) };
+    take(&mut table, &mut log, now - 1, &[leak, mini(2, TIME_WAIT, now, 60 * 250 - 2500)]);
+    let since = |port| table.iter().find(|c| c.local().port() == port).map(Connection::since);
+    let Some(Since::Between { earliest: Some(earliest), latest }) = since(1) else {
+        panic!("{:?}", since(1))
+    };
+    let tick = SECOND / 250;
+    assert_eq!((earliest, latest), (now - 30 * SECOND - tick, now - 10 * SECOND + tick));
+    assert_eq!(since(2), Some(Since::Seen(now - 10 * SECOND)));
+}
+
+#[test]
+fn an_event_after_the_look_wins() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 3 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let verdict = take(&mut table, &mut log, SECOND, &[found(1, SYN_SENT, 2 * SECOND)]);
+    assert_eq!(verdict, Verdict::default());
+    assert_eq!(state_of(&table, 1), Some(State::Established));
+}
+
+#[test]
+fn a_lost_move_is_mended_and_told() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 3 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let verdict = take(&mut table, &mut log, 5 * SECOND, &[found(1, CLOSE_WAIT, 6 * SECOND)]);
+    assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+    assert_eq!(state_of(&table, 1), Some(State::CloseWait));
+    let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
+    assert_eq!((last.to, last.elapsed), (State::CloseWait, None));
+}
+
+#[test]
+fn a_ghost_is_ended_by_the_second_census_that_misses_it() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    assert_eq!(take(&mut table, &mut log, 3 * SECOND, &[]).missing, 1);
+    assert_eq!(
+        take(&mut table, &mut log, 4 * SECOND, &[found(1, ESTABLISHED, 4 * SECOND)]),
+        Verdict::default()
+    );
+    assert_eq!(take(&mut table, &mut log, 5 * SECOND, &[]).missing, 1);
+    assert_eq!(take(&mut table, &mut log, 6 * SECOND, &[]).ended, 1);
+    assert!(table.is_empty());
+    let lives: Vec<_> = log.lives().collect();
+    assert_eq!(lives.len(), 1);
+    assert_eq!(lives[0].1.end.name(), "unknown");
+}
+
+#[test]
+fn other_namespaces_and_newer_connections_are_not_missed() {
+    let records = [moved(1, CLOSE, SYN_SENT, 10 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), Verdict::default());
+    let elsewhere = Census { begun: 20 * SECOND, scope: Scope::Everything, netns: &[NETNS + 1], found: &[] };
+    assert_eq!(table.take_census(&elsewhere, &mut log), Verdict::default());
+    let minis = Census { begun: 20 * SECOND, scope: Scope::MiniSockets, netns: &[NETNS], found: &[] };
+    assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn a_mini_socket_moves_on_at_its_timers_time() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 5000)]);
+    let id = table.iter().next().map(Connection::id);
+    // Seen half a second after its FIN came.
+    take(&mut table, &mut log, 19 * SECOND, &[mini(1, TIME_WAIT, 20 * SECOND, 60 * 250 - 125)]);
+    let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
+    assert_eq!((last.from, last.to, last.at), (State::FinWait2, State::TimeWait, 20 * SECOND - SECOND / 2));
+    // A duplicate FIN sets the timer again; TIME_WAIT does not begin anew.
+    take(&mut table, &mut log, 29 * SECOND, &[mini(1, TIME_WAIT, 30 * SECOND, 60 * 250)]);
+    assert_eq!(log.0.len(), 1);
+    table.tick(90 * SECOND, &mut log);
+    assert_eq!(table.len(), 1, "60 s after the last FIN, and no earlier");
+    table.tick(93 * SECOND, &mut log);
+    assert!(table.is_empty());
+    let Some(Told::Transition(ended, _, _)) = log.0.last() else { panic!("{log:?}") };
+    assert_eq!(Some(*ended), id.map(|id| id.0));
+}
+
+#[test]
+fn a_reused_address_is_another_connection() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    take(&mut table, &mut log, 1, &[found(1, ESTABLISHED, SECOND)]);
+    let mut other = found(1, ESTABLISHED, 2 * SECOND);
+    other.head.cookie = 5;
+    let verdict = take(&mut table, &mut log, SECOND, &[other]);
+    assert_eq!(verdict.adopted, 1);
+    assert_eq!(table.len(), 1);
+    assert_eq!(log.lives().count(), 1);
+}
+
+/// Whatever record comes, as a dump's.
+fn as_found(record: &Record) -> Found {
+    let tuple = match record {
+        Record::Move(record) => record.tuple,
+        Record::End(record) => record.tuple,
+        _ => Tuple::default(),
+    };
+    let mini = match record {
+        Record::End(wire::End { mini, .. }) => *mini,
+        _ => Mini::default(),
+    };
+    Found { head: *record.head(), tuple, mini, ..Found::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_census_leaves_a_sound_table(
+        records in random::records(120),
+        dump in random::records(60),
+        capacity in 1..40_usize,
+    ) {
+        let config = Config { capacity, ..Config::default() };
+        let (mut table, mut log) = run(config, &records);
+        let begun = records.last().map_or(0, |record| record.head().time_ns);
+        let dump: Vec<Found> = dump.iter().map(as_found).collect();
+        for n in 0..3 {
+            let census = Census { begun: begun + n, scope: Scope::Everything, netns: &[1, 2], found: &dump };
+            table.take_census(&census, &mut log);
+            check::table(&table);
+        }
+        prop_assert!(table.len() <= capacity);
+        table.finish(u64::MAX, &mut log);
+        check::table(&table);
+    }
+}
