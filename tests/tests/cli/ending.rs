@@ -1,0 +1,94 @@
+//! However a trace ends, it ends cleanly: what was seen is printed, the status is 0.
+
+use std::io::{BufRead, BufReader};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::run::{Running, connect_once, end_of, run, tcplife};
+
+/// Every tracing command and output.
+const ALL: [&[&str]; 7] = [
+    &["trace"],
+    &["trace", "-o", "json"],
+    &["lives"],
+    &["lives", "-o", "json"],
+    &["lives", "-o", "csv"],
+    &["hist"],
+    &["hist", "-o", "json"],
+];
+
+#[test]
+fn a_duration_ends_it() -> Result<()> {
+    for arguments in ALL {
+        let ended = run(&[arguments, &["-d", "50ms"]].concat())?;
+        ensure!(ended.status == Some(0), "{arguments:?}: {ended:?}");
+        let ready = ended.err.lines().filter(|line| line.starts_with("tcplife: tracing")).count();
+        ensure!(ready == 1, "{arguments:?}: {ready} ready lines: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_ends_it_with_all_that_was_seen() -> Result<()> {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut running = Running::ready(&["trace", "-o", "json"])?;
+        connect_once()?;
+        kill_process(Pid::from_child(running.child()), signal)?;
+        let ended = running.end()?;
+        ensure!(ended.status == Some(0), "{signal:?}: {ended:?}");
+        ensure!(ended.out.contains(r#""from":"syn_sent","to":"established""#), "{signal:?}: {ended:?}");
+        let last = ended.out.lines().next_back().unwrap_or_default();
+        ensure!(last.starts_with(r#"{"type":"summary""#), "{signal:?}: {last}");
+    }
+    Ok(())
+}
+
+/// As `tcplife trace | head -1`.
+#[test]
+fn a_reader_that_goes_ends_it_in_silence() -> Result<()> {
+    for arguments in [&["trace", "-q"][..], &["trace", "-q", "-o", "json"]] {
+        let mut running = Running::ready(arguments)?;
+        let mut out = BufReader::new(running.child().stdout.take().context("no stdout")?);
+        connect_once()?;
+        let mut line = String::new();
+        out.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "{arguments:?}: nothing was printed");
+        drop(out);
+        let ended = running.end()?;
+        ensure!(ended.status == Some(0) && ended.err.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_is_noticed_without_a_connection() -> Result<()> {
+    // Nothing happens in a namespace that nobody uses.
+    let mut running = Running::ready(&["lives", "-q", "-o", "json", "--netns", "1"])?;
+    drop(running.child().stdout.take());
+    let ended = running.end()?;
+    ensure!(ended.status == Some(0) && ended.err.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn help_for_a_reader_that_has_gone_is_no_error() -> Result<()> {
+    let mut command = tcplife(&["--help"])?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    command.stdout(writer);
+    let ended = end_of(command)?;
+    ensure!(ended.status == Some(0) && ended.err.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() -> Result<()> {
+    let mut command = tcplife(&["hist", "-q", "-d", "50ms"])?;
+    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?);
+    let ended = end_of(command)?;
+    ensure!(ended.status == Some(2), "{ended:?}");
+    let sentence = ended.err.lines().next_back().unwrap_or_default();
+    ensure!(sentence.starts_with("tcplife: cannot write the output: No space left"), "{ended:?}");
+    Ok(())
+}

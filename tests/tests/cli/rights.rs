@@ -1,0 +1,69 @@
+//! Without rights: exit status 2 and one sentence that says what is missing.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use tcplife_tests::tcplife_binary;
+
+use crate::run::{Ended, end_of, isolated};
+
+/// A copy of `tcplife` that everybody can run, wherever the build is. Removed with it.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("tcplife-{name}-{}", std::process::id()));
+        fs::copy(tcplife_binary()?, &path).with_context(|| path.display().to_string())?;
+        let copy = Self(path);
+        fs::set_permissions(&copy.0, fs::Permissions::from_mode(0o755))?;
+        Ok(copy)
+    }
+
+    /// Runs it as nobody.
+    fn run(&self, arguments: &[&str]) -> Result<Ended> {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
+        command.arg(&self.0).args(arguments);
+        end_of(isolated(command))
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // A file that stays in the temporary folder harms nobody.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn tracing_without_rights_names_what_is_missing() -> Result<()> {
+    let copy = Copy::new("trace")?;
+    for arguments in
+        [&["trace"][..], &["trace", "-o", "json"], &["lives", "-o", "csv"], &["hist", "-q", "-d", "1s"]]
+    {
+        let ended = copy.run(arguments)?;
+        let sentence = ended.sentence()?;
+        for word in ["root", "sudo", "CAP_BPF", "CAP_PERFMON"] {
+            ensure!(sentence.contains(word), "{arguments:?}: no {word:?} in {sentence:?}");
+        }
+        ensure!(ended.out.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_doctor_reports_without_rights_too() -> Result<()> {
+    let copy = Copy::new("doctor")?;
+    let text = copy.run(&["doctor"])?;
+    ensure!(text.sentence()?.contains("CAP_BPF"), "{text:?}");
+    ensure!(text.out.contains("fail  rights") && text.out.contains("ok    kernel"), "{}", text.out);
+    ensure!(text.out.ends_with("checks failed.\n"), "{}", text.out);
+    let json = copy.run(&["doctor", "-o", "json"])?;
+    ensure!(json.status == Some(2), "{json:?}");
+    ensure!(
+        json.out.lines().next_back().is_some_and(|line| line.starts_with(r#"{"type":"summary""#)),
+        "{}",
+        json.out
+    );
+    Ok(())
+}
