@@ -47,7 +47,7 @@ impl Out {
     fn write(&mut self) -> io::Result<()> {
         let written = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
         self.buffer.clear();
-        written
+        written.map_err(|error| io::Error::new(error.kind(), format!("cannot write the output: {error}")))
     }
 
     /// Writes all that waits.
