@@ -15,10 +15,18 @@ use crate::{
     timeline::Since,
 };
 
-use super::{Table, moves::is_stranger, store::Opening, wheel::Timer};
+use super::{
+    Table,
+    moves::is_stranger,
+    store::Opening,
+    wheel::{self, Timer},
+};
 
 /// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
 const NEW_SYN_RECV: u8 = 12;
+
+/// A mini-socket with less time than this to go is not taken up, nanoseconds.
+const SPENT_NS: u64 = 100_000_000;
 
 /// Which sockets a dump looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,8 +261,11 @@ impl Table {
                 if other.is_some() {
                     self.supersede(head.netns, &ends, head.time_ns, observer);
                 }
-                verdict.adopted += 1;
                 let since = self.time_wait_since(state, &timer);
+                if self.is_spent(state, &timer) {
+                    return None;
+                }
+                verdict.adopted += 1;
                 return self.take_up_mini(found, ends, state, since, timer, observer);
             }
         };
@@ -279,10 +290,19 @@ impl Table {
         if state != State::TimeWait {
             return Since::Between { earliest: None, latest: timer.at };
         }
-        let hz = u64::from(self.config.hz.max(1));
-        let left = timer.expires.saturating_sub(timer.jiffies).min(60 * hz);
-        let gone = (60 * hz - left).saturating_mul(1_000_000_000 / hz);
+        let whole = 60 * u64::from(self.config.hz);
+        let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
+        let gone = (whole - left).saturating_mul(wheel::tick_ns(self.config.hz));
         Since::Seen(timer.at.saturating_sub(gone))
+    }
+
+    /// Whether a mini-socket is about to end: its end may have been told already, by computation.
+    fn is_spent(&self, state: State, timer: &Timer) -> bool {
+        let hz = self.config.hz;
+        let armed = timer.expires.saturating_sub(60 * u64::from(hz));
+        let fires = wheel::fires(armed, timer.expires, hz);
+        let left = fires.saturating_sub(timer.jiffies).saturating_mul(wheel::tick_ns(hz));
+        state == State::TimeWait && left < SPENT_NS
     }
 
     fn take_up_mini<O: Observer + ?Sized>(
@@ -338,7 +358,12 @@ impl Table {
         }
         verdict.ended += 1;
         match connection.phase {
-            Phase::Mini => self.end_mini(slot, census.begun, true, observer),
+            Phase::Mini => {
+                // In FIN_WAIT_2 with its time up: that was its end. Otherwise something ended it early.
+                let up = self.due.time_of(connection.due, self.config.hz).filter(|&at| at < census.begun);
+                let at = up.filter(|_| connection.state() == State::FinWait2).unwrap_or(census.begun);
+                self.end_mini(slot, at, true, observer);
+            }
             Phase::Full if connection.state() == State::Listen => {
                 let since = Since::Between { earliest: None, latest: census.begun };
                 self.totals.mismatched += 1;
@@ -360,7 +385,7 @@ fn looked_for(connection: &Connection, census: &Census<'_>) -> bool {
 /// and `FIN_WAIT_2` began no later than the last ACK) and after all of its data; any other state began no later than
 /// the oldest of the three clocks.
 fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
-    let tick = 1_000_000_000 / u64::from(hz.max(1));
+    let tick = wheel::tick_ns(hz);
     let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
     let ago = |at: u32| u64::from(jiffies.wrapping_sub(at)) * tick;
     let known = |at: u32| (at != 0).then(|| ago(at));

@@ -56,17 +56,24 @@ impl Table {
 
     /// Notes when the mini-socket's timer fires, if nobody is going to tell.
     pub(super) fn arm(&mut self, slot: u32, timer: Timer) {
-        if self.config.mini_ends == MiniEnds::Told {
-            return;
-        }
         let hz = self.config.hz;
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        let mut fires = wheel::fires(timer.jiffies, timer.expires, hz);
-        if connection.state() == State::FinWait2 {
-            // The peer's FIN, if it came in time, began TIME_WAIT unseen. After that it is gone in any case.
-            fires = wheel::fires(fires, fires.saturating_add(TIME_WAIT_S * u64::from(hz)), hz);
+        let time_wait = TIME_WAIT_S * u64::from(hz);
+        let fires = match (connection.state(), self.config.mini_ends) {
+            (_, MiniEnds::Told) => return,
+            // The timer was set for the whole TIME_WAIT, whenever it is looked at.
+            (State::TimeWait, _) => wheel::fires(timer.expires.saturating_sub(time_wait), timer.expires, hz),
+            (_, MiniEnds::Dumped) if connection.due != 0 => return,
+            (_, MiniEnds::Dumped) => wheel::fires(timer.jiffies, timer.expires, hz),
+            (_, MiniEnds::Computed) => {
+                // The peer's FIN, if it came in time, began TIME_WAIT unseen. After that it is gone in any case.
+                let fires = wheel::fires(timer.jiffies, timer.expires, hz);
+                wheel::fires(fires, fires.saturating_add(time_wait), hz)
+            }
+        };
+        if connection.due != wheel::short(fires) {
+            connection.due = self.due.push(slot, timer, fires, hz);
         }
-        connection.due = self.due.push(slot, timer, fires, hz);
     }
 
     /// The connection that an entry of the timers is still good for.
@@ -79,6 +86,8 @@ impl Table {
         for &slot in &fired.slots {
             match self.armed(slot, fired.due).map(Connection::state) {
                 Some(State::TimeWait) => self.end_mini(slot, fired.at, true, observer),
+                // The next dump tells whether it went on to TIME_WAIT.
+                Some(_) if self.config.mini_ends == MiniEnds::Dumped => {}
                 Some(_) => self.lapse(slot, observer),
                 None => {}
             }

@@ -50,6 +50,8 @@ pub use totals::Totals;
 pub enum MiniEnds {
     /// Nobody tells: they are computed from the timer, by the rule of the kernel's timer wheel.
     Computed,
+    /// As computed, and dumps tell what that cannot: [`Table::take_census`].
+    Dumped,
     /// A hook tells, by [`Record::MiniGone`].
     Told,
 }

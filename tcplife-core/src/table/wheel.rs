@@ -40,6 +40,11 @@ pub(super) const fn fires(now: u64, expires: u64, hz: u32) -> u64 {
     ((expires >> shift) + 1).saturating_mul(1 << shift)
 }
 
+/// Length of a jiffy.
+pub(super) fn tick_ns(hz: u32) -> u64 {
+    1_000_000_000 / u64::from(hz.max(1))
+}
+
 /// A timer as a record describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timer {
@@ -62,7 +67,11 @@ struct Bucket {
 /// Mini-sockets by the jiffy in which their timer fires. The wheel's rounding makes large buckets, so a million
 /// mini-sockets are some thirty buckets.
 #[derive(Debug, Default)]
-pub(super) struct Due(BTreeMap<u64, Bucket>);
+pub(super) struct Due {
+    buckets: BTreeMap<u64, Bucket>,
+    /// The newest timer: relates jiffies and nanoseconds.
+    newest: Option<Timer>,
+}
 
 /// Mini-sockets whose timer fired.
 #[derive(Debug)]
@@ -77,24 +86,32 @@ pub(super) struct Fired {
 
 /// A bucket's jiffy as a connection remembers it.
 #[expect(clippy::cast_possible_truncation, reason = "the low bits tell buckets apart for 49 days")]
-const fn short(jiffy: u64) -> u32 {
+pub(super) const fn short(jiffy: u64) -> u32 {
     jiffy as u32
 }
 
 impl Due {
     /// Adds a mini-socket whose timer fires in the jiffy `fires`. Returns what tells its entry from older ones.
     pub(super) fn push(&mut self, slot: u32, timer: Timer, fires: u64, hz: u32) -> u32 {
-        let tick = 1_000_000_000 / u64::from(hz.max(1));
-        let at = timer.at.saturating_add(fires.saturating_sub(timer.jiffies).saturating_mul(tick));
-        let bucket = self.0.entry(fires).or_insert(Bucket { at, slots: Vec::new() });
+        let at = timer.at.saturating_add(fires.saturating_sub(timer.jiffies).saturating_mul(tick_ns(hz)));
+        self.newest = Some(timer);
+        let bucket = self.buckets.entry(fires).or_insert(Bucket { at, slots: Vec::new() });
         bucket.at = bucket.at.min(at);
         bucket.slots.push(slot);
         short(fires)
     }
 
+    /// When the jiffy begins that [`Due::push`] returned, nanoseconds; to a jiffy, and within 99 days.
+    pub(super) fn time_of(&self, due: u32, hz: u32) -> Option<u64> {
+        let newest = self.newest?;
+        let away = i64::from(due.wrapping_sub(short(newest.jiffies)).cast_signed());
+        let ns = away.saturating_mul(i64::try_from(tick_ns(hz)).unwrap_or(i64::MAX));
+        Some(newest.at.saturating_add_signed(ns))
+    }
+
     /// Takes out one bucket that is due at `now`, the first.
     pub(super) fn pop(&mut self, now: u64) -> Option<Fired> {
-        let first = self.0.first_entry()?;
+        let first = self.buckets.first_entry()?;
         if first.get().at > now {
             return None;
         }
@@ -106,7 +123,7 @@ impl Due {
     /// Takes out the mini-socket that is due first, whenever that is.
     pub(super) fn pop_one(&mut self) -> Option<(u32, u32)> {
         loop {
-            let mut first = self.0.first_entry()?;
+            let mut first = self.buckets.first_entry()?;
             let due = short(*first.key());
             match first.get_mut().slots.pop() {
                 Some(slot) => return Some((slot, due)),
@@ -159,6 +176,8 @@ mod tests {
         let tags: Vec<u32> =
             [(7, 2048), (8, 1024), (9, 2048)].map(|(slot, at)| due.push(slot, timer, at, 1000)).to_vec();
         assert_eq!(tags, [2048, 1024, 2048]);
+        assert_eq!(due.time_of(1024, 1000), Some(5_024_000_000));
+        assert_eq!(due.time_of(999, 1000), Some(4_999_000_000));
         assert!(due.pop(5_023_999_999).is_none());
         let first = due.pop(5_024_000_000).unwrap();
         assert_eq!((first.at, first.slots), (5_024_000_000, vec![8]));

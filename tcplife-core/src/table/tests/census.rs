@@ -8,7 +8,7 @@ use crate::{
     connection::Connection,
     owner::Via,
     state::State,
-    table::{Census, Config, Scope, Table, Verdict},
+    table::{Census, Config, MiniEnds, Scope, Table, Verdict},
     timeline::Since,
 };
 
@@ -180,6 +180,37 @@ fn a_mini_socket_moves_on_at_its_timers_time() {
     assert!(table.is_empty());
     let Some(Told::Transition(ended, _, _)) = log.0.last() else { panic!("{log:?}") };
     assert_eq!(Some(*ended), id.map(|id| id.0));
+}
+
+#[test]
+fn a_mini_socket_that_times_out_in_fin_wait_2_ends_at_its_timers_time() {
+    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let (mut table, mut log) = run(config, &[]);
+    // 500 jiffies are 2 s at 250 Hz; the wheel makes it 90504, which is 2.016 s.
+    take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 500)]);
+    table.tick(12 * SECOND + SECOND / 2, &mut log);
+    assert_eq!(table.len(), 1, "it may be in TIME_WAIT by now");
+    take(&mut table, &mut log, 13 * SECOND, &[]);
+    take(&mut table, &mut log, 13 * SECOND + 1, &[]);
+    let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
+    assert_eq!((last.from, last.to, last.at), (State::FinWait2, State::Closed, 12_016_000_000));
+}
+
+#[test]
+fn a_time_wait_is_armed_once_however_often_it_is_seen() {
+    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let (mut table, mut log) = run(config, &[]);
+    for second in 10..60 {
+        let left = (70 - second) * 250;
+        let mut seen = mini(1, TIME_WAIT, second * SECOND, left);
+        seen.mini = Mini { expires: 90_000 + 60 * 250, jiffies: 90_000 + 60 * 250 - left, ..seen.mini };
+        take(&mut table, &mut log, second * SECOND - 1, &[seen]);
+    }
+    table.tick(70 * SECOND, &mut log);
+    assert_eq!(table.len(), 1);
+    table.tick(72 * SECOND + SECOND / 20, &mut log);
+    assert!(table.is_empty());
+    assert_eq!(log.0.len(), 1);
 }
 
 #[test]

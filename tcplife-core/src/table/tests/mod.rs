@@ -105,7 +105,7 @@ fn run(config: Config, records: &[Record]) -> (Table, Log) {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    let mini_ends = prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Told]);
+    let mini_ends = prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Dumped, MiniEnds::Told]);
     let handshakes = prop::sample::select(vec![Handshakes::Hidden, Handshakes::Told]);
     (1..40_usize, any::<bool>(), mini_ends, handshakes).prop_map(
         |(capacity, life_after_time_wait, mini_ends, handshakes)| Config {
