@@ -40,7 +40,7 @@ fn find_tcplife() -> Result<PathBuf> {
     if let Some(cargo) = env::var_os("CARGO") {
         build(Path::new(&cargo), &folder)?;
     }
-    existing(folder.join("tcplife"), "build it with `cargo build -p tcplife-user`, or set TCPLIFE_BIN")
+    existing(folder.join("tcplife"), "build it with `cargo build -p tcplife`, or set TCPLIFE_BIN")
 }
 
 /// The folder of the profile: tests are in it, or in its `deps`.
@@ -61,7 +61,7 @@ fn build(cargo: &Path, folder: &Path) -> Result<()> {
         return Ok(()); // Built for another target, or moved: use what is there.
     }
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "tcplife-user", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--package", "tcplife", "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

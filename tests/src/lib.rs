@@ -12,6 +12,7 @@
 pub mod actor;
 pub mod binary;
 pub mod deadline;
+pub mod feed;
 pub mod kernel_objects;
 pub mod lab;
 pub mod namespace;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, SocketAddr},
 };
 
@@ -233,6 +234,26 @@ impl Record {
                 check_time(&l.closed)
             }
             Self::Summary(_) => Ok(()),
+        }
+    }
+}
+
+/// In a line, for the reader of a failed test.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(about) = self.connection() {
+            let Ends { local, remote } = about.ends();
+            let owner = about.owner.as_ref().map(|o| (o.pid, &o.comm, &o.via));
+            write!(f, "{:?} {local} {remote} {owner:?}: ", about.id)?;
+        }
+        match self {
+            Self::Transition(t) => {
+                write!(f, "{} -> {} at {} after {:?}", t.from, t.to, t.mono_ns, t.elapsed_ns)
+            }
+            Self::Retransmit(r) => write!(f, "retransmit {} in {}", r.kind, r.state),
+            Self::Reset(r) => write!(f, "reset {} in {}", r.direction, r.state),
+            Self::Life(l) => write!(f, "life, first {}, end {}", l.first_close, l.end),
+            Self::Lost(_) | Self::Summary(_) => write!(f, "{self:?}"),
         }
     }
 }

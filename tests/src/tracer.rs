@@ -3,18 +3,16 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    deadline::{PATIENCE, scaled, until},
+    deadline::{PATIENCE, until},
+    feed::Feed,
     record::{Record, Summary},
     tcplife_binary,
 };
@@ -26,85 +24,8 @@ pub const READY: &str = "tcplife: tracing";
 #[derive(Debug)]
 pub struct Tracer {
     child: Child,
-    printed: Arc<Printed>,
-    notes: Arc<Printed>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-/// What one stream brought so far.
-#[derive(Debug, Default)]
-struct Printed {
-    lines: Mutex<Lines>,
-    more: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    records: Vec<Record>,
-    text: Vec<String>,
-    /// The first line that is not as it should be.
-    wrong: Option<String>,
-    ended: bool,
-}
-
-impl Printed {
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, change: impl FnOnce(&mut Lines)) {
-        change(&mut self.lock());
-        self.more.notify_all();
-    }
-
-    /// Waits until `probe` finds something; looks again after each line.
-    fn wait<T>(
-        &self,
-        what: &str,
-        patience: Duration,
-        mut probe: impl FnMut(&Lines) -> Option<T>,
-    ) -> Result<T> {
-        let deadline = Instant::now() + scaled(patience);
-        let mut lines = self.lock();
-        loop {
-            if let Some(wrong) = &lines.wrong {
-                bail!("while waiting for {what}: {wrong}");
-            }
-            if let Some(found) = probe(&lines) {
-                return Ok(found);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(!lines.ended, "{what}: the output ended before{}", listing(&lines));
-            ensure!(!left.is_zero(), "{what}: not within {:?}{}", scaled(patience), listing(&lines));
-            (lines, _) = self.more.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-/// What was printed, for the reader of a failed test.
-fn listing(lines: &Lines) -> String {
-    let records = lines.records.iter().map(|r| format!("\n  {}", brief(r)));
-    let text = lines.text.iter().map(|line| format!("\n  {line}"));
-    let all: Vec<String> = records.chain(text).collect();
-    let hidden = all.len().saturating_sub(60);
-    let tail: String = all.iter().skip(hidden).map(String::as_str).collect();
-    if hidden > 0 { format!("\n  ({hidden} lines before){tail}") } else { tail }
-}
-
-/// One record in a line.
-fn brief(record: &Record) -> String {
-    let about = record.connection().map_or_else(String::new, |c| {
-        let ends = c.ends();
-        let owner = c.owner.as_ref().map_or_else(String::new, |o| format!(" {}/{}/{}", o.pid, o.comm, o.via));
-        format!("{:?} {}-{}{owner}: ", c.id, ends.local, ends.remote)
-    });
-    match record {
-        Record::Transition(t) => format!("{about}{} -> {} at {}", t.from, t.to, t.mono_ns),
-        Record::Retransmit(r) => format!("{about}retransmit {} in {}", r.kind, r.state),
-        Record::Reset(r) => format!("{about}reset {} in {}", r.direction, r.state),
-        Record::Life(l) => format!("{about}life, first {}, end {}", l.first_close, l.end),
-        Record::Lost(_) | Record::Summary(_) => format!("{record:?}"),
-    }
+    printed: Feed<Record>,
+    notes: Feed<String>,
 }
 
 /// Everything that a tracer printed in its life.
@@ -116,6 +37,14 @@ pub struct Output {
     pub summary: Summary,
     /// What it said on standard error.
     pub notes: Vec<String>,
+}
+
+impl Output {
+    /// Whether a hook tells of moves inside timewait mini-sockets.
+    pub fn follows_mini_sockets(&self) -> bool {
+        let hook = self.summary.hooks.get("time_wait_from_fin_wait_2");
+        hook.and_then(|hook| hook.as_str()).is_some_and(|hook| !hook.starts_with("off"))
+    }
 }
 
 impl Tracer {
@@ -133,16 +62,10 @@ impl Tracer {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{} does not start", program.display()))?;
-        let (printed, notes) = (Arc::<Printed>::default(), Arc::<Printed>::default());
-        let readers = vec![
-            read(child.stdout.take(), Arc::clone(&printed), |lines, line| match Record::parse(&line) {
-                Ok(record) => lines.records.push(record),
-                Err(error) => lines.wrong = lines.wrong.take().or_else(|| Some(format!("{error:#}"))),
-            })?,
-            read(child.stderr.take(), Arc::clone(&notes), |lines, line| lines.text.push(line))?,
-        ];
-        let tracer = Self { child, printed, notes, readers };
-        let first = tracer.notes.wait("the ready line", PATIENCE, |lines| lines.text.first().cloned())?;
+        let printed = Feed::new(child.stdout.take(), |line| Record::parse(&line))?;
+        let notes = Feed::new(child.stderr.take(), Ok)?;
+        let tracer = Self { child, printed, notes };
+        let first = tracer.notes.wait_for("the ready line", PATIENCE, |lines| lines.first().cloned())?;
         ensure!(first.starts_with(READY), "tcplife says: {first}");
         Ok(tracer)
     }
@@ -170,9 +93,9 @@ impl Tracer {
         &self,
         what: &str,
         patience: Duration,
-        mut probe: impl FnMut(&[Record]) -> Option<T>,
+        probe: impl FnMut(&[Record]) -> Option<T>,
     ) -> Result<T> {
-        self.printed.wait(what, patience, |lines| probe(&lines.records))
+        self.printed.wait_for(what, patience, probe)
     }
 
     /// Sends it a signal.
@@ -220,16 +143,9 @@ impl Tracer {
     /// It does not end, or not well.
     pub fn ended(&mut self, patience: Duration) -> Result<Output> {
         let status = self.exit(patience)?;
-        for reader in self.readers.drain(..) {
-            ensure!(reader.join().is_ok(), "a reader panicked");
-        }
-        let notes = std::mem::take(&mut self.notes.lock().text);
+        let notes = self.notes.rest()?;
         ensure!(status.success(), "tcplife ended with {status}: {}", notes.join("\n"));
-        let mut lines = self.printed.lock();
-        if let Some(wrong) = lines.wrong.take() {
-            bail!(wrong);
-        }
-        let mut records = std::mem::take(&mut lines.records);
+        let mut records = self.printed.rest()?;
         let Some(Record::Summary(summary)) = records.pop() else { bail!("the last record is no summary") };
         let summaries = records.iter().filter(|r| matches!(r, Record::Summary(_))).count();
         ensure!(summaries == 0, "more than one summary");
@@ -243,18 +159,4 @@ impl Drop for Tracer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn read(
-    stream: Option<impl Read + Send + 'static>,
-    into: Arc<Printed>,
-    take: fn(&mut Lines, String),
-) -> Result<JoinHandle<()>> {
-    let stream = BufReader::new(stream.context("no pipe")?);
-    Ok(thread::spawn(move || {
-        for line in stream.lines().map_while(Result::ok) {
-            into.add(|lines| take(lines, line));
-        }
-        into.add(|lines| lines.ended = true);
-    }))
 }

@@ -22,7 +22,8 @@ pub struct Outcome {
 /// What one end of a connection must look like.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Every state, as `closed > syn_sent > established`.
+    /// Every state, as `closed > syn_sent > established`. One written `~time_wait` is entered by a mini-socket that
+    /// took over in another state: it is told where a hook on that can be attached, and only there.
     pub path: &'a str,
     /// `client` or `server`.
     pub role: &'a str,
@@ -142,7 +143,8 @@ impl Outcome {
     /// It does not look as expected.
     pub fn check(&self, ends: Ends, expected: &Expected<'_>) -> Result<(Story<'_>, &Life)> {
         let (story, life) = (self.story(ends)?, self.life(ends)?);
-        check_story(&story, expected).with_context(|| format!("trace of {ends:?}"))?;
+        check_story(&story, expected, self.trace.follows_mini_sockets())
+            .with_context(|| format!("trace of {ends:?}"))?;
         check_life(life, expected).with_context(|| format!("life of {ends:?}"))?;
         Ok((story, life))
     }
@@ -159,8 +161,15 @@ pub fn ids(records: &[Record], ends: Ends) -> Vec<Id> {
     found
 }
 
-fn check_story(story: &Story<'_>, expected: &Expected<'_>) -> Result<()> {
-    ensure!(story.path() == expected.path, "went {}, expected {}", story.path(), expected.path);
+/// The path that must be told.
+fn told(path: &str, mini_sockets: bool) -> String {
+    let states = path.split(" > ").filter(|state| mini_sockets || !state.starts_with('~'));
+    states.map(|state| state.trim_start_matches('~')).collect::<Vec<_>>().join(" > ")
+}
+
+fn check_story(story: &Story<'_>, expected: &Expected<'_>, mini_sockets: bool) -> Result<()> {
+    let path = told(expected.path, mini_sockets);
+    ensure!(story.path() == path, "went {}, expected {path}", story.path());
     for step in &story.moves {
         let (about, at) = (&step.connection, format!("at {} -> {}", step.from, step.to));
         ensure!(about.role.as_deref() == Some(expected.role), "the role is {:?} {at}", about.role);
@@ -260,4 +269,18 @@ fn check_whole(output: &Output) -> Result<()> {
 fn check_namespace(connection: &Connection, netns: u64) -> Result<()> {
     ensure!(connection.netns == netns, "another namespace: {connection:?}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mini_sockets_own_moves_need_a_hook() {
+        assert_eq!(
+            told("established > fin_wait_2 > ~time_wait", true),
+            "established > fin_wait_2 > time_wait"
+        );
+        assert_eq!(told("established > fin_wait_2 > ~time_wait", false), "established > fin_wait_2");
+    }
 }

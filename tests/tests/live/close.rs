@@ -44,6 +44,7 @@ fn passive_close(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends, "close_wait")?;
+    pair.lab.reached(pair.ends.turned(), "fin_wait_2")?;
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "closed")?;
     let outcome = pair.lab.finish()?;
@@ -118,6 +119,7 @@ fn killed_server(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     pair.server.kill()?;
     pair.lab.reached(pair.ends, "close_wait")?;
+    pair.lab.reached(pair.ends.turned(), "fin_wait_2")?;
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "closed")?;
     let outcome = pair.lab.finish()?;
@@ -131,6 +133,7 @@ fn killed_server(family: Family) -> Result<()> {
 fn process_ends(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     pair.client.kill()?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;
@@ -148,6 +151,7 @@ fn retransmitted_fin(family: Family) -> Result<()> {
     let again = pair.lab.retransmitted(pair.ends)?;
     ensure!((again.state.as_str(), again.kind.as_str()) == ("fin_wait_1", "segment"), "{again:?}");
     pair.server.on(pair.far, "hear")?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;
@@ -190,8 +194,10 @@ fn two_at_one_listener(family: Family) -> Result<()> {
     let (far, _) = pair.server.accept(pair.listener)?;
     pair.client.close(near)?;
     pair.client.close(pair.near)?;
+    pair.lab.reached(ends, "fin_wait_2")?;
     pair.lab.reached(ends.turned(), "close_wait")?;
     pair.server.close(far)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;

@@ -5,9 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Result;
 use tcplife_tests::{actor::Ends, lab::Lab};
 
-/// A client that closes first and lets go at once. The kernel moves it into a timewait mini-socket in `FIN_WAIT_2`;
-/// what happens there is not seen by the hooks on full sockets.
-pub(crate) const CLIENT_ACTIVE: &str = "closed > syn_sent > established > fin_wait_1 > fin_wait_2";
+/// A client that closes first and lets go at once: a timewait mini-socket has it from `FIN_WAIT_2` on.
+pub(crate) const CLIENT_ACTIVE: &str =
+    "closed > syn_sent > established > fin_wait_1 > fin_wait_2 > ~time_wait";
+/// A client that shuts down first and is cut while it waits for the other end's FIN.
+pub(crate) const CLIENT_ACTIVE_CUT: &str =
+    "closed > syn_sent > established > fin_wait_1 > fin_wait_2 > closed";
 /// A client that shuts down first and holds the socket until the other end has closed.
 pub(crate) const CLIENT_ACTIVE_HELD: &str =
     "closed > syn_sent > established > fin_wait_1 > fin_wait_2 > time_wait";
@@ -18,7 +21,8 @@ pub(crate) const CLIENT_CUT: &str = "closed > syn_sent > established > closed";
 /// A client that is not let in.
 pub(crate) const CLIENT_NOWHERE: &str = "closed > syn_sent > closed";
 /// A server that closes first and lets go at once; see [`CLIENT_ACTIVE`].
-pub(crate) const SERVER_ACTIVE: &str = "listen > syn_received > established > fin_wait_1 > fin_wait_2";
+pub(crate) const SERVER_ACTIVE: &str =
+    "listen > syn_received > established > fin_wait_1 > fin_wait_2 > ~time_wait";
 /// A server that shuts down first and holds the socket until the other end has closed.
 pub(crate) const SERVER_ACTIVE_HELD: &str =
     "listen > syn_received > established > fin_wait_1 > fin_wait_2 > time_wait";

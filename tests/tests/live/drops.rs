@@ -101,6 +101,7 @@ fn data_sent_again(family: Family) -> Result<()> {
     pair.server.on(pair.far, "hear")?;
     pair.server.on(pair.far, "receive 1000")?;
     pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;
@@ -132,6 +133,7 @@ fn syn_ack_sent_again(family: Family) -> Result<()> {
     client.on(near, "finish")?;
     let (far, _) = server.accept(listener)?;
     client.close(near)?;
+    lab.reached(ends, "fin_wait_2")?;
     lab.reached(ends.turned(), "close_wait")?;
     server.close(far)?;
     lab.reached(ends.turned(), "closed")?;
@@ -192,6 +194,7 @@ fn device_down(family: Family) -> Result<()> {
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "fin_wait_1")?;
     pair.lab.namespace.set_loopback(true)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;

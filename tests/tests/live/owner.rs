@@ -21,6 +21,7 @@ fn connected_by_a_thread(family: Family) -> Result<()> {
     let ends = client.ends(near)?;
     let far = server.on_thread("acceptor", listener, "accept")?.answer;
     client.on_thread("closer", near, "close")?;
+    lab.reached(ends, "fin_wait_2")?;
     lab.reached(ends.turned(), "close_wait")?;
     server.call(&format!("thread closer close {far}"))?;
     lab.reached(ends.turned(), "closed")?;
@@ -37,6 +38,7 @@ fn the_heir_closes(family: Family) -> Result<()> {
     let heir: u32 = pair.server.on(pair.far, "heir")?.parse()?;
     let parted = pair.server.close(pair.far)?;
     pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.lab.reached(pair.ends, "fin_wait_2")?;
     let buried = pair.server.call(&format!("bury {heir}"))?.span;

@@ -10,7 +10,9 @@ use tcplife_tests::{
     verdict::{Expected, Story},
 };
 
-use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, CLIENT_PASSIVE, SERVER_CUT, SERVER_CUT_LATE};
+use crate::common::{
+    CLIENT_ACTIVE_CUT, CLIENT_CUT, CLIENT_NOWHERE, CLIENT_PASSIVE, SERVER_CUT, SERVER_CUT_LATE,
+};
 
 on_both_families! {
     linger_0
@@ -73,14 +75,14 @@ fn unread_data_after_the_peers_fin(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     pair.client.on(pair.near, "send 100")?;
     pair.client.on(pair.near, "shutdown")?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends, "closed")?;
     pair.client.close(pair.near)?;
     let outcome = pair.lab.finish()?;
-    let path = format!("{CLIENT_ACTIVE} > closed");
-    let client = Expected::client(&pair.client, &path, "local", "reset_received");
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE_CUT, "local", "reset_received");
     outcome.check(pair.ends, &client)?;
     let server = Expected::server(&pair.server, SERVER_CUT_LATE, "remote", "reset_sent");
     let (story, _) = outcome.check(pair.ends.turned(), &server)?;
@@ -99,8 +101,7 @@ fn reset_in_fin_wait_2(family: Family) -> Result<()> {
     ensure!(told.from == "fin_wait_2", "{told:?}");
     pair.client.close(pair.near)?;
     let outcome = pair.lab.finish()?;
-    let path = format!("{CLIENT_ACTIVE} > closed");
-    let client = Expected::client(&pair.client, &path, "local", "reset_received");
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE_CUT, "local", "reset_received");
     let (story, _) = outcome.check(pair.ends, &client)?;
     ensure!(resets(&story) == ["received"], "{:?}", story.resets);
     ensure!(story.resets.iter().all(|r| r.state == "fin_wait_2"), "{:?}", story.resets);
@@ -150,8 +151,7 @@ fn listener_closes_with_connections_waiting(family: Family) -> Result<()> {
     client.close(shut)?;
     let outcome = lab.finish()?;
     outcome.check(open_ends, &Expected::client(&client, CLIENT_CUT, "none", "reset_received"))?;
-    let path = format!("{CLIENT_ACTIVE} > closed");
-    outcome.check(shut_ends, &Expected::client(&client, &path, "local", "reset_received"))?;
+    outcome.check(shut_ends, &Expected::client(&client, CLIENT_ACTIVE_CUT, "local", "reset_received"))?;
     outcome.check(open_ends.turned(), &Expected::server(&server, SERVER_CUT, "none", "reset_sent"))?;
     outcome.check(shut_ends.turned(), &Expected::server(&server, SERVER_CUT_LATE, "remote", "reset_sent"))?;
     Ok(())

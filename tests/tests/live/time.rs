@@ -23,6 +23,7 @@ const TOLERANCE: Duration = Duration::from_millis(20);
 fn half_a_second_in_close_wait(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     let first = pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
     thread::sleep(STAY);
     let second = pair.server.close(pair.far)?;
@@ -37,8 +38,10 @@ fn half_a_second_in_close_wait(family: Family) -> Result<()> {
     ensure!(stay <= longest, "{stay} ns, the calls were {longest} ns apart at most");
     ensure!(stay + tolerance >= shortest, "{stay} ns, the calls were {shortest} ns apart at least");
     ensure!(longest - stay <= tolerance, "{stay} ns, {longest} ns were expected");
-    ensure!(life.states.get("close_wait") == Some(&Some(stay)), "another time in the life: {life:?}");
+    // Two tracers, two clock readings for one event.
+    let other = life.states.get("close_wait").copied().flatten().unwrap_or(0);
+    ensure!(other.abs_diff(stay) <= tolerance / 20, "{stay} ns, in the life: {life:?}");
     let duration = life.duration_ns.unwrap_or(0);
-    ensure!(duration >= stay, "the whole is less than its part: {life:?}");
+    ensure!(duration >= other, "the whole is less than its part: {life:?}");
     Ok(())
 }

@@ -1,0 +1,160 @@
+//! A real terminal: a tmux server of its own, with one pane in which a shell runs one command.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{self, Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tcplife_tests::deadline::{PATIENCE, until};
+
+/// A terminal with a command in it. Both are gone when it is dropped, also when the test panics.
+#[derive(Debug)]
+pub struct Terminal {
+    /// Name of the tmux server, and of no other.
+    server: String,
+    /// Where the shell notes what a test has to know.
+    notes: PathBuf,
+}
+
+impl Terminal {
+    /// Runs `command` in a terminal of `size` (columns, lines).
+    pub fn run(size: (u16, u16), command: &str) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let server = format!("tcplife-test-{}-{number}", process::id());
+        let notes = env::temp_dir().join(&server);
+        fs::create_dir(&notes).with_context(|| format!("cannot make {}", notes.display()))?;
+        let terminal = Self { server, notes };
+        // Nothing of it depends on the shell's own settings; `exec` keeps the process id that was noted.
+        let script = terminal.note("script");
+        let text = format!(
+            "cd '{}' || exit\nstty -a >before\necho 'a line from before'\n\
+             sh -c 'echo $$ >pid; exec \"$@\"' sh {command}\necho \"ended with $?\"\nstty -a >after\nexec sleep 600\n",
+            terminal.notes.display()
+        );
+        fs::write(&script, text)?;
+        let (columns, lines) = (size.0.to_string(), size.1.to_string());
+        terminal.tmux(&[
+            "new-session",
+            "-d",
+            "-x",
+            &columns,
+            "-y",
+            &lines,
+            "sh",
+            &script.to_string_lossy(),
+        ])?;
+        Ok(terminal)
+    }
+
+    fn note(&self, name: &str) -> PathBuf {
+        self.notes.join(name)
+    }
+
+    fn call(&self, arguments: &[&str]) -> Result<Output> {
+        Command::new("tmux")
+            .args(["-L", &self.server, "-f", "/dev/null"])
+            .args(arguments)
+            .env_remove("TMUX")
+            .env_remove("NO_COLOR")
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .context("tmux does not run (apt-get install tmux)")
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.call(arguments)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "tmux {}: {error}", arguments.join(" "));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What the terminal shows.
+    pub fn screen(&self) -> Result<String> {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    /// Types keys, by tmux's names: `j`, `Enter`, `C-c`.
+    pub fn press(&self, keys: &[&str]) -> Result<()> {
+        self.tmux(&[&["send-keys"], keys].concat()).map(drop)
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&self, columns: u16, lines: u16) -> Result<()> {
+        self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]).map(drop)
+    }
+
+    /// Waits until `probe` finds something on the screen.
+    pub fn wait_for<T>(&self, what: &str, mut probe: impl FnMut(&str) -> Option<T>) -> Result<T> {
+        let mut last = String::new();
+        until(what, PATIENCE, || {
+            last = self.screen()?;
+            Ok(probe(&last))
+        })
+        .with_context(|| format!("the screen is\n{last}"))
+    }
+
+    /// Waits until the screen shows a text.
+    pub fn shows(&self, text: &str) -> Result<()> {
+        self.wait_for(&format!("{text:?} on the screen"), |screen| screen.contains(text).then_some(()))
+    }
+
+    /// Waits until the screen does not show a text any more.
+    pub fn hides(&self, text: &str) -> Result<()> {
+        self.wait_for(&format!("no {text:?} on the screen"), |screen| (!screen.contains(text)).then_some(()))
+    }
+
+    /// A line of the screen that has all of the texts.
+    pub fn line(&self, texts: &[&str]) -> Result<String> {
+        self.wait_for(&format!("a line with {texts:?}"), |screen| {
+            screen.lines().find(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned)
+        })
+    }
+
+    /// Sends the command a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid: i32 = fs::read_to_string(self.note("pid"))?.trim().parse()?;
+        let pid = Pid::from_raw(pid).context("no process id")?;
+        kill_process(pid, signal).context("the command is gone")
+    }
+
+    /// Whether the terminal is on its second screen, reports the mouse, shows its cursor.
+    fn modes(&self) -> Result<String> {
+        let modes = "#{alternate_on} #{mouse_any_flag} #{cursor_flag}";
+        Ok(self.tmux(&["display-message", "-p", modes])?.trim().to_owned())
+    }
+
+    /// The command has the terminal for itself.
+    pub fn is_taken(&self) -> Result<()> {
+        let modes = self.modes()?;
+        ensure!(modes.starts_with("1 1"), "the screen is not taken over: {modes}");
+        Ok(())
+    }
+
+    /// The command ended with `status`, and the terminal is as it was before.
+    pub fn is_given_back(&self, status: u8) -> Result<()> {
+        self.shows(&format!("ended with {status}"))?;
+        let settings = |name| {
+            until(name, PATIENCE, || Ok(fs::read_to_string(self.note(name)).ok().filter(|t| !t.is_empty())))
+        };
+        let (before, after) = (settings("before")?, settings("after")?);
+        ensure!(before == after, "the terminal's settings were\n{before}\nand are\n{after}");
+        let modes = self.modes()?;
+        ensure!(modes == "0 0 1", "the screen, the mouse or the cursor are not given back: {modes}");
+        let screen = self.screen()?;
+        ensure!(screen.contains("a line from before"), "what was there before is gone:\n{screen}");
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The server takes the pane with it, and the kernel's hang-up the command. What fails here was gone already.
+        let _ = self.call(&["kill-server"]);
+        let _ = fs::remove_dir_all(&self.notes);
+    }
+}
