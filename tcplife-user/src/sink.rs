@@ -2,7 +2,10 @@
 
 use std::{io, ops::ControlFlow};
 
-use tcplife_core::{observer::Observer, table::Table};
+use tcplife_core::{
+    observer::Observer,
+    table::{Table, Verdict},
+};
 
 /// How one kind of information reaches us, or why it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +43,23 @@ pub struct Health {
     pub filtered: u64,
     /// Losses by cause.
     pub lost: Vec<(&'static str, u64)>,
+    /// How often the table was compared with the kernel's sockets.
+    pub resyncs: u64,
 }
 
 impl Health {
+    /// Whether a hook is in use.
+    pub fn has(&self, what: &str) -> bool {
+        self.hooks.iter().any(|hook| hook.what == what && hook.mechanism.is_some())
+    }
+
+    /// Another mechanism tells what a hook would have told, unless there is that hook.
+    pub fn replace(&mut self, what: &str, mechanism: &str) {
+        for hook in self.hooks.iter_mut().filter(|hook| hook.what == what && hook.mechanism.is_none()) {
+            *hook = Hook::on(hook.what, mechanism.to_owned());
+        }
+    }
+
     /// All losses.
     pub fn lost_total(&self) -> u64 {
         self.lost.iter().map(|&(_, count)| count).sum()
@@ -56,6 +73,11 @@ pub trait Sink: Observer {
 
     /// `count` events were lost by `cause` before `at` (nanoseconds of `CLOCK_MONOTONIC`).
     fn lost(&mut self, at: u64, count: u64, cause: &'static str);
+
+    /// After a loss the table was compared with the kernel's sockets and mended: it is whole again.
+    fn resynced(&mut self, at: u64, verdict: &Verdict) {
+        let _ = (at, verdict);
+    }
 
     /// A batch of records was applied, or some time has passed: write out what is due. [`ControlFlow::Break`] ends the
     /// run as a signal would.

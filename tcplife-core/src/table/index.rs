@@ -14,6 +14,8 @@ use crate::connection::Ends;
 pub(super) struct Minis {
     state: RandomState,
     slots: HashMap<u64, u32, RandomState>,
+    /// How many there are in each network namespace that has some.
+    netns: HashMap<u32, usize, RandomState>,
 }
 
 impl Minis {
@@ -27,7 +29,14 @@ impl Minis {
     }
 
     pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32) {
-        self.slots.insert(self.key(netns, ends), slot);
+        if self.slots.insert(self.key(netns, ends), slot).is_none() {
+            *self.netns.entry(netns).or_default() += 1;
+        }
+    }
+
+    /// The network namespaces that have some.
+    pub(super) fn netns(&self) -> impl Iterator<Item = u32> + '_ {
+        self.netns.keys().copied()
     }
 
     /// Takes out the connection `slot`, unless the key leads to another one by now.
@@ -35,6 +44,12 @@ impl Minis {
         let key = self.key(netns, ends);
         if self.slots.get(&key) == Some(&slot) {
             self.slots.remove(&key);
+            if let Some(count) = self.netns.get_mut(&netns) {
+                *count -= 1;
+                if *count == 0 {
+                    self.netns.remove(&netns);
+                }
+            }
         }
     }
 }

@@ -200,6 +200,11 @@ impl Table {
         self.slab.get(slot)
     }
 
+    /// Inodes of the network namespaces in which there are mini-sockets.
+    pub fn mini_netns(&self) -> impl Iterator<Item = u32> + '_ {
+        self.minis.netns()
+    }
+
     /// How many connections there are.
     pub const fn len(&self) -> usize {
         self.slab.len()

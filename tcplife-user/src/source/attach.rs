@@ -92,7 +92,10 @@ fn attach(loaded: &mut Loaded, program: &Program, btf: &Btf) -> Result<(), Progr
 fn reason(error: &ProgramError) -> String {
     if let ProgramError::LoadError { verifier_log, io_error } = error {
         let log = verifier_log.to_string();
-        let word = log.lines().rfind(|line| !line.trim().is_empty() && !line.starts_with("processed"));
+        let figures = ["processed", "verification time", "stack depth"];
+        let word = log
+            .lines()
+            .rfind(|line| !line.trim().is_empty() && !figures.iter().any(|figure| line.starts_with(figure)));
         return word.map_or_else(|| io_error.to_string(), |word| format!("{} ({io_error})", word.trim()));
     }
     let mut cause: &dyn std::error::Error = error;

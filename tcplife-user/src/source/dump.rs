@@ -123,6 +123,11 @@ impl Netns {
         Some(Self { inode, path })
     }
 
+    /// Whether the path still leads to it.
+    pub fn is_there(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| found.ino() == u64::from(self.inode))
+    }
+
     /// Moves the current thread into it.
     fn enter(&self) -> io::Result<()> {
         let namespace = File::open(&self.path)?;

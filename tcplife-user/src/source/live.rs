@@ -55,6 +55,8 @@ pub struct Live {
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     dumper: Result<Dumper>,
     programs: Option<Ebpf>,
+    /// Kept from before the programs went.
+    misses: u64,
 }
 
 impl Live {
@@ -72,6 +74,10 @@ impl Live {
         let dumper = Dumper::load(&mut programs, &btf);
         let mut hooks = attach::attach_all(&mut programs, &types, &btf)?;
         hooks.push(mini_hook(&layout));
+        hooks.push(match &dumper {
+            Ok(_) => Hook::on("dump", "iter/task_file + iter/tcp".to_owned()),
+            Err(error) => Hook::off("dump", format!("{error:#}")),
+        });
         let log = options
             .verbose
             .then(|| EbpfLogger::init(&mut programs))
@@ -84,6 +90,7 @@ impl Live {
             log,
             dumper,
             programs: Some(programs),
+            misses: 0,
         })
     }
 
@@ -101,6 +108,11 @@ impl Live {
             taken += 1;
         }
         taken
+    }
+
+    /// Whether this kernel's sockets can be listed.
+    pub const fn can_dump(&self) -> bool {
+        self.dumper.is_ok()
     }
 
     /// Sockets that processes hold, in every namespace; see [`Dumper::held`].
@@ -151,11 +163,12 @@ impl Live {
             info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
         };
         let programs = self.programs.iter().flat_map(Ebpf::programs);
-        programs.filter_map(|(_, program)| misses(program)).sum()
+        self.misses.max(programs.filter_map(|(_, program)| misses(program)).sum())
     }
 
     /// Detaches everything; records that are in the ring buffer can still be drained.
     pub fn detach(&mut self) {
+        self.misses = self.recursion_misses();
         self.programs = None;
     }
 }
@@ -201,7 +214,9 @@ fn fill_ports(programs: &mut Ebpf, map: &str, used: u32, wanted: &dyn Fn(u16) ->
     if used == 0 {
         return Ok(());
     }
-    let mut array: Array<_, u64> = Array::try_from(take(programs, map)?)?;
+    // Borrowed, not taken: the programs that use it are loaded later.
+    let borrowed = programs.map_mut(map).ok_or_else(|| anyhow!("the BPF object has no map {map}"))?;
+    let mut array: Array<_, u64> = Array::try_from(borrowed)?;
     for (index, word) in (0..).zip(ports::bitmap(wanted)) {
         if word != 0 {
             array.set(index, word, 0).with_context(|| format!("cannot set the filter {map}"))?;

@@ -4,6 +4,8 @@
 //! changed here only; every loss is counted once, by cause, and told to the sink; however the run ends, the hooks are
 //! detached and what was seen is written out.
 
+mod census;
+
 use std::{
     io,
     ops::ControlFlow,
@@ -12,12 +14,17 @@ use std::{
 
 use anyhow::{Context, Result};
 use tcplife_common::wire::{Malformed, Record};
-use tcplife_core::table::{self, Table};
+use tcplife_core::{
+    filter::Filter,
+    table::{self, Handshakes, MiniEnds, Table},
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
+
+use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
 
 use crate::{
     clock,
@@ -82,9 +89,27 @@ impl Stop {
     }
 }
 
+/// When what is due next.
+struct Chores {
+    health: Instant,
+    resync: Instant,
+    minis: Instant,
+}
+
+impl Chores {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { health: now + HEALTH_PERIOD, resync: now + RESYNC_PERIOD, minis: now + MINI_PERIOD }
+    }
+}
+
 struct Engine {
     live: AsyncFd<Live>,
     table: Table,
+    filter: Filter,
+    namespaces: Namespaces,
+    /// No hook tells of mini-sockets' ends.
+    dumps_minis: bool,
     health: Health,
     malformed: u64,
     stop: Stop,
@@ -100,19 +125,41 @@ impl Engine {
             ring_bytes: config.ring_bytes,
             verbose: config.verbose,
         })?;
-        let health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
+        let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
+        let mini_ends = match (health.has("time_wait_end"), live.can_dump()) {
+            (true, _) => MiniEnds::Told,
+            (false, true) => MiniEnds::Dumped,
+            (false, false) => MiniEnds::Computed,
+        };
+        if mini_ends == MiniEnds::Dumped {
+            health.replace("time_wait_end", "iter/tcp each second + timer (early ends to 1 s)");
+            health.replace("time_wait_from_fin_wait_2", "iter/tcp each second + timer (to 1 jiffy)");
+        }
+        let handshakes = if health.has("syn_received") { Handshakes::Told } else { Handshakes::Hidden };
         let table = Table::new(table::Config {
             capacity: config.max_connections,
             hz: clock::kernel_hz(),
             life_after_time_wait: config.life_after_time_wait,
-            ..table::Config::default()
+            mini_ends,
+            handshakes,
         });
-        let live =
-            AsyncFd::with_interest(live, Interest::READABLE).context("cannot wait for the ring buffer")?;
-        Ok(Self { live, table, health, malformed: 0, stop })
+        Ok(Self {
+            live: AsyncFd::with_interest(live, Interest::READABLE)
+                .context("cannot wait for the ring buffer")?,
+            table,
+            filter: config.filter.clone(),
+            namespaces: Namespaces::default(),
+            dumps_minis: mini_ends == MiniEnds::Dumped,
+            health,
+            malformed: 0,
+            stop,
+        })
     }
 
     async fn run<S: Sink>(mut self, sink: &mut S) -> Result<()> {
+        if self.live.get_ref().can_dump() {
+            self.census(sink).context("cannot take up the sockets that exist already")?;
+        }
         sink.ready();
         let written = self.follow(sink).await.and_then(|()| self.finish(sink));
         match written {
@@ -124,7 +171,7 @@ impl Engine {
     async fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let mut read = interval(READ_PERIOD);
         read.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut health_due = Instant::now() + HEALTH_PERIOD;
+        let mut chores = Chores::new();
         loop {
             tokio::select! {
                 biased;
@@ -139,15 +186,37 @@ impl Engine {
                     return Ok(());
                 }
             }
-            if Instant::now() >= health_due {
-                self.check_health(sink)?;
-                health_due = Instant::now() + HEALTH_PERIOD;
-            }
             self.table.tick(clock::monotonic_ns(), sink);
+            self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {
                 return Ok(());
             }
         }
+    }
+
+    /// What is due at a slower pace than reading.
+    fn do_chores<S: Sink>(&mut self, chores: &mut Chores, sink: &mut S) -> Result<()> {
+        let now = Instant::now();
+        let lost = now >= chores.health && self.check_health(sink)? > 0;
+        if now >= chores.health {
+            chores.health = now + HEALTH_PERIOD;
+        }
+        if !self.live.get_ref().can_dump() {
+            return Ok(());
+        }
+        if lost || now >= chores.resync {
+            let verdict = self.census(sink)?;
+            chores.resync = Instant::now() + RESYNC_PERIOD;
+            if lost {
+                sink.resynced(clock::monotonic_ns(), &verdict);
+            }
+        } else if self.dumps_minis && now >= chores.minis {
+            self.mini_census(sink)?;
+        }
+        if now >= chores.minis {
+            chores.minis = Instant::now() + MINI_PERIOD;
+        }
+        Ok(())
     }
 
     fn flush<S: Sink>(&self, sink: &mut S) -> io::Result<ControlFlow<()>> {
@@ -172,8 +241,8 @@ impl Engine {
         })
     }
 
-    /// Reads the kernel side's counts and tells the sink of new losses.
-    fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+    /// Reads the kernel side's counts and tells the sink of new losses. Returns how many there are.
+    fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<u64> {
         let live = self.live.get_ref();
         let counters = live.counters()?;
         let lost = vec![
@@ -182,16 +251,18 @@ impl Engine {
             ("malformed", self.malformed),
         ];
         let now = clock::monotonic_ns();
+        let mut new = 0;
         for &(cause, count) in &lost {
             let known = self.health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1);
             if count > known {
+                new += count - known;
                 sink.lost(now, count - known, cause);
             }
         }
         self.health.hits = counters.hits;
         self.health.filtered = counters.filtered;
         self.health.lost = lost;
-        Ok(())
+        Ok(new)
     }
 
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
