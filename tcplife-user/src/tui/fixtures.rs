@@ -311,5 +311,6 @@ pub fn type_keys(app: &mut App, keys: &str) -> Next {
 pub fn paused(size: Size) -> App {
     let mut app = app(size);
     app.flow = Flow::Paused;
+    answer(&mut app);
     app
 }

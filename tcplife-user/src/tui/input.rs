@@ -1,14 +1,16 @@
 //! Keys and the mouse, from a thread of their own.
 //!
 //! What comes in: the terminal's input. What goes out: [`Event`]s, in order. What always holds: nothing else reads the
-//! terminal; the thread ends with its [`Input`]; the channel ends when the terminal does.
+//! terminal; nobody waits for the thread, which stops soon after its [`Input`] is dropped. Crossterm's reader waits for
+//! the rest of a sequence of which it has got a part, and never comes back from a terminal that is gone (`read` gives
+//! nothing, again and again); the screen finds that out by itself.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -26,7 +28,6 @@ const WAITING: usize = 256;
 pub struct Input {
     events: mpsc::Receiver<Event>,
     stop: Arc<AtomicBool>,
-    reader: Option<JoinHandle<()>>,
 }
 
 impl Input {
@@ -35,11 +36,11 @@ impl Input {
         let (sender, events) = mpsc::channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
-        let reader = thread::spawn(move || read(&asked, &sender));
-        Self { events, stop, reader: Some(reader) }
+        thread::spawn(move || read(&asked, &sender));
+        Self { events, stop }
     }
 
-    /// The next event; `None` when the terminal is gone.
+    /// The next event; `None` when the terminal cannot be read.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
     }
@@ -53,11 +54,6 @@ impl Input {
 impl Drop for Input {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.events.close();
-        if let Some(reader) = self.reader.take() {
-            // A panic in it has been told by the hook.
-            let _ = reader.join();
-        }
     }
 }
 

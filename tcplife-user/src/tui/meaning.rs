@@ -13,7 +13,7 @@ pub fn of(detail: &Detail, owner: Option<&str>) -> String {
         State::Listen => "waits for connections".to_owned(),
         State::SynSent => "the peer has not answered the SYN".to_owned(),
         State::SynReceived => "the peer has not completed the handshake".to_owned(),
-        State::Established if detail.awaits_accept => format!("open; {who} has to accept it"),
+        State::Established if detail.awaits_accept => "open; in the accept queue when last seen".to_owned(),
         State::Established => "open; data can flow both ways".to_owned(),
         State::FinWait1 => "closed here; the peer has not acknowledged the FIN".to_owned(),
         State::FinWait2 if row.orphan || row.in_mini_socket => {
@@ -21,7 +21,7 @@ pub fn of(detail: &Detail, owner: Option<&str>) -> String {
         }
         State::FinWait2 => "closed here; the peer has to close".to_owned(),
         State::CloseWait if detail.awaits_accept => {
-            format!("the peer has closed; {who} has not even accepted it")
+            "the peer has closed; in the accept queue when last seen".to_owned()
         }
         State::CloseWait if row.orphan => "the peer has closed; no application has a handle on it".to_owned(),
         State::CloseWait => format!("the peer has closed; {who} has to close"),

@@ -4,7 +4,12 @@
 //! of its own and ends when the screen does, and the other way round; keys are looked at before data; the screen is
 //! drawn only after something has changed; the terminal is not touched before the trace has begun.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use ratatui::{crossterm::terminal, layout::Size};
@@ -119,11 +124,21 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
     if ends.frames.changed().await.is_err() {
         return Ok(());
     }
+    if io::stderr().is_terminal() {
+        // Lines of the log would be written over the screen.
+        log::set_max_level(log::LevelFilter::Off);
+    }
     let mut screen = Screen::open()?;
     let mut input = Input::start();
     let first = ends.frames.borrow_and_update().clone();
     let mut next = update(app, Event::Data(first));
     loop {
+        // Fails when the terminal is gone, which ends the run at the next second at the latest.
+        let size = screen.size()?;
+        if size != app.size {
+            // The terminal tells so as well, but not if it happened before we listened.
+            next = update(app, Event::Resize(size));
+        }
         ask(app, &ends);
         if next == Next::Draw {
             screen.draw(|frame| draw(app, monotonic_ns(), frame))?;

@@ -20,6 +20,7 @@ use ratatui::{
         cursor, event, execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
+    layout::{Rect, Size},
 };
 
 /// Whether the terminal is ours at the moment. There is one terminal, and a panic hook has no owner to ask.
@@ -56,7 +57,18 @@ impl Screen {
         TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, event::EnableMouseCapture, cursor::Hide)?;
-        self.terminal.clear()
+        // Clears and draws all anew. `Terminal::clear` would ask the terminal where its cursor is and wait for an
+        // answer that our own reader of the input may swallow.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::new(0, 0, size.width, size.height))
+    }
+
+    /// How large the terminal is now.
+    ///
+    /// # Errors
+    /// The terminal cannot tell.
+    pub fn size(&self) -> io::Result<Size> {
+        self.terminal.size()
     }
 
     /// Takes the terminal over once more, after the process was stopped and continued.
@@ -96,5 +108,76 @@ fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(io::stdout(), event::DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const LEAVE: &str = "\x1b[?1049l";
+
+    /// Runs one of the tests below in a pseudo-terminal, with the terminal's settings before and after it.
+    fn in_a_terminal(test: &str) -> String {
+        let this = std::env::current_exe().unwrap();
+        let run = format!("'{}' --ignored --nocapture --exact tui::terminal::tests::{test}", this.display());
+        let output = Command::new("script")
+            .args(["--quiet", "--return", "--command"])
+            .arg(format!("stty rows 24 cols 80; stty -a; {run}; stty -a"))
+            .arg("/dev/null")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The terminal was ours, has been given back once and as it was, and before the message.
+    fn was_given_back(output: &str, message: &str) {
+        let settings: Vec<&str> = output.lines().filter(|line| line.contains("icanon")).collect();
+        assert_eq!(settings.len(), 2, "{output}");
+        assert_eq!(settings[0], settings[1]);
+        assert!(output.contains("\x1b[?1049h"), "{output}");
+        let (before, after) = output.split_once(LEAVE).unwrap();
+        assert!(!before.contains(message), "told on the screen that went away: {output}");
+        assert!(after.contains(message) && !after.contains(LEAVE), "{output}");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_speaks() {
+        was_given_back(&in_a_terminal("panics"), "on purpose");
+    }
+
+    #[test]
+    fn so_does_a_panic_in_another_thread() {
+        was_given_back(&in_a_terminal("panics_elsewhere"), "elsewhere on purpose");
+    }
+
+    #[test]
+    fn dropping_the_screen_gives_the_terminal_back() {
+        was_given_back(&in_a_terminal("ends"), "after the end");
+    }
+
+    #[test]
+    #[ignore = "run by the tests above, in a terminal"]
+    fn panics() {
+        let mut screen = Screen::open().unwrap();
+        screen.draw(|frame| assert!(frame.area().is_empty(), "on purpose")).unwrap();
+    }
+
+    #[test]
+    #[ignore = "run by the tests above, in a terminal"]
+    fn panics_elsewhere() {
+        let mut screen = Screen::open().unwrap();
+        let _ = std::thread::spawn(|| panic!("elsewhere on purpose")).join();
+        screen.draw(|frame| frame.render_widget("drawn after the panic", frame.area())).unwrap();
+    }
+
+    #[test]
+    #[ignore = "run by the tests above, in a terminal"]
+    fn ends() {
+        drop(Screen::open().unwrap());
+        println!("after the end");
     }
 }

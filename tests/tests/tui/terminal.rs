@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
     process::{self, Command, Output},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -32,8 +33,8 @@ impl Terminal {
         // Nothing of it depends on the shell's own settings; `exec` keeps the process id that was noted.
         let script = terminal.note("script");
         let text = format!(
-            "cd '{}' || exit\nstty -a >before\necho 'a line from before'\n\
-             sh -c 'echo $$ >pid; exec \"$@\"' sh {command}\necho \"ended with $?\"\nstty -a >after\nexec sleep 600\n",
+            "cd '{}' || exit\nstty -g >before\necho 'a line from before'\n\
+             sh -c 'echo $$ >pid; exec \"$@\"' sh {command}\necho \"ended with $?\"\nstty -g >after\nexec sleep 600\n",
             terminal.notes.display()
         );
         fs::write(&script, text)?;
@@ -88,14 +89,30 @@ impl Terminal {
         self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]).map(drop)
     }
 
-    /// Waits until `probe` finds something on the screen.
-    pub fn wait_for<T>(&self, what: &str, mut probe: impl FnMut(&str) -> Option<T>) -> Result<T> {
+    fn within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut probe: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
         let mut last = String::new();
-        until(what, PATIENCE, || {
+        until(what, patience, || {
             last = self.screen()?;
             Ok(probe(&last))
         })
         .with_context(|| format!("the screen is\n{last}"))
+    }
+
+    /// Waits until `probe` finds something on the screen.
+    pub fn wait_for<T>(&self, what: &str, probe: impl FnMut(&str) -> Option<T>) -> Result<T> {
+        self.within(PATIENCE, what, probe)
+    }
+
+    /// Waits until the screen shows a text for the first time: the command has to start, beside other tests.
+    pub fn shows_after_start(&self, text: &str) -> Result<()> {
+        self.within(PATIENCE * 3, &format!("{text:?} on the screen"), |screen| {
+            screen.contains(text).then_some(())
+        })
     }
 
     /// Waits until the screen shows a text.
@@ -115,11 +132,25 @@ impl Terminal {
         })
     }
 
+    /// The process of the command, while there is one.
+    fn process(&self) -> Option<Pid> {
+        let pid: i32 = fs::read_to_string(self.note("pid")).ok()?.trim().parse().ok()?;
+        // It is a process of the test for as long as it has this name.
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Pid::from_raw(pid).filter(|_| name.trim() == "tcplife")
+    }
+
     /// Sends the command a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid: i32 = fs::read_to_string(self.note("pid"))?.trim().parse()?;
-        let pid = Pid::from_raw(pid).context("no process id")?;
-        kill_process(pid, signal).context("the command is gone")
+        kill_process(self.process().context("the command is gone")?, signal)?;
+        Ok(())
+    }
+
+    /// Takes the terminal away and waits for the command to end by itself.
+    pub fn vanish(&self) -> Result<()> {
+        ensure!(self.process().is_some(), "the command is gone already");
+        self.tmux(&["kill-server"])?;
+        until("the end of the command", PATIENCE, || Ok(self.process().is_none().then_some(())))
     }
 
     /// Whether the terminal is on its second screen, reports the mouse, shows its cursor.
@@ -153,8 +184,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // The server takes the pane with it, and the kernel's hang-up the command. What fails here was gone already.
+        // What fails here was gone already.
         let _ = self.call(&["kill-server"]);
+        let _ = self.signal(Signal::KILL);
         let _ = fs::remove_dir_all(&self.notes);
     }
 }

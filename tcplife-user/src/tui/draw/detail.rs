@@ -9,7 +9,7 @@ use ratatui::{
 };
 use tcplife_core::{
     connection::{FirstClose, Role},
-    timeline::{Since, Stay},
+    timeline::{Age, Since, Stay},
     view::{Detail, Row},
 };
 
@@ -176,7 +176,10 @@ fn entered(stay: &Stay, begin: Option<u64>) -> String {
 fn length(stay: &Stay, now: u64) -> String {
     match (stay.since, stay.until) {
         (Since::Seen(at), Some(until)) => text::precise(until.saturating_sub(at)),
-        (since, until) => text::age(since.age(until.unwrap_or(now))),
+        (since, until) => match since.age(until.unwrap_or(now)) {
+            Age { min: 0, max: None } => "?".to_owned(),
+            age => text::age(age),
+        },
     }
 }
 

@@ -33,6 +33,10 @@ use crate::escape;
 
 /// Draws everything, at the time `now` (nanoseconds of `CLOCK_MONOTONIC`).
 pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
+    if frame.area().as_size() != app.size {
+        // Resized just now: the event is on its way.
+        return;
+    }
     if !layout::is_large_enough(app) {
         return too_small(app, frame);
     }

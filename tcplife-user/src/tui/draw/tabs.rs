@@ -26,15 +26,22 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let room = Rect { x: area.x + used, width: area.width.saturating_sub(used), ..area };
     let mut groups = Vec::new();
     if app.flow == Flow::Paused {
-        let mut stamper = Stamper::new(app.setup.clock);
-        let moment = stamper.time_of_day(app.frame.now).get(..8).unwrap_or_default().to_owned();
-        groups.push(vec![Span::styled(format!(" PAUSED {moment} UTC "), theme::SELECTED)]);
+        groups.push(vec![Span::styled(pause(app), theme::SELECTED)]);
     }
     match app.tab {
         Tab::Connections => connections(app, theme, &mut groups),
         Tab::Events => groups.push(vec![Span::styled("newest first", theme::QUIET)]),
     }
     fill(groups, 2, usize::from(room.width)).right_aligned().render(room, buffer);
+}
+
+/// Since when the data stands still, as soon as it does.
+fn pause(app: &App) -> String {
+    if app.frame.request.flow == Flow::Live {
+        return " pausing ".to_owned();
+    }
+    let mut stamper = Stamper::new(app.setup.clock);
+    format!(" PAUSED {} UTC ", stamper.time_of_day(app.frame.now).get(..8).unwrap_or_default())
 }
 
 fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
