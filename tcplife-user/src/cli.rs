@@ -131,9 +131,23 @@ pub struct Tracing {
     /// Connections to remember at most [default: 1000000]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
+    /// How to follow TIME_WAIT, accept and handshakes [default: the best that can be attached]
+    #[arg(long, value_name = "KIND")]
+    pub hooks: Option<Hooks>,
     /// What to show.
     #[command(flatten)]
     pub filters: Filters,
+}
+
+/// Mechanisms on kernel functions.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooks {
+    /// Trampolines
+    Fentry,
+    /// Breakpoints
+    Kprobe,
+    /// None; mini-sockets are listed each second instead
+    Dump,
 }
 
 /// Which connections to show. A connection has to pass every filter that is given.

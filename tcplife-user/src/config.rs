@@ -14,7 +14,10 @@ use anyhow::{Result, anyhow, bail, ensure};
 use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
 use tcplife_core::filter::{Families, Filter};
 
-use crate::cli::{Cli, Command, Filters, TextJsonOrCsv, TextOrJson, Tracing};
+use crate::{
+    cli::{Cli, Command, Filters, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
+    source::Allowed,
+};
 
 const DEFAULT_RING_BYTES: u32 = 8 << 20;
 /// The kernel takes no larger power of two (`RINGBUF_MAX_DATA_SZ`, kernel/bpf/ringbuf.c, and a u32 size).
@@ -57,6 +60,8 @@ pub struct Config {
     pub max_connections: usize,
     /// A life ends with `TIME_WAIT`, not before.
     pub life_after_time_wait: bool,
+    /// Which mechanisms may be used on kernel functions.
+    pub allowed: Allowed,
     /// No notes on stderr.
     pub quiet: bool,
     /// Diagnostics on stderr.
@@ -76,6 +81,7 @@ impl Default for Config {
             ring_bytes: DEFAULT_RING_BYTES,
             max_connections: DEFAULT_CONNECTIONS,
             life_after_time_wait: false,
+            allowed: Allowed::Best,
             quiet: false,
             verbose: false,
             refresh: DEFAULT_REFRESH,
@@ -115,6 +121,12 @@ impl Config {
             duration: tracing.duration,
             ring_bytes: tracing.ring_size.map_or(Ok(DEFAULT_RING_BYTES), ring_bytes)?,
             max_connections: tracing.max_connections.map_or(DEFAULT_CONNECTIONS, Into::into),
+            allowed: match tracing.hooks {
+                None => Allowed::Best,
+                Some(Hooks::Fentry) => Allowed::Trampolines,
+                Some(Hooks::Kprobe) => Allowed::Probes,
+                Some(Hooks::Dump) => Allowed::Nothing,
+            },
             quiet: tracing.quiet,
             verbose: tracing.verbose,
             ..Self::default()

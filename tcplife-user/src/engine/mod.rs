@@ -123,6 +123,7 @@ impl Engine {
             local_ports: &|port| config.filter.local_ports.contains(port),
             remote_ports: &|port| config.filter.remote_ports.contains(port),
             ring_bytes: config.ring_bytes,
+            allowed: config.allowed,
             verbose: config.verbose,
         })?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };

@@ -10,7 +10,7 @@ use aya::{
 
 use super::{
     btf::KernelTypes,
-    hooks::{HOOKS, Hook, Mechanism, Program},
+    hooks::{Allowed, HOOKS, Hook, Mechanism, Program},
 };
 use crate::sink;
 
@@ -18,10 +18,15 @@ use crate::sink;
 ///
 /// # Errors
 /// A required hook has no choice that works.
-pub fn attach_all(programs: &mut Ebpf, types: &KernelTypes, btf: &Btf) -> Result<Vec<sink::Hook>> {
+pub fn attach_all(
+    programs: &mut Ebpf,
+    types: &KernelTypes,
+    btf: &Btf,
+    allowed: Allowed,
+) -> Result<Vec<sink::Hook>> {
     HOOKS
         .iter()
-        .map(|hook| match attach_first(programs, hook, types, btf) {
+        .map(|hook| match attach_first(programs, hook, types, btf, allowed) {
             Ok(mechanism) => Ok(sink::Hook::on(hook.what, mechanism)),
             Err(why) if hook.required => bail!("cannot follow TCP states: {why}"),
             Err(why) => Ok(sink::Hook::off(hook.what, why)),
@@ -29,14 +34,24 @@ pub fn attach_all(programs: &mut Ebpf, types: &KernelTypes, btf: &Btf) -> Result
         .collect()
 }
 
-fn attach_first(programs: &mut Ebpf, hook: &Hook, types: &KernelTypes, btf: &Btf) -> Result<String, String> {
+fn attach_first(
+    programs: &mut Ebpf,
+    hook: &Hook,
+    types: &KernelTypes,
+    btf: &Btf,
+    allowed: Allowed,
+) -> Result<String, String> {
     let mut reasons = Vec::new();
-    for choice in hook.choices {
+    let permitted = |choice: &&&[Program]| choice.iter().all(|program| allowed.takes(program.mechanism));
+    for choice in hook.choices.iter().filter(permitted) {
         match attach_choice(programs, choice, types, btf) {
             Ok(Some(mechanism)) => return Ok(mechanism),
             Ok(None) => {}
             Err(why) => reasons.push(why),
         }
+    }
+    if reasons.is_empty() {
+        reasons.push("not asked for (--hooks)".to_owned());
     }
     Err(reasons.join("; "))
 }

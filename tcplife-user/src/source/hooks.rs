@@ -28,6 +28,31 @@ impl Mechanism {
     }
 }
 
+/// Which mechanisms may be used on kernel functions, where the kernel offers several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// The best that can be attached.
+    #[default]
+    Best,
+    /// Trampolines only.
+    Trampolines,
+    /// Breakpoints only.
+    Probes,
+    /// None: mini-sockets are followed by dumps.
+    Nothing,
+}
+
+impl Allowed {
+    /// Whether a program may be attached.
+    pub const fn takes(self, mechanism: Mechanism) -> bool {
+        match mechanism {
+            Mechanism::TpBtf => true,
+            Mechanism::Fentry | Mechanism::Fexit => matches!(self, Self::Best | Self::Trampolines),
+            Mechanism::Kprobe | Mechanism::Kretprobe => matches!(self, Self::Best | Self::Probes),
+        }
+    }
+}
+
 /// A program of the BPF object and how it is attached.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {

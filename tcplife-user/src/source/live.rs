@@ -22,6 +22,7 @@ use super::{
     attach,
     btf::KernelTypes,
     dump::{Dumper, Netns, StateMask},
+    hooks::Allowed,
     layout, object, ports,
 };
 use crate::sink::Hook;
@@ -36,6 +37,8 @@ pub struct Options<'a> {
     pub remote_ports: &'a dyn Fn(u16) -> bool,
     /// Bytes of the ring buffer: a power of two of at least one page.
     pub ring_bytes: u32,
+    /// Which mechanisms may be used on kernel functions.
+    pub allowed: Allowed,
     /// Kernel-side log lines are on.
     pub verbose: bool,
 }
@@ -72,7 +75,7 @@ impl Live {
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
         let dumper = Dumper::load(&mut programs, &btf);
-        let mut hooks = attach::attach_all(&mut programs, &types, &btf)?;
+        let mut hooks = attach::attach_all(&mut programs, &types, &btf, options.allowed)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
             Ok(_) => Hook::on("dump", "iter/task_file + iter/tcp".to_owned()),

@@ -14,4 +14,5 @@ mod object;
 mod ports;
 pub mod preflight;
 
+pub use hooks::Allowed;
 pub use live::{Live, Options};
