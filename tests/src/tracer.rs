@@ -41,9 +41,9 @@ pub struct Output {
 
 impl Output {
     /// Whether a hook tells of moves inside timewait mini-sockets.
-    pub fn follows_mini_sockets(&self) -> bool {
+    pub fn hooks_mini_sockets(&self) -> bool {
         let hook = self.summary.hooks.get("time_wait_from_fin_wait_2");
-        hook.and_then(|hook| hook.as_str()).is_some_and(|hook| !hook.starts_with("off"))
+        hook.and_then(|hook| hook.as_str()).is_some_and(|hook| hook.starts_with('f') || hook.starts_with('k'))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tcplife_tests::{
     actor::Actor,
     deadline::{PATIENCE, until},
@@ -19,6 +20,9 @@ use tcplife_tests::{
 
 /// More connections than a test waits for.
 const ENDLESS: u64 = 10_000_000;
+
+/// What a slow reader does between two reads.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Two processes that connect without end.
 fn load(namespace: &Namespace) -> Result<[Actor; 2]> {
@@ -75,6 +79,38 @@ fn sigint_under_load() -> Result<()> {
 #[test]
 fn sigterm_under_load() -> Result<()> {
     ends_cleanly_by(Signal::TERM)
+}
+
+/// Its reader is slower than the connections come, so the ring buffer never runs dry: a signal ends it all the same.
+#[test]
+fn sigint_with_a_slow_reader() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let inode = namespace.inode().to_string();
+    let mut child = Command::new(tcplife_binary()?)
+        .args(["trace", "-o", "json", "--netns", &inode])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut output = child.stdout.take().context("no pipe")?;
+    let _load = load(&namespace)?;
+    // A tenth of what there would be to read.
+    let mut block = vec![0; 1 << 16];
+    let mut read_slowly = || {
+        std::thread::sleep(PAUSE);
+        output.read(&mut block)
+    };
+    for _ in 0..400 {
+        ensure!(read_slowly()? > 0, "the output ended by itself");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT)?;
+    let status = until("the end", 3 * PATIENCE, || {
+        read_slowly()?;
+        Ok(child.try_wait()?)
+    });
+    child.kill()?;
+    ensure!(status?.success(), "ended with an error");
+    Ok(())
 }
 
 /// `-d`: it ends by itself.
