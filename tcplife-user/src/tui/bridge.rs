@@ -12,6 +12,7 @@ use tcplife_core::{
     filter::Filter,
     observer::{Direction, Observer, RetransmitKind, Transition},
     owner::Owner,
+    state::State,
     table::Table,
     view,
 };
@@ -26,6 +27,8 @@ use super::{
 };
 use crate::sink::{Health, Sink};
 
+const SECOND: u64 = 1_000_000_000;
+
 /// The sink that feeds the screen.
 pub struct Bridge {
     requests: watch::Receiver<Request>,
@@ -33,6 +36,8 @@ pub struct Bridge {
     request: Request,
     refresh_ns: u64,
     due: u64,
+    /// When the newest page was made.
+    paged: u64,
     started: Option<u64>,
     meter: Meter,
     log: Log,
@@ -69,6 +74,7 @@ impl Bridge {
             request,
             refresh_ns: u64::try_from(refresh.as_nanos()).unwrap_or(u64::MAX),
             due: 0,
+            paged: 0,
             started: None,
             meter: Meter::default(),
             log: Log::default(),
@@ -103,7 +109,11 @@ impl Bridge {
                 (still.now, still.totals, Arc::new(still.page(query)), self.shown(|| still.log.clone()))
             }
             Some(still) => (still.now, still.totals, last.page.clone(), last.log.clone()),
+            None if !is_answer && self.is_quiet(now, &last, table, health) => {
+                (now, last.totals, last.page.clone(), last.log.clone())
+            }
             None => {
+                self.paged = now;
                 let page = Arc::new(view::page(table, query, now));
                 (now, *table.totals(), page, self.shown(|| self.log.newest_first()))
             }
@@ -121,6 +131,16 @@ impl Bridge {
         if is_answer || !frame.looks_like(&last) {
             self.frames.send_replace(Arc::new(frame));
         }
+    }
+
+    /// Whether a page would be the one that the screen has, so that it need not be made. Time alone turns a connection
+    /// into a suspect: where one can, a second is over at most.
+    fn is_quiet(&self, now: u64, last: &Frame, table: &Table, health: &Health) -> bool {
+        let nothing_happened = last.totals == *table.totals()
+            && last.health.events == health.events
+            && last.health.resyncs == health.resyncs;
+        let can_turn = table.totals().live[State::CloseWait.index()] > 0;
+        nothing_happened && (!can_turn || now.saturating_sub(self.paged) < SECOND)
     }
 
     /// The events, if the open view shows them.

@@ -91,3 +91,64 @@ impl Still {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tcplife_common::wire::{Head, Move, Record, Tuple};
+    use tcplife_core::{state::State, view::SortKey};
+
+    use super::*;
+
+    /// A table of `count` connections, the oldest first.
+    fn table(count: u16) -> Table {
+        let mut table = Table::new(tcplife_core::table::Config::default());
+        for n in 1..=count {
+            let local = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+            let tuple = Tuple { local, remote: local, local_port: n, remote_port: 80, ..Tuple::default() };
+            let head = Head { sock: u64::from(n) << 6, cookie: n.into(), netns: 1, ..Head::default() };
+            for (old, new) in [(7, 2), (2, 1)] {
+                let head = Head { old, new, time_ns: u64::from(n) * 1000, ..head };
+                table.apply(&Record::Move(Move { head, tuple, ..Move::default() }), &mut ());
+            }
+        }
+        table
+    }
+
+    #[test]
+    fn it_answers_as_the_table_did() {
+        let mut live = table(100);
+        let query = Query { limit: 10, ..Query::default() };
+        let still = Still::take(&live, &Log::default(), &query, 1_000_000);
+        let id = still.page(&query).rows[7].id;
+        let queries = [
+            query.clone(),
+            Query { offset: 95, ..query.clone() },
+            Query { offset: 50, selected: Some(id), ..query.clone() },
+        ];
+        for query in queries {
+            assert!(still.answers(&query));
+            assert_eq!(still.page(&query), view::page(&live, &query, 1_000_000));
+        }
+        let head =
+            Head { sock: 8 << 6, cookie: 8, netns: 1, old: 1, new: 8, time_ns: 2_000_000, ..Head::default() };
+        live.apply(&Record::Move(Move { head, ..Move::default() }), &mut ());
+        let selected = Query { selected: Some(id), ..query };
+        assert_eq!(view::page(&live, &selected, 3_000_000).detail.unwrap().row.state, State::CloseWait);
+        assert_eq!(still.page(&selected).detail.unwrap().row.state, State::Established);
+    }
+
+    #[test]
+    fn another_order_or_a_place_beyond_its_rows_needs_another_one() {
+        let table = table(20_000);
+        let query = Query { limit: 10, ..Query::default() };
+        let still = Still::take(&table, &Log::default(), &query, 1_000_000_000);
+        assert_eq!(still.connections.len(), ROOM);
+        assert!(still.answers(&Query { offset: 9_990, ..query.clone() }));
+        assert!(!still.answers(&Query { offset: 9_991, ..query.clone() }));
+        assert!(!still.answers(&Query { sort: SortKey::Local, ..query.clone() }));
+        let last = Query { offset: 19_990, ..query };
+        let still = Still::take(&table, &Log::default(), &last, 1_000_000_000);
+        assert!(still.answers(&last));
+        assert_eq!(still.page(&last).rows.len(), 10);
+    }
+}

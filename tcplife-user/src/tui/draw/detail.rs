@@ -28,6 +28,8 @@ use crate::{
 
 /// Columns of a stay before its bar.
 const BEFORE_BAR: usize = 38;
+/// Most columns of a bar: enough to compare, not so many that it shouts.
+const BAR: usize = 60;
 
 /// Draws the pane, if it is open.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
@@ -159,7 +161,7 @@ fn timeline(theme: Theme, detail: &Detail, now: u64, width: usize, room: usize) 
             Span::styled(format!("{:<13}", stay.state.upper()), name),
             Span::styled(columns, Style::new()),
             Span::raw("  "),
-            Span::styled(share(least(stay), total, width.saturating_sub(BEFORE_BAR)), bar),
+            Span::styled(share(least(stay), total, width.saturating_sub(BEFORE_BAR).min(BAR)), bar),
         ])
     };
     detail.stays.iter().skip(left_out).map(line).collect()

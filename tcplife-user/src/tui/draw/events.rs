@@ -1,5 +1,7 @@
 //! The view of events, newest first.
 
+use std::net::SocketAddr;
+
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
 use tcplife_core::state::State;
 
@@ -53,8 +55,11 @@ impl Column {
     }
 }
 
-/// Columns by the width of the screen, from left to right; widths are the least.
-fn columns(width: usize) -> Vec<(Column, usize)> {
+/// Longest IPv4 address with its port.
+const V4_WIDTH: usize = 21;
+
+/// Columns by the width of the screen, from left to right.
+fn columns(width: usize, events: &[Logged]) -> Vec<(Column, usize)> {
     let mut columns = vec![(Column::Time, 8), (Column::Event, EVENT), (Column::After, 6)];
     if width >= 100 {
         columns[0].1 = WIDE_TIME;
@@ -63,6 +68,9 @@ fn columns(width: usize) -> Vec<(Column, usize)> {
     columns.push((Column::Comm, if width >= 120 { 15 } else { 10 }));
     let used: usize = columns.iter().map(|(_, width)| width + 1).sum();
     let left = width.saturating_sub(used);
+    let longest = |end: fn(&Logged) -> SocketAddr| {
+        events.iter().map(|event| text::address(end(event)).len()).fold(V4_WIDTH, usize::max)
+    };
     match left {
         0..15 => {
             // No room for an address: the name takes it.
@@ -72,8 +80,9 @@ fn columns(width: usize) -> Vec<(Column, usize)> {
         }
         15..43 => columns.push((Column::Remote, left)),
         _ => {
-            let each = (left - 1) / 2;
-            columns.extend([(Column::Local, each.min(47)), (Column::Remote, each.min(47))]);
+            let half = (left - 1) / 2;
+            let local = longest(|event| event.whose.local).min(half);
+            columns.extend([(Column::Local, local), (Column::Remote, left - 1 - local)]);
         }
     }
     columns
@@ -84,17 +93,20 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
-    let columns = columns(usize::from(area.width));
+    let first = update::stream_top(app);
+    let last = first.saturating_add(usize::from(area.height)).min(app.frame.log.len());
+    let events = app.frame.log.get(first..last).unwrap_or_default();
+    let columns = columns(usize::from(area.width), events);
     buffer.set_style(head, theme::HEAD);
     for (column, place) in places(&columns, head) {
         put(buffer, place, column.head(), column.alignment(), theme::HEAD);
     }
-    if app.frame.log.is_empty() {
+    if events.is_empty() {
         let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
         Line::styled("Nothing has happened yet.", theme::QUIET).centered().render(middle, buffer);
     }
     let mut stamper = Stamper::new(app.setup.clock);
-    for (line, event) in lines.zip(app.frame.log.iter().skip(update::stream_top(app))) {
+    for (line, event) in lines.zip(events) {
         for (column, place) in places(&columns, line) {
             let text = cell(column, event, &mut stamper, usize::from(place.width));
             put(buffer, place, &text, column.alignment(), style(theme, column, event));
