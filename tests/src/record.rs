@@ -155,6 +155,19 @@ pub struct Lost {
     pub cause: String,
 }
 
+/// After losses, the table is whole again.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Resync {
+    /// Wall-clock time.
+    pub time: String,
+    /// Connections taken up.
+    pub adopted: u64,
+    /// Connections whose state was corrected.
+    pub corrected: u64,
+    /// Connections found to have ended.
+    pub ended: u64,
+}
+
 /// The last record.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {
@@ -188,6 +201,8 @@ pub enum Record {
     Life(Life),
     /// See [`Lost`].
     Lost(Lost),
+    /// See [`Resync`].
+    Resync(Resync),
     /// See [`Summary`].
     Summary(Summary),
 }
@@ -212,7 +227,7 @@ impl Record {
             | Self::Retransmit(Retransmit { connection, .. })
             | Self::Reset(Reset { connection, .. })
             | Self::Life(Life { connection, .. }) => Some(connection),
-            Self::Lost(_) | Self::Summary(_) => None,
+            Self::Lost(_) | Self::Resync(_) | Self::Summary(_) => None,
         }
     }
 
@@ -229,6 +244,7 @@ impl Record {
             Self::Retransmit(r) => check_time(&r.time),
             Self::Reset(r) => check_time(&r.time),
             Self::Lost(l) => check_time(&l.time),
+            Self::Resync(r) => check_time(&r.time),
             Self::Life(l) => {
                 l.opened.as_deref().map_or(Ok(()), check_time)?;
                 check_time(&l.closed)
@@ -253,7 +269,7 @@ impl fmt::Display for Record {
             Self::Retransmit(r) => write!(f, "retransmit {} in {}", r.kind, r.state),
             Self::Reset(r) => write!(f, "reset {} in {}", r.direction, r.state),
             Self::Life(l) => write!(f, "life, first {}, end {}", l.first_close, l.end),
-            Self::Lost(_) | Self::Summary(_) => write!(f, "{self:?}"),
+            Self::Lost(_) | Self::Resync(_) | Self::Summary(_) => write!(f, "{self:?}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `tcplife hist -o json`: a record for each state.
 
 use serde::Serialize;
-use tcplife_core::{histogram::Lengths, observer::Transition};
+use tcplife_core::{histogram::Lengths, observer::Transition, table::Verdict};
 
 use super::{
     hist::{Collected, Row},
@@ -32,6 +32,10 @@ impl Format for HistJson {
 
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
         json::line(out, &json::Lost { time: self.stamper.rfc3339(at), count, cause });
+    }
+
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
+        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), verdict));
     }
 
     fn end(&mut self, ending: Ending<'_>) {

@@ -13,7 +13,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use tcplife_core::{
     connection::{Connection, Role},
     owner::Owner,
-    table::Table,
+    table::{Table, Verdict},
 };
 
 use crate::{
@@ -39,7 +39,8 @@ struct Printable;
 
 impl Formatter for Printable {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // The ASCII controls below are escaped already; this leaves the one above.
+        if text.is_ascii() && !text.as_bytes().contains(&0x7f) {
             return writer.write_all(text.as_bytes());
         }
         let mut units = [0; 2];
@@ -118,6 +119,24 @@ pub struct Lost<'a> {
     pub cause: &'a str,
 }
 
+/// After losses, the table was compared with the kernel's sockets and is whole again.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "resync")]
+pub struct Resync<'a> {
+    time: &'a str,
+    adopted: u64,
+    corrected: u64,
+    ended: u64,
+}
+
+impl<'a> Resync<'a> {
+    /// At `time`, with what it came to.
+    pub const fn new(time: &'a str, verdict: &Verdict) -> Self {
+        let Verdict { adopted, corrected, ended, .. } = *verdict;
+        Self { time, adopted, corrected, ended }
+    }
+}
+
 /// What was counted; the last record of every stream.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "summary")]
@@ -130,6 +149,7 @@ pub struct Summary<'a> {
     hits: u64,
     filtered: u64,
     lost_by_cause: Causes<'a>,
+    resyncs: u64,
     evicted: u64,
 }
 
@@ -146,6 +166,7 @@ impl<'a> Summary<'a> {
             hits: health.hits,
             filtered: health.filtered,
             lost_by_cause: Causes(&health.lost),
+            resyncs: health.resyncs,
             evicted: totals.evicted,
         }
     }

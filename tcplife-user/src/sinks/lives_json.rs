@@ -4,7 +4,7 @@ use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeStruct},
 };
-use tcplife_core::{connection::Connection, observer::Life, owner::Owner, state::State};
+use tcplife_core::{connection::Connection, observer::Life, owner::Owner, state::State, table::Verdict};
 
 use super::{
     json::{self, CONNECTION_FIELDS},
@@ -41,6 +41,10 @@ impl Format for LivesJson {
 
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
         json::line(out, &json::Lost { time: self.closed.rfc3339(at), count, cause });
+    }
+
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
+        json::line(out, &json::Resync::new(self.closed.rfc3339(at), verdict));
     }
 
     fn end(&mut self, ending: Ending<'_>) {

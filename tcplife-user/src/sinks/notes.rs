@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use tcplife_core::table::{Table, Totals};
+use tcplife_core::table::{Table, Totals, Verdict};
 
 use crate::{config::Config, sink::Health};
 
@@ -72,6 +72,14 @@ impl Notes {
         self.say(&format!("{count} events lost ({cause}): {}", explain(cause)));
     }
 
+    /// The table was compared with the kernel's sockets.
+    pub fn resynced(&mut self, verdict: &Verdict) {
+        let Verdict { adopted, corrected, ended, .. } = verdict;
+        self.note(&format!(
+            "whole again: {adopted} connections taken up, {corrected} corrected, {ended} found to have ended"
+        ));
+    }
+
     /// What was counted.
     pub fn summary(&mut self, table: &Table, health: &Health) {
         let Totals { unattributed, evicted, .. } = *table.totals();
@@ -134,6 +142,7 @@ mod tests {
         notes.hooks(&health);
         notes.hooks(&health);
         notes.lost(3, "ring_full");
+        notes.resynced(&Verdict { adopted: 1, corrected: 2, ended: 0, missing: 5 });
         notes.summary(&table, &health);
     }
 
@@ -143,6 +152,7 @@ mod tests {
 tcplife: tracing TCP connections; Ctrl-C ends
 tcplife: without the hooks retransmit, accept; tcplife doctor tells more
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
+tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
         assert_eq!(told(&Config::default(), all), expected);

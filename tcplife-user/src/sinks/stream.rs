@@ -9,7 +9,7 @@ use tcplife_core::{
     connection::Connection,
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
     owner::Owner,
-    table::Table,
+    table::{Table, Verdict},
 };
 
 use super::{notes::Notes, out::Out, select::Selector};
@@ -74,6 +74,11 @@ pub trait Format {
         let _ = (out, at, count, cause);
     }
 
+    /// After losses, the table is whole again; only if it [tells all](Format::TELLS_ALL).
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
+        let _ = (out, at, verdict);
+    }
+
     /// The end.
     fn end(&mut self, ending: Ending<'_>) {
         let _ = ending;
@@ -90,7 +95,8 @@ pub struct Stream<F> {
 
 impl<F: Format> Stream<F> {
     /// `format`, of what is selected, on `out`.
-    pub fn new(format: F, out: Out, notes: Notes, selector: Selector) -> Self {
+    pub fn new(mut format: F, mut out: Out, notes: Notes, selector: Selector) -> Self {
+        format.begin(&mut out.buffer);
         Self { format, out, notes, selector }
     }
 
@@ -141,7 +147,6 @@ impl<F: Format> Observer for Stream<F> {
 
 impl<F: Format> Sink for Stream<F> {
     fn ready(&mut self) {
-        self.format.begin(&mut self.out.buffer);
         self.notes.ready();
     }
 
@@ -150,6 +155,14 @@ impl<F: Format> Sink for Stream<F> {
             self.format.lost(&mut self.out.buffer, at, count, cause);
         } else {
             self.notes.lost(count, cause);
+        }
+    }
+
+    fn resynced(&mut self, at: u64, verdict: &Verdict) {
+        if F::TELLS_ALL {
+            self.format.resynced(&mut self.out.buffer, at, verdict);
+        } else {
+            self.notes.resynced(verdict);
         }
     }
 

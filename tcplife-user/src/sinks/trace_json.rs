@@ -1,7 +1,12 @@
 //! `tcplife trace -o json`: a record for each change.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use tcplife_core::observer::{Direction, RetransmitKind, Transition};
+use tcplife_core::{
+    connection::Connection,
+    observer::{Direction, RetransmitKind, Transition},
+    owner::Owner,
+    table::Verdict,
+};
 
 use super::{
     json::{self, CONNECTION_FIELDS},
@@ -44,6 +49,10 @@ impl Format for TraceJson {
         json::line(out, &json::Lost { time: self.0.rfc3339(at), count, cause });
     }
 
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
+        json::line(out, &json::Resync::new(self.0.rfc3339(at), verdict));
+    }
+
     fn end(&mut self, ending: Ending<'_>) {
         json::line(ending.out, &json::Summary::of(ending.table, ending.health));
     }
@@ -58,8 +67,8 @@ enum What<'a> {
 struct Record<'a> {
     time: &'a str,
     at: u64,
-    connection: &'a tcplife_core::connection::Connection,
-    owner: Option<tcplife_core::owner::Owner>,
+    connection: &'a Connection,
+    owner: Option<Owner>,
     what: What<'a>,
 }
 

@@ -6,7 +6,7 @@ use tcplife_common::wire::Record;
 use tcplife_core::{
     filter::Filter,
     owner::{Owner, Process, Via},
-    table::{self, Table},
+    table::{self, Table, Verdict},
 };
 
 use super::{
@@ -54,12 +54,14 @@ fn print(format: impl Format, filter: Filter, records: &[Record]) -> Printed {
         hits: records.len() as u64 + 2,
         filtered: 0,
         lost: vec![("ring_full", 2), ("recursion", 0)],
+        resyncs: 1,
     };
     stream.ready();
     for record in records {
         table.apply(record, &mut stream);
     }
     stream.lost(90 * MS, 2, "ring_full");
+    stream.resynced(91 * MS, &Verdict { adopted: 1, corrected: 2, ended: 3, missing: 4 });
     assert!(stream.flush(95 * MS, &table, &health).unwrap().is_continue());
     table.finish(100 * MS, &mut stream);
     stream.finish(100 * MS, &table, &health).unwrap();
@@ -77,9 +79,11 @@ fn json(format: impl Format, filter: Filter, records: &[Record]) -> Vec<serde_js
 const SUMMARY: &str = concat!(
     r#"{"type":"summary","events":6,"lost":2,"connections":1,"unattributed":0,"#,
     r#""hooks":{"state":"tp_btf/inet_sock_set_state","accept":"off: EPERM"},"#,
-    r#""hits":8,"filtered":0,"lost_by_cause":{"ring_full":2,"recursion":0},"evicted":0}"#,
+    r#""hits":8,"filtered":0,"lost_by_cause":{"ring_full":2,"recursion":0},"resyncs":1,"evicted":0}"#,
 );
 const LOST: &str = r#"{"type":"lost","time":"2026-01-02T03:04:05.090000000Z","count":2,"cause":"ring_full"}"#;
+const RESYNC: &str =
+    r#"{"type":"resync","time":"2026-01-02T03:04:05.091000000Z","adopted":1,"corrected":2,"ended":3}"#;
 const BOUND: &str = concat!(
     r#""id":1,"netns":4026531840,"family":"ipv4","local_addr":"10.0.0.1","local_port":40000,"#,
     r#""remote_addr":"10.0.0.2","remote_port":443,"role":"client","#,
@@ -90,7 +94,7 @@ const BOUND: &str = concat!(
 fn trace_json_has_the_fields_of_the_contract() {
     let lines = out(TraceJson::new(CLOCK), &client());
     let lines: Vec<&str> = lines.lines().collect();
-    assert_eq!(lines.len(), 8, "{lines:#?}");
+    assert_eq!(lines.len(), 9, "{lines:#?}");
     assert_eq!(
         lines[0],
         concat!(
@@ -113,7 +117,7 @@ fn trace_json_has_the_fields_of_the_contract() {
             r#"{{"type":"transition","time":"2026-01-02T03:04:05.012005000Z","mono_ns":12005000,{BOUND},"from":"fin_wait_2","to":"time_wait","elapsed_ns":5000}}"#
         )
     );
-    assert_eq!(lines[6..], [LOST, SUMMARY]);
+    assert_eq!(lines[6..], [LOST, RESYNC, SUMMARY]);
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn a_reset_is_a_record() {
 #[test]
 fn lives_json_has_the_fields_of_the_contract() {
     let expected = format!(
-        "{}{BOUND}{}\n{LOST}\n{SUMMARY}\n",
+        "{}{BOUND}{}\n{LOST}\n{RESYNC}\n{SUMMARY}\n",
         r#"{"type":"life","#,
         concat!(
             r#","opened":"2026-01-02T03:04:05.001000000Z","closed":"2026-01-02T03:04:05.012005000Z","#,
@@ -210,11 +214,11 @@ time_wait_ns,first_close,end,bytes_sent,bytes_received,retransmits,complete
 fn text_tells_losses_and_the_summary_on_stderr_and_json_in_the_stream() {
     let notes = print(LivesCsv::new(CLOCK), Filter::default(), &client()).notes;
     let lines: Vec<&str> = notes.lines().collect();
-    assert_eq!(lines.len(), 4, "{notes}");
+    assert_eq!(lines.len(), 5, "{notes}");
     assert!(lines[0].starts_with("tcplife: tracing"), "{notes}");
     assert!(lines[1].starts_with("tcplife: 2 events lost (ring_full)"), "{notes}");
-    assert!(lines[2].contains("accept"), "{notes}");
-    assert_eq!(lines[3], "tcplife: 6 events, 2 lost, 1 connections, 0 unattributed");
+    assert!(lines[3].contains("accept"), "{notes}");
+    assert_eq!(lines[4], "tcplife: 6 events, 2 lost, 1 connections, 0 unattributed");
     let notes = print(LivesJson::new(CLOCK), Filter::default(), &client()).notes;
     assert_eq!(notes.lines().count(), 1, "{notes}");
 }
@@ -271,8 +275,8 @@ fn collected() -> Collected {
 fn hist_json_has_finished_and_open_stays() {
     let lines = json(HistJson::new(collected(), CLOCK), Filter::default(), &client());
     let names: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap_or_default()).collect();
-    assert_eq!(names[..4], ["", "listen", "syn_sent", "syn_received"], "the loss first");
-    assert_eq!(lines.len(), 1 + 10 + 1);
+    assert_eq!(names[..4], ["", "", "listen", "syn_sent"], "the loss first");
+    assert_eq!(lines.len(), 2 + 10 + 1);
     let of = |state: &str| lines.iter().find(|line| line["state"] == state).unwrap();
     let established = of("established");
     assert_eq!(established["count"], 1);
