@@ -154,7 +154,7 @@ fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
     let mechanism = hook.mechanism.as_deref().unwrap_or_default();
     match verdict {
         Verdict::Works => Check::ok(hook.what, format!("{mechanism}, seen working")),
-        Verdict::Unexercised => Check::ok(hook.what, format!("{mechanism}, attached, not exercised")),
+        Verdict::Unexercised => Check::ok(hook.what, format!("{mechanism}, in use, not exercised")),
         Verdict::Silent if hook.what == "state" => Check::fail(
             hook.what,
             format!("{mechanism} is attached, and nothing of the self-test's connections was seen"),
