@@ -131,7 +131,7 @@ pub struct Tracing {
     /// Connections to remember at most [default: 1000000]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
-    /// How to follow TIME_WAIT, accept and handshakes [default: the best that can be attached]
+    /// How to follow TIME_WAIT, accept and handshakes [default: the best possible]
     #[arg(long, value_name = "KIND")]
     pub hooks: Option<Hooks>,
     /// What to show.
@@ -139,14 +139,11 @@ pub struct Tracing {
     pub filters: Filters,
 }
 
-/// Mechanisms on kernel functions.
+/// Mechanisms on kernel functions: trampolines, breakpoints, or none, with mini-sockets listed each second instead.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hooks {
-    /// Trampolines
     Fentry,
-    /// Breakpoints
     Kprobe,
-    /// None; mini-sockets are listed each second instead
     Dump,
 }
 
