@@ -30,7 +30,9 @@ impl<'a> Programs<'a> {
     pub(super) fn new(artifacts: &'a Artifacts, leftovers: &Leftovers) -> Result<Self> {
         let mut env = leftovers.environment();
         env.push(("TCPLIFE_BIN", artifacts.program("tcplife")?.into()));
+        // For a panic, not for every error that a test returns.
         env.push(("RUST_BACKTRACE", "1".into()));
+        env.push(("RUST_LIB_BACKTRACE", "0".into()));
         Ok(Self { artifacts, env })
     }
 

@@ -15,7 +15,7 @@ if [ "$1" = one ]; then
     took=$(($(cut -d. -f1 /proc/uptime) - start))
     {
         flock 9
-        [ $status = 0 ] || sed "s|^|$2: |" "$output"
+        [ $status = 0 ] || grep -v "^$" "$output" | sed "s|^|$2: |"
         echo "@verdict $2 $status $took"
     } 9>/tmp/lock >/dev/ttyS1
     rm "$output"

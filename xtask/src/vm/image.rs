@@ -70,7 +70,7 @@ fn environment() -> String {
         ("TCPLIFE_BIN", "/bin/tcplife"),
         ("TCPLIFE_TEST_ACTOR", "/programs/actor"),
         ("TCPLIFE_TEST_SLOW", "4"),
-        ("RUST_BACKTRACE", "1"),
+        ("RUST_LIB_BACKTRACE", "0"),
     ];
     variables.iter().fold(String::new(), |mut text, (name, value)| {
         // Writing to a string cannot fail.

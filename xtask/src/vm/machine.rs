@@ -15,7 +15,7 @@ use crate::process;
 /// Memory of a machine in MiB.
 pub(super) const MEMORY: u64 = 1024;
 /// How long a machine may run.
-const LIMIT: Duration = Duration::from_mins(20);
+const LIMIT: Duration = Duration::from_mins(30);
 
 /// Boots a kernel with an archive as its file system and waits until it turns itself off; returns what it wrote to its second
 /// serial line. Its console is kept in the same directory.
@@ -26,8 +26,11 @@ pub(super) fn boot(kernel: &Path, archive: &Path, dir: &Path) -> Result<String> 
         fs::write(file, "").with_context(|| format!("writing {}", file.display()))?;
     }
     let serial = |file: &PathBuf| format!("file:{}", file.display());
-    let mut command = Command::new(qemu);
+    // A machine must not outlive us, however we end.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL"])
+        .arg(qemu)
         .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", &MEMORY.to_string()])
         .args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-serial", &serial(&console), "-serial", &serial(&said)])
@@ -49,7 +52,7 @@ pub(super) fn boot(kernel: &Path, archive: &Path, dir: &Path) -> Result<String> 
     Ok(said)
 }
 
-/// A QEMU that does not outlive us.
+/// A QEMU that is ended when nobody waits for it any more.
 struct Running(Child);
 
 impl Running {

@@ -1,0 +1,12 @@
+"""An application with a leak: it accepts connections and never closes one."""
+
+import os
+import socket
+
+listener = socket.create_server(("0.0.0.0", 8000))
+# Whoever started this waits until it listens.
+if os.fork():
+    os._exit(0)
+open_connections = []
+while True:
+    open_connections.append(listener.accept())
