@@ -22,6 +22,11 @@ macro_rules! layout {
             /// The names of the fields, in order.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($field),)*];
 
+            /// A layout of what `offset` tells for each field's name.
+            pub fn from_fn(mut offset: impl FnMut(&'static str) -> u32) -> Self {
+                Self { $($field: offset(stringify!($field)),)* }
+            }
+
             /// The size of this struct as the kernel side knows it.
             pub const SIZE: usize = size_of::<Self>();
 

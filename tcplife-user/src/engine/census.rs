@@ -23,6 +23,9 @@ pub(super) const RESYNC_PERIOD: Duration = Duration::from_secs(30);
 /// Mini-sockets are looked at this often, where no hook tells of their ends.
 pub(super) const MINI_PERIOD: Duration = Duration::from_secs(1);
 
+/// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.
+const DISORDER_NS: u64 = 10_000_000;
+
 /// Where network namespaces can be entered. Finding them all takes a look at every process.
 #[derive(Default)]
 pub(super) struct Namespaces(HashMap<u32, Netns>);
@@ -89,8 +92,10 @@ impl Engine {
         let states = if scope == Scope::Everything { ALL_STATES } else { MINI_SOCKETS };
         found.append(&mut live.dump_sockets(states, &netns)?);
         found.retain(|found| is_wanted(found, &self.filter));
-        // What happened before and during the look comes first.
-        while self.take_batch(sink) > 0 {}
+        // What happened before and during the look comes first; not all that comes after it, under a load that never
+        // lets the ring buffer run dry.
+        let looked = clock::monotonic_ns() + DISORDER_NS;
+        while self.take_batch(sink) > 0 && self.heard_until < looked {}
         let mut inodes: Vec<u32> = netns.iter().map(|netns| netns.inode).collect();
         inodes.sort_unstable();
         let census = Census { begun, scope, netns: &inodes, found: &found };

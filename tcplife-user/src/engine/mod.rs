@@ -39,7 +39,7 @@ const READ_PERIOD: Duration = Duration::from_millis(50);
 /// Counters of the kernel side are read this often.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken in one go, so that a signal is never kept waiting.
-const BATCH: usize = 1 << 16;
+const BATCH: usize = 1 << 13;
 
 /// Traces until a signal, the end of `config.duration`, or the sink's end.
 ///
@@ -59,6 +59,7 @@ struct Stop {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    duration: Option<Duration>,
     deadline: Option<Instant>,
 }
 
@@ -68,8 +69,14 @@ impl Stop {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
-            deadline: duration.and_then(|duration| Instant::now().checked_add(duration)),
+            duration,
+            deadline: None,
         })
+    }
+
+    /// The trace has begun: from now on the duration counts.
+    fn begin(&mut self) {
+        self.deadline = self.duration.and_then(|duration| Instant::now().checked_add(duration));
     }
 
     async fn asked(&mut self) {
@@ -112,6 +119,8 @@ struct Engine {
     dumps_minis: bool,
     health: Health,
     malformed: u64,
+    /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
+    heard_until: u64,
     stop: Stop,
 }
 
@@ -145,14 +154,14 @@ impl Engine {
             handshakes,
         });
         Ok(Self {
-            live: AsyncFd::with_interest(live, Interest::READABLE)
-                .context("cannot wait for the ring buffer")?,
+            live: wait_on(live)?,
             table,
             filter: config.filter.clone(),
             namespaces: Namespaces::default(),
             dumps_minis: mini_ends == MiniEnds::Dumped,
             health,
             malformed: 0,
+            heard_until: 0,
             stop,
         })
     }
@@ -162,6 +171,7 @@ impl Engine {
             self.census(sink).context("cannot take up the sockets that exist already")?;
         }
         sink.ready();
+        self.stop.begin();
         let written = self.follow(sink).await.and_then(|()| self.finish(sink));
         match written {
             Err(error) if is_closed_output(&error) => Ok(()),
@@ -173,20 +183,19 @@ impl Engine {
         let mut read = interval(READ_PERIOD);
         read.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut chores = Chores::new();
+        let mut more = false;
         loop {
+            // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
             tokio::select! {
                 biased;
                 () = self.stop.asked() => return Ok(()),
-                ready = self.live.readable() => {
+                () = tokio::task::yield_now(), if more => {}
+                ready = self.live.readable(), if !more => {
                     ready.context("cannot wait for the ring buffer")?.clear_ready();
                 }
-                _ = read.tick() => {}
+                _ = read.tick(), if !more => {}
             }
-            while self.take_batch(sink) == BATCH {
-                if self.stop_is_due() || self.flush(sink)?.is_break() {
-                    return Ok(());
-                }
-            }
+            more = self.take_batch(sink) == BATCH;
             self.table.tick(clock::monotonic_ns(), sink);
             self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {
@@ -224,18 +233,14 @@ impl Engine {
         sink.flush(clock::monotonic_ns(), &self.table, &self.health)
     }
 
-    /// Under a load that never lets the ring buffer run dry, the clock still ends the run.
-    fn stop_is_due(&self) -> bool {
-        self.stop.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
     fn take_batch<S: Sink>(&mut self, sink: &mut S) -> usize {
-        let Self { live, table, health, malformed, .. } = self;
+        let Self { live, table, health, malformed, heard_until, .. } = self;
         let live = live.get_mut();
         live.print_log();
         live.drain(BATCH, |record: Result<Record, Malformed>| match record {
             Ok(record) => {
                 health.events += 1;
+                *heard_until = (*heard_until).max(record.head().time_ns);
                 table.apply(&record, sink);
             }
             Err(_) => *malformed += 1,
@@ -276,6 +281,14 @@ impl Engine {
         sink.finish(now, &self.table, &self.health)?;
         Ok(())
     }
+}
+
+/// Waits for wake-ups of the ring buffer.
+fn wait_on(live: Live) -> Result<AsyncFd<Live>> {
+    // SAFETY: `as_raw_fd` always returns the descriptor of the ring buffer's map, which `live` owns and keeps open
+    // until it is dropped, with the registration.
+    let registered = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) };
+    registered.map_err(|error| error.into_parts().1).context("cannot wait for the ring buffer")
 }
 
 fn is_closed_output(error: &anyhow::Error) -> bool {

@@ -4,6 +4,8 @@
 //! are copied into a memory file first.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fs::File,
     io::{self, Write},
     os::fd::AsRawFd,
@@ -19,6 +21,8 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// The types of the running kernel.
 pub struct KernelTypes {
     btf: Btf,
+    /// Structs looked up so far: each look-up by name goes through all types.
+    structures: RefCell<HashMap<String, Option<Struct>>>,
 }
 
 impl KernelTypes {
@@ -31,10 +35,19 @@ impl KernelTypes {
         let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
         let btf = Btf::from_file_with_backend(path, Backend::Mmap)
             .with_context(|| format!("cannot make sense of the kernel's types in {VMLINUX}"))?;
-        Ok(Self { btf })
+        Ok(Self { btf, structures: RefCell::default() })
     }
 
     fn structure(&self, name: &str) -> Option<Struct> {
+        if let Some(known) = self.structures.borrow().get(name) {
+            return known.clone();
+        }
+        let found = self.find_structure(name);
+        self.structures.borrow_mut().insert(name.to_owned(), found.clone());
+        found
+    }
+
+    fn find_structure(&self, name: &str) -> Option<Struct> {
         self.btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|found| match found {
             Type::Struct(found) => Some(found),
             _ => None,
