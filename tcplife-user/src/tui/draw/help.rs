@@ -38,6 +38,12 @@ const MARKS: [(&str, &str); 7] = [
     ("(none)", "nobody owns it"),
 ];
 
+const MOUSE: [(&str, &str); 3] = [
+    ("wheel", "moves by three rows"),
+    ("click", "selects a row, opens a view"),
+    ("Shift-drag", "marks text for the terminal to copy"),
+];
+
 /// Draws the help from line `top` on.
 pub fn draw(app: &App, top: usize, buffer: &mut Buffer) {
     let lines = lines(app.setup.theme, &app.frame.health);
@@ -67,6 +73,8 @@ fn lines(theme: Theme, health: &Health) -> Vec<Line<'static>> {
         let own = keys::of(scope).filter(|key| scope == first || !key.scopes.contains(&first));
         lines.extend(own.map(|binding| entry(binding.shown, binding.help)));
     }
+    section("Mouse", &mut lines);
+    lines.extend(MOUSE.map(|(what, help)| entry(what, help)));
     section("Marks", &mut lines);
     lines.extend(MARKS.map(|(mark, help)| entry(mark, help)));
     section("Hooks", &mut lines);
@@ -114,7 +122,7 @@ mod tests {
         for binding in keys::BINDINGS {
             assert!(binding.shown.len() < LEFT && binding.help.len() <= RIGHT, "{}", binding.help);
         }
-        for (mark, help) in MARKS {
+        for (mark, help) in MARKS.into_iter().chain(MOUSE) {
             assert!(mark.len() < LEFT && help.len() <= RIGHT, "{help}");
         }
     }
