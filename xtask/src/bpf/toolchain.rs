@@ -178,13 +178,15 @@ fn install() -> Result<()> {
         rustc_version: String::new(),
         linker_version: String::new(),
     };
+    let build = tools.join("build");
     process::run(
         debian
             .tool("cargo")
             .env("LLVM_PREFIX", LLVM)
-            .env("CARGO_TARGET_DIR", tools.join("build"))
+            .env("CARGO_TARGET_DIR", &build)
             .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked"])
             .args(["--no-default-features", "--features", "llvm-22", "--root"])
             .arg(&tools),
-    )
+    )?;
+    fs::remove_dir_all(&build).with_context(|| format!("removing {}", build.display()))
 }
