@@ -15,9 +15,7 @@ use tcplife_tests::deadline::{PATIENCE, until};
 /// A terminal with a command in it. Both are gone when it is dropped, also when the test panics.
 #[derive(Debug)]
 pub struct Terminal {
-    /// Name of the tmux server, and of no other.
-    server: String,
-    /// Where the shell notes what a test has to know.
+    /// Where the shell notes what a test has to know, and where the tmux server's own socket is.
     notes: PathBuf,
 }
 
@@ -26,10 +24,9 @@ impl Terminal {
     pub fn run(size: (u16, u16), command: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let server = format!("tcplife-test-{}-{number}", process::id());
-        let notes = env::temp_dir().join(&server);
+        let notes = env::temp_dir().join(format!("tcplife-test-{}-{number}", process::id()));
         fs::create_dir(&notes).with_context(|| format!("cannot make {}", notes.display()))?;
-        let terminal = Self { server, notes };
+        let terminal = Self { notes };
         // Nothing of it depends on the shell's own settings; `exec` keeps the process id that was noted.
         let script = terminal.note("script");
         let text = format!(
@@ -58,7 +55,9 @@ impl Terminal {
 
     fn call(&self, arguments: &[&str]) -> Result<Output> {
         Command::new("tmux")
-            .args(["-L", &self.server, "-f", "/dev/null"])
+            .arg("-S")
+            .arg(self.note("tmux"))
+            .args(["-f", "/dev/null"])
             .args(arguments)
             .env_remove("TMUX")
             .env_remove("NO_COLOR")
@@ -135,9 +134,9 @@ impl Terminal {
     /// The process of the command, while there is one.
     fn process(&self) -> Option<Pid> {
         let pid: i32 = fs::read_to_string(self.note("pid")).ok()?.trim().parse().ok()?;
-        // It is a process of the test for as long as it has this name.
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        Pid::from_raw(pid).filter(|_| name.trim() == "tcplife")
+        // The number may be another's by now.
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        Pid::from_raw(pid).filter(|_| arguments.split('\0').any(|word| word == "watch"))
     }
 
     /// Sends the command a signal.
