@@ -105,6 +105,7 @@ impl Table {
         for slot in 0..self.slab.bound() {
             self.miss(slot, &seen, census, &mut verdict, observer);
         }
+        self.departed.forget();
         verdict
     }
 
@@ -123,10 +124,13 @@ impl Table {
         }
         let known = self.socks.get(&head.sock).copied();
         let slot = match known {
-            Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
+            Some(slot) if self.is_newer(slot, head.time_ns) || self.is_ahead(slot, found, &ends, state) => {
+                return Some(slot);
+            }
             Some(slot) if self.fits(slot, found, &ends, state) => {
                 self.compare(slot, found, &ends, state, verdict, observer)?
             }
+            None if self.departed.has(head) => return None,
             known => {
                 if let Some(slot) = known {
                     self.lose(slot, head.time_ns, observer);
@@ -149,6 +153,17 @@ impl Table {
     /// Whether something happened to the connection after the dump looked at it.
     fn is_newer(&self, slot: u32, looked_at: u64) -> bool {
         self.slab.get(slot).is_some_and(|connection| connection.entered() > looked_at)
+    }
+
+    /// Whether the connection is further than what was found. The state-change tracepoint comes before the new state
+    /// is stored (`inet_sk_set_state`), so a dump can see the old one after the event.
+    fn is_ahead(&self, slot: u32, found: &Found, ends: &Ends, state: State) -> bool {
+        let Some(connection) = self.slab.get(slot) else { return false };
+        let leads = match connection.phase {
+            Phase::Full => state != State::Listen && state.may_lead_to(connection.state()),
+            Phase::Mini | Phase::Closed => state != State::Closed,
+        };
+        leads && !is_stranger(connection, &found.head, ends)
     }
 
     /// Whether what was found can be the connection, perhaps some lost moves later.
@@ -257,6 +272,7 @@ impl Table {
         let slot = match self.mini(head.netns, &ends) {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
             Some(slot) if self.is_mini_of(slot, found) => slot,
+            _ if self.departed.has(head) => return None,
             other => {
                 if other.is_some() {
                     self.supersede(head.netns, &ends, head.time_ns, observer);

@@ -129,6 +129,7 @@ impl Table {
         if connection.marks.has(Marks::BY_SOCK) {
             connection.marks.clear(Marks::BY_SOCK);
             self.socks.remove(&connection.sock);
+            self.departed.note(connection.sock, connection.cookie);
         }
         connection.marks.set(Marks::ORPHAN);
         self.conclude(slot, observer);

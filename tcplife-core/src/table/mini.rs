@@ -104,6 +104,7 @@ impl Table {
     ) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         self.minis.remove(connection.netns, &connection.ends, slot);
+        self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
         connection.marks.put(Marks::COMPUTED, computed);
         self.step(slot, State::Closed, Since::Seen(at), observer);

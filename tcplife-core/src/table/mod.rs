@@ -10,6 +10,7 @@
 //! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`).
 
 mod census;
+mod departed;
 mod ends;
 mod evict;
 mod index;
@@ -36,6 +37,7 @@ use crate::{
     owner::Owner,
 };
 
+use departed::Departed;
 use index::{Embryos, Listeners, Minis};
 use processes::Processes;
 use requests::Requests;
@@ -107,6 +109,7 @@ pub struct Table {
     requests: Requests,
     processes: Processes,
     due: Due,
+    departed: Departed,
     /// Where the search for a connection to evict goes on.
     hand: u32,
 }
@@ -126,6 +129,7 @@ impl Table {
             requests: Requests::default(),
             processes: Processes::default(),
             due: Due::default(),
+            departed: Departed::default(),
             hand: 0,
         }
     }

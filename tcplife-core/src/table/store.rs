@@ -154,9 +154,11 @@ impl Table {
         self.totals.live[state.index()] -= 1;
         if connection.marks.has(Marks::BY_SOCK) {
             self.socks.remove(&connection.sock);
+            self.departed.note(connection.sock, connection.cookie);
         }
         if connection.phase == Phase::Mini {
             self.minis.remove(connection.netns, &connection.ends, slot);
+            self.departed.note(connection.mini, connection.cookie);
         }
         match state {
             State::SynReceived => self.embryos.remove(slot),

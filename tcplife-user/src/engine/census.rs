@@ -92,6 +92,7 @@ impl Engine {
         let states = if scope == Scope::Everything { ALL_STATES } else { MINI_SOCKETS };
         found.append(&mut live.dump_sockets(states, &netns)?);
         found.retain(|found| is_wanted(found, &self.filter));
+        self.table.expect_census();
         // What happened before and during the look comes first; not all that comes after it, under a load that never
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;

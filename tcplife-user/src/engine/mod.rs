@@ -119,6 +119,8 @@ struct Engine {
     dumps_minis: bool,
     health: Health,
     malformed: u64,
+    /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
+    attached: u64,
     /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
     heard_until: u64,
     stop: Stop,
@@ -161,6 +163,7 @@ impl Engine {
             dumps_minis: mini_ends == MiniEnds::Dumped,
             health,
             malformed: 0,
+            attached: clock::monotonic_ns(),
             heard_until: 0,
             stop,
         })
@@ -234,14 +237,17 @@ impl Engine {
     }
 
     fn take_batch<S: Sink>(&mut self, sink: &mut S) -> usize {
-        let Self { live, table, health, malformed, heard_until, .. } = self;
+        let Self { live, table, health, malformed, attached, heard_until, .. } = self;
         let live = live.get_mut();
         live.print_log();
         live.drain(BATCH, |record: Result<Record, Malformed>| match record {
             Ok(record) => {
                 health.events += 1;
-                *heard_until = (*heard_until).max(record.head().time_ns);
-                table.apply(&record, sink);
+                let time = record.head().time_ns;
+                *heard_until = (*heard_until).max(time);
+                if time >= *attached {
+                    table.apply(&record, sink);
+                }
             }
             Err(_) => *malformed += 1,
         })

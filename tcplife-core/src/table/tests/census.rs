@@ -17,10 +17,12 @@ const NETNS: u32 = 7;
 
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
+const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
 const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
+const LAST_ACK: u8 = 9;
 const LISTEN: u8 = 10;
 
 fn tuple(port: u16) -> Tuple {
@@ -120,6 +122,53 @@ fn an_event_after_the_look_wins() {
     let verdict = take(&mut table, &mut log, SECOND, &[found(1, SYN_SENT, 2 * SECOND)]);
     assert_eq!(verdict, Verdict::default());
     assert_eq!(state_of(&table, 1), Some(State::Established));
+}
+
+/// How a socket ends that was in `old`.
+fn ended(sock: u64, old: u8, at: u64) -> Record {
+    let full = found(sock, CLOSE, at);
+    let head = Head { old, flags: flag::ORPHAN, ..full.head };
+    Record::End(wire::End { head, tuple: full.tuple, ..wire::End::default() })
+}
+
+#[test]
+fn what_ended_after_the_look_is_no_ghost() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let look = 2 * SECOND;
+    table.expect_census();
+    // One that was known, one whose end is all that is heard of it, and one whose address is used again already.
+    for record in [
+        ended(1, ESTABLISHED, look + 2),
+        ended(2, LAST_ACK, look + 3),
+        moved(1, CLOSE, SYN_SENT, look + 4),
+        ended(1, SYN_SENT, look + 5),
+    ] {
+        table.apply(&record, &mut log);
+    }
+    let lives = log.lives().count();
+    let verdict =
+        take(&mut table, &mut log, look, &[found(1, ESTABLISHED, look + 1), found(2, LAST_ACK, look + 1)]);
+    assert_eq!(verdict, Verdict::default());
+    assert!(table.is_empty());
+    assert_eq!(log.lives().count(), lives);
+    // The next list is another one.
+    let verdict = take(&mut table, &mut log, 3 * SECOND, &[found(1, ESTABLISHED, 3 * SECOND)]);
+    assert_eq!(verdict.adopted, 1);
+}
+
+#[test]
+fn a_state_that_is_not_stored_yet_is_not_the_state() {
+    let records = [
+        moved(1, CLOSE, SYN_SENT, SECOND),
+        moved(1, SYN_SENT, ESTABLISHED, SECOND),
+        moved(1, ESTABLISHED, FIN_WAIT1, 2 * SECOND),
+    ];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let verdict = take(&mut table, &mut log, SECOND, &[found(1, ESTABLISHED, 2 * SECOND + 1)]);
+    assert_eq!(verdict, Verdict::default());
+    assert_eq!(state_of(&table, 1), Some(State::FinWait1));
+    assert_eq!(log.lives().count(), 0);
 }
 
 #[test]

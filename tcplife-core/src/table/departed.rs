@@ -1,0 +1,47 @@
+//! What went while the kernel's sockets were being listed.
+//!
+//! What comes in: sockets that end between [`Table::expect_census`] and the census. What goes out: whether a socket in
+//! the list is one of them. What always holds: outside of that time nothing is kept.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+use tcplife_common::wire::Head;
+
+use super::Table;
+
+/// Sockets and mini-sockets by address and cookie: an address can be used again at once.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    listing: bool,
+    gone: HashSet<(u64, u64), RandomState>,
+}
+
+impl Departed {
+    /// A socket, or a mini-socket, is gone.
+    pub(super) fn note(&mut self, address: u64, cookie: u64) {
+        if self.listing && address != 0 {
+            self.gone.insert((address, cookie));
+        }
+    }
+
+    /// Whether what was listed is gone by now. Kernels that give no cookies give 0 to all.
+    pub(super) fn has(&self, listed: &Head) -> bool {
+        self.gone.contains(&(listed.sock, listed.cookie)) || self.gone.contains(&(listed.sock, 0))
+    }
+
+    /// The list was taken into account.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Table {
+    /// The kernel's sockets were listed, or are about to be: what ends from now to the next [`Table::take_census`] is
+    /// in that list perhaps, and is not to be taken for something new. To be called before records are applied that
+    /// were made since the listing began.
+    pub fn expect_census(&mut self) {
+        self.departed.forget();
+        self.departed.listing = true;
+    }
+}
