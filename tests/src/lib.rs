@@ -14,6 +14,7 @@ pub mod binary;
 pub mod deadline;
 pub mod feed;
 pub mod kernel_objects;
+pub mod kernel_table;
 pub mod lab;
 pub mod namespace;
 pub mod pair;

@@ -30,6 +30,7 @@ mod common;
 mod drops;
 mod filter;
 mod kinds;
+mod mini;
 mod owner;
 mod reset;
 mod time;

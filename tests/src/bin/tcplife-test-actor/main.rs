@@ -9,6 +9,8 @@
 
 mod churn;
 mod network;
+mod parcel;
+mod poke;
 mod sockets;
 
 use std::{
@@ -82,7 +84,9 @@ fn perform(world: &mut World, words: &[&str]) -> io::Result<String> {
             let other = scope.spawn(|| set_name(name).and_then(|()| perform(world, words)));
             other.join().unwrap_or_else(|_| Err(bad("the thread panicked")))
         }),
-        ["netns" | "unshare" | "lo" | "sysctl", ..] => network::perform(words),
+        ["netns" | "unshare" | "lo" | "sysctl" | "table", ..] => network::perform(words),
+        ["inbox" | "hand" | "unpack", ..] => parcel::perform(world, words),
+        ["poke", from, to] => poke::segment(parse(from)?, parse(to)?),
         ["churn" | "serve", ..] => churn::perform(world, words),
         _ => sockets::perform(world, words),
     }

@@ -34,6 +34,7 @@ pub(crate) fn perform(words: &[&str]) -> io::Result<String> {
         }
         ["lo", "up"] => set_lo(IFF_UP),
         ["lo", "down"] => set_lo(0),
+        ["table"] => table(),
         ["sysctl", key, value @ ..] => {
             fs::write(format!("/proc/sys/{key}"), value.join(" "))?;
             Ok(String::new())
@@ -48,6 +49,18 @@ pub(crate) fn perform(words: &[&str]) -> io::Result<String> {
 )]
 fn unshare() -> io::Result<()> {
     Ok(rustix::thread::unshare(UnshareFlags::NEWNET)?)
+}
+
+/// The kernel's TCP sockets here, listeners and mini-sockets included: `LOCAL REMOTE STATE;..` as in /proc/net/tcp.
+fn table() -> io::Result<String> {
+    let mut sockets = Vec::new();
+    for file in ["tcp", "tcp6"] {
+        for line in fs::read_to_string(format!("/proc/thread-self/net/{file}"))?.lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().skip(1).take(3).collect();
+            sockets.push(words.join(" "));
+        }
+    }
+    Ok(sockets.join(";"))
 }
 
 /// `ip link set lo up` (or down), without the program: `struct nlmsghdr`, `struct ifinfomsg`.

@@ -5,7 +5,7 @@ use std::{
     env,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -26,6 +26,8 @@ const RETURN: u16 = 0x06;
 pub(crate) struct World {
     sockets: BTreeMap<u32, Socket>,
     heirs: BTreeMap<u32, Child>,
+    /// Where others hand sockets in.
+    pub(crate) inbox: Option<UnixDatagram>,
     last: u32,
 }
 
@@ -39,7 +41,7 @@ impl World {
     }
 
     /// Keeps a socket; the answer is its handle.
-    fn keep(&mut self, socket: Socket) -> String {
+    pub(crate) fn keep(&mut self, socket: Socket) -> String {
         self.last += 1;
         self.sockets.insert(self.last, socket);
         self.last.to_string()

@@ -1,0 +1,256 @@
+//! Mini-sockets: `TIME_WAIT`, and `FIN_WAIT_2` of those whose application is gone. Times are exact where a hook on
+//! functions can be attached; elsewhere a dump each second computes them, and sees what ended early a little later.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Result, bail, ensure};
+use tcplife_tests::{
+    actor::Span,
+    deadline::scaled,
+    kernel_table::sockets,
+    lab::Lab,
+    namespace::{Family, Namespace},
+    pair::Pair,
+    record::Transition,
+    tracer::Output,
+    verdict::{Expected, Story},
+};
+
+use crate::common::{CLIENT_ACTIVE_CUT, CLIENT_ACTIVE_HELD, SERVER_ACTIVE_HELD, SERVER_PASSIVE};
+
+on_both_families! {
+    two_seconds_in_fin_wait_2
+    fin_wait_2_times_out
+    data_for_nobody_ends_fin_wait_2
+    reset_in_time_wait
+    reused_by_a_bound_connect
+    reused_by_tcp_tw_reuse
+    new_syn_in_time_wait
+    no_time_wait_without_room
+    room_for_one_time_wait
+}
+
+/// What a time may be off.
+const NEAR: Duration = Duration::from_millis(50);
+/// What an early end may be late where dumps tell of it.
+const LATE: Duration = Duration::from_millis(2500);
+/// A client that closes first, up to the end of `TIME_WAIT`.
+pub(crate) const CLIENT_TO_THE_END: &str =
+    "closed > syn_sent > established > fin_wait_1 > fin_wait_2 > time_wait > closed";
+/// A server that closes first, up to the end of `TIME_WAIT`.
+const SERVER_TO_THE_END: &str =
+    "listen > syn_received > established > fin_wait_1 > fin_wait_2 > time_wait > closed";
+
+pub(crate) fn ns(time: Duration) -> u64 {
+    u64::try_from(scaled(time).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How late an early end may be told.
+pub(crate) fn early(output: &Output) -> Duration {
+    if output.hooks_mini_sockets() { NEAR } else { LATE }
+}
+
+/// Checks that a move was made during `span`, or later by `late` at most.
+pub(crate) fn check_time(step: &Transition, span: Span, late: Duration) -> Result<()> {
+    let (from, to) = (span.began.saturating_sub(ns(NEAR)), span.ended + ns(late));
+    ensure!((from..=to).contains(&step.mono_ns), "{step:?}: not in {from}..{to}");
+    Ok(())
+}
+
+const fn kind(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "4",
+        Family::V6 => "6",
+    }
+}
+
+fn check_path(story: &Story<'_>, path: &str) -> Result<()> {
+    ensure!(story.path() == path, "went {}, expected {path}", story.path());
+    Ok(())
+}
+
+/// Closes the client's end first, then the server's. Returns when the server's was closed.
+fn close_both(pair: &mut Pair) -> Result<Span> {
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    let second = pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    Ok(second)
+}
+
+/// The client closes, the server does so two seconds later. One connection throughout, the client's, and no CLOSED in
+/// between.
+fn two_seconds_in_fin_wait_2(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let first = pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
+    pair.lab.reached(pair.ends.turned(), "close_wait")?;
+    thread::sleep(Duration::from_secs(2));
+    let second = pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE_HELD, "local", "fin");
+    let (story, _) = outcome.check(pair.ends, &client)?;
+    outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
+    let step = story.step("fin_wait_2", "time_wait")?;
+    check_time(step, second, NEAR)?;
+    let stay = step.elapsed_ns.unwrap_or(0);
+    let (shortest, longest) = (second.began - first.ended, second.ended - first.began);
+    ensure!(stay + ns(NEAR) >= shortest.max(2_000_000_000), "{stay} ns in FIN_WAIT_2, {shortest} expected");
+    ensure!(stay <= longest + ns(NEAR), "{stay} ns in FIN_WAIT_2, {longest} expected");
+    for step in &story.moves {
+        let owner = step.connection.owner.as_ref().map(|o| (o.pid, o.comm.as_str(), o.via.as_str()));
+        ensure!(owner == Some((pair.client.pid(), "client", "connect")), "{step:?}");
+    }
+    Ok(())
+}
+
+/// The server never closes: the kernel gives the client's `FIN_WAIT_2` up after `tcp_fin_timeout`, rounded up by its
+/// timer wheel. There is no `TIME_WAIT`.
+fn fin_wait_2_times_out(family: Family) -> Result<()> {
+    let mut namespace = Namespace::new()?;
+    namespace.sysctl("net/ipv4/tcp_fin_timeout", "3")?;
+    let mut pair = Pair::open_in(Lab::with(family, namespace, &[])?)?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    let client = Expected::client(&pair.client, CLIENT_ACTIVE_CUT, "local", "fin");
+    let (story, _) = outcome.check(pair.ends, &client)?;
+    let stay = story.step("fin_wait_2", "closed")?.elapsed_ns.unwrap_or(0);
+    // An eighth is the most that the wheel adds to a timer.
+    let longest = 3_000_000_000 / 8 * 9 + ns(NEAR);
+    ensure!((3_000_000_000 - ns(NEAR)..=longest).contains(&stay), "{stay} ns in FIN_WAIT_2");
+    Ok(())
+}
+
+/// The server sends to a client that is gone: it is reset, and `FIN_WAIT_2` ends at once.
+fn data_for_nobody_ends_fin_wait_2(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_2")?;
+    let sent = pair.server.on(pair.far, "send 10")?.span;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    let story = outcome.story(pair.ends)?;
+    check_path(&story, CLIENT_ACTIVE_CUT)?;
+    check_time(story.step("fin_wait_2", "closed")?, sent, early(&outcome.trace))
+}
+
+/// A stray segment makes the client's `TIME_WAIT` speak, and the server's host resets it.
+fn reset_in_time_wait(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    let poke = pair.server.call(&format!("poke {} {}", pair.ends.remote, pair.ends.local))?.span;
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    let story = outcome.story(pair.ends)?;
+    check_path(&story, CLIENT_TO_THE_END)?;
+    check_time(story.step("time_wait", "closed")?, poke, early(&outcome.trace))
+}
+
+/// A connect from the same port, bound to, to the same server. It ends the client's `TIME_WAIT` at that moment.
+fn reused_by_a_bound_connect(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    let near = pair.client.open(kind(family))?;
+    pair.client.on(near, &format!("bind {}", pair.ends.local))?;
+    let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
+    check_reuse(pair, connected)
+}
+
+/// The same without a bind: the kernel has no other port to give, and `tcp_tw_reuse` lets it. At the beginning of such a
+/// connection its port is not known.
+fn reused_by_tcp_tw_reuse(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let port = pair.ends.local.port();
+    pair.lab.namespace.sysctl("net/ipv4/ip_local_port_range", &format!("{port} {port}"))?;
+    pair.lab.namespace.sysctl("net/ipv4/tcp_tw_reuse", "1")?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    // The kernel wants the last segment to be a second old, and counts whole ones.
+    thread::sleep(Duration::from_millis(2100));
+    let near = pair.client.open(kind(family))?;
+    let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
+    check_reuse(pair, connected)
+}
+
+/// The client's connection was followed by another one between the same ends, connected during `connected`.
+fn check_reuse(pair: Pair, connected: Span) -> Result<()> {
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    let stories = outcome.stories(pair.ends);
+    let [old, new] = stories.as_slice() else { bail!("{} connections", stories.len()) };
+    check_path(old, CLIENT_TO_THE_END)?;
+    check_path(new, "closed > syn_sent > established")?;
+    check_time(old.step("time_wait", "closed")?, connected, Duration::ZERO)
+}
+
+/// The server is in `TIME_WAIT`; the same client comes again. Its SYN ends that at once.
+fn new_syn_in_time_wait(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends, "close_wait")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "closed")?;
+    pair.lab.reached(pair.ends.turned(), "time_wait")?;
+    let near = pair.client.open(kind(family))?;
+    pair.client.on(near, &format!("bind {}", pair.ends.local))?;
+    let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
+    pair.server.accept(pair.listener)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    let stories = outcome.stories(pair.ends.turned());
+    let [old, new] = stories.as_slice() else { bail!("{} connections", stories.len()) };
+    check_path(old, SERVER_TO_THE_END)?;
+    check_path(new, "listen > syn_received > established")?;
+    check_time(old.step("time_wait", "closed")?, connected, Duration::ZERO)
+}
+
+/// The namespace may have no `TIME_WAIT` at all: the client is closed with the ACK of its FIN, or with the server's.
+fn no_time_wait_without_room(family: Family) -> Result<()> {
+    let mut namespace = Namespace::new()?;
+    namespace.sysctl("net/ipv4/tcp_max_tw_buckets", "0")?;
+    let mut pair = Pair::open_in(Lab::with(family, namespace, &[])?)?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "closed")?;
+    pair.server.close(pair.far)?;
+    pair.lab.reached(pair.ends.turned(), "closed")?;
+    let outcome = pair.lab.finish()?;
+    outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE_CUT, "local", "fin"))?;
+    Ok(())
+}
+
+/// The namespace may have one: the first of three gets it.
+fn room_for_one_time_wait(family: Family) -> Result<()> {
+    let mut namespace = Namespace::new()?;
+    namespace.sysctl("net/ipv4/tcp_max_tw_buckets", "1")?;
+    let mut pair = Pair::open_in(Lab::with(family, namespace, &[])?)?;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (near, ends) = pair.client.connect(pair.at)?;
+        let (far, _) = pair.server.accept(pair.listener)?;
+        pair.server.on(far, "shutdown")?;
+        pair.client.on(near, "drain")?;
+        pair.client.close(near)?;
+        pair.lab.reached(ends, "closed")?;
+        pair.server.close(far)?;
+        all.push(ends.turned());
+    }
+    let kernel = sockets(&mut pair.client)?;
+    let outcome = pair.lab.finish()?;
+    let mut waiting = 0;
+    for ends in all {
+        let story = outcome.story(ends)?;
+        let waits = kernel.iter().any(|socket| socket.ends == ends && socket.state == "time_wait");
+        let cut = "listen > syn_received > established > fin_wait_1 > fin_wait_2 > closed";
+        check_path(&story, if waits { SERVER_ACTIVE_HELD } else { cut })?;
+        waiting += u32::from(waits);
+    }
+    ensure!(waiting == 1, "{waiting} in TIME_WAIT");
+    Ok(())
+}
