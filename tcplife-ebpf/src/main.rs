@@ -5,6 +5,17 @@
 //! for the same program (`recursion_misses`).
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(
+    clippy::inline_always,
+    reason = "calls cost instructions and stack that a BPF program does not have"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "registers have 64 bits, what they carry has fewer, by the kernel's declarations"
+)]
+#![expect(clippy::cast_ptr_alignment, reason = "the members of an iterator's context are aligned")]
 
 mod hooks;
 mod maps;

@@ -1,5 +1,7 @@
 //! The entry points: one for each program of the object, named as the agent names it.
 
+#![expect(clippy::needless_pass_by_value, reason = "the attribute macros pass contexts by value")]
+
 use core::ffi::c_void;
 
 use aya_ebpf::{
@@ -12,7 +14,7 @@ use crate::hooks::{
     state::{self, Side},
 };
 
-/// State changes that a task makes in a system call: interrupts are on here, so this program is kept apart.
+/// State changes that a task makes in a system call: interrupts are on there, so this program is kept apart.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn state_by_task(ctx: BtfTracePointContext) -> i32 {
     state::changed(&ctx, Side::Task);

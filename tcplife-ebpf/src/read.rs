@@ -189,8 +189,7 @@ impl<A: Access> Sock<A> {
     /// backlog, so nothing runs on the socket in softirq: the current task is no bystander.
     #[inline(always)]
     pub fn held_by_task(self) -> bool {
-        let owned = offset!(sk_lock_owned);
-        owned != ABSENT && self.load::<i32>(owned) != 0
+        self.load::<i32>(offset!(sk_lock_owned)) != 0
     }
 
     /// Full socket: the TCP part.

@@ -23,8 +23,10 @@ pub fn accepted(returned: *const u8) {
     // A kernel thread that accepts (nfsd, MPTCP) is no application.
     let Some(task) = read::current_task() else { return };
     let state = child.state();
-    let mut record = Handle { head: head(kind::ACCEPTED, child, netns, state, state), task };
-    record.head.flags = flag::BY_TASK;
-    record.head.cookie = child.cookie_now();
-    deliver(record);
+    deliver(|record: &mut Handle| {
+        record.head = head(kind::ACCEPTED, child, netns, state, state);
+        record.head.flags = flag::BY_TASK;
+        record.head.cookie = child.cookie_now();
+        record.task = task;
+    });
 }

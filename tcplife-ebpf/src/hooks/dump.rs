@@ -131,10 +131,10 @@ fn describe(sock: ProbedSock, found: &mut Found) -> bool {
 /// What only a full socket has.
 #[inline(always)]
 fn full(sock: ProbedSock, state: u8, found: &mut Found) {
-    let (port, stats) = sock.stats();
-    found.stats = stats;
+    let (bound, figures) = sock.stats();
+    found.stats = figures;
     if found.tuple.local_port == 0 {
-        found.tuple.local_port = port;
+        found.tuple.local_port = bound;
     }
     found.tuple.err = sock.err();
     let gauge = &mut found.gauge;

@@ -1,7 +1,7 @@
 //! `tcp_destroy_sock(struct sock *)`: a full socket is freed.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use tcplife_common::wire::{Handle, Task, flag, kind};
+use tcplife_common::wire::{Handle, flag, kind};
 
 use crate::{
     maps::{Outcome, count},
@@ -26,12 +26,12 @@ pub fn destroyed(ctx: &BtfTracePointContext) {
         count(Outcome::Filtered);
         return;
     }
-    let mut record =
-        Handle { head: head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE), task: Task::default() };
-    record.head.cookie = sock.cookie_now();
-    if let Some(current) = read::current_task() {
-        record.head.flags |= flag::BY_TASK;
-        record.task = current;
-    }
-    deliver(record);
+    deliver(|record: &mut Handle| {
+        record.head = head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE);
+        record.head.cookie = sock.cookie_now();
+        if let Some(current) = read::current_task() {
+            record.head.flags |= flag::BY_TASK;
+            record.task = current;
+        }
+    });
 }

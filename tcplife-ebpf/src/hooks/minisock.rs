@@ -40,8 +40,11 @@ fn tell(kind: u8, flags: u8, tw: ProbedSock, timer: Mini) {
         return;
     }
     let substate = timer.substate as u8;
-    let mut record = MiniNote { head: head(kind, tw, netns, substate, substate), tuple, mini: timer };
-    record.head.flags = flags;
-    record.head.cookie = tw.cookie_now();
-    deliver(record);
+    deliver(|record: &mut MiniNote| {
+        record.head = head(kind, tw, netns, substate, substate);
+        record.head.flags = flags;
+        record.head.cookie = tw.cookie_now();
+        record.tuple = tuple;
+        record.mini = timer;
+    });
 }

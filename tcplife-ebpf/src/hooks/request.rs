@@ -26,11 +26,10 @@ pub fn done(child: *const u8, request: *const u8, own_request: u8) {
         return;
     }
     let begun_us: u64 = request.load(offset!(snt_synack));
-    let mut record = Born {
-        head: head(kind::BORN, child, netns, TCP_SYN_RECV, TCP_SYN_RECV),
-        tuple,
-        begun_ns: begun_us.wrapping_mul(1000),
-    };
-    record.head.cookie = child.cookie_now();
-    deliver(record);
+    deliver(|record: &mut Born| {
+        record.head = head(kind::BORN, child, netns, TCP_SYN_RECV, TCP_SYN_RECV);
+        record.head.cookie = child.cookie_now();
+        record.tuple = tuple;
+        record.begun_ns = begun_us.wrapping_mul(1000);
+    });
 }

@@ -38,8 +38,10 @@ pub(super) fn note(sock: TypedSock, state: u8, kind: u8, flags: u8) {
         count(Outcome::Filtered);
         return;
     }
-    let mut record = Note { head: head(kind, sock, netns, state, state), tuple };
-    record.head.flags = flags;
-    record.head.cookie = sock.cookie_now();
-    deliver(record);
+    deliver(|record: &mut Note| {
+        record.head = head(kind, sock, netns, state, state);
+        record.head.flags = flags;
+        record.head.cookie = sock.cookie_now();
+        record.tuple = tuple;
+    });
 }

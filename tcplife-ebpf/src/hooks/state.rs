@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
-use tcplife_common::wire::{End, Mini, Move, Task, flag, kind};
+use tcplife_common::wire::{End, Move, Task, flag, kind};
 
 use crate::{
     maps::{Outcome, count},
@@ -14,73 +14,78 @@ use crate::{
     record::{deliver, head, wanted},
 };
 
-/// Which of the two programs runs. Each takes its own target states, so that one in a softirq can interrupt the
+/// Which of the two programs runs. Each takes the changes of its own context, so that one in a softirq can interrupt the
 /// other in a task without either losing the event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Targets that only a task enters, in a system call.
+    /// A task makes the change, in a system call: interrupts are on.
     Task,
-    /// All other targets.
+    /// A softirq or a timer makes the change.
     Net,
 }
 
+/// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
 #[inline(always)]
-fn side_of(new: u8) -> Side {
+fn side_of(sock: TypedSock) -> Side {
+    if sock.held_by_task() { Side::Task } else { Side::Net }
+}
+
+/// Whether an application makes such a move, rather than the network while a task happens to hold the lock.
+#[inline(always)]
+fn is_applications(old: u8, new: u8) -> bool {
     match new {
-        TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_LISTEN => Side::Task,
-        _ => Side::Net,
+        TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_LISTEN => true,
+        TCP_FIN_WAIT2 => old == TCP_FIN_WAIT2,
+        _ => false,
     }
 }
 
 /// One hit of the tracepoint.
 #[inline(always)]
 pub fn changed(ctx: &BtfTracePointContext, side: Side) {
-    let new = ctx.arg::<i32>(2) as u8;
-    if side_of(new) != side {
+    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
+    // First of all, and cheap: while the wrong program runs, it can be the one that misses an event.
+    if side_of(sock) != side || !sock.is_tcp() {
         return;
     }
     let old = ctx.arg::<i32>(1) as u8;
-    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
-    if !sock.is_tcp() {
-        return;
-    }
-    if side == Side::Net && new == TCP_CLOSE {
-        ended(ctx, sock, old);
+    let new = ctx.arg::<i32>(2) as u8;
+    if new == TCP_CLOSE {
+        ended(ctx, sock, old, side);
     } else {
-        moved(sock, old, new);
+        moved(sock, old, new, side);
     }
 }
 
 #[inline(always)]
-fn moved(sock: TypedSock, old: u8, new: u8) {
+fn moved(sock: TypedSock, old: u8, new: u8, side: Side) {
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, old) {
         count(Outcome::Filtered);
         return;
     }
-    let mut record = Move { head: head(kind::MOVE, sock, netns, old, new), tuple, task: Task::default() };
-    if old == TCP_LISTEN && new == TCP_SYN_RECV && tuple.remote_port == 0 {
-        // inet_csk_clone_lock up to 6.12: the clone still has the listener's cookie and no remote end.
-        record.head.flags |= flag::TUPLE_PENDING;
-    } else {
-        record.head.cookie = sock.cookie();
-    }
-    if sock.is_orphan() {
-        record.head.flags |= flag::ORPHAN;
-    }
-    if side_of(new) == Side::Task || (old == TCP_FIN_WAIT2 && new == TCP_FIN_WAIT2) {
-        attribute(sock, &mut record.head.flags, &mut record.task);
-    }
-    deliver(record);
+    deliver(|record: &mut Move| {
+        record.head = head(kind::MOVE, sock, netns, old, new);
+        record.tuple = tuple;
+        if old == TCP_LISTEN && new == TCP_SYN_RECV && tuple.remote_port == 0 {
+            // inet_csk_clone_lock up to 6.12: the clone still has the listener's cookie and no remote end.
+            record.head.flags |= flag::TUPLE_PENDING;
+        } else {
+            record.head.cookie = sock.cookie();
+        }
+        if sock.is_orphan() {
+            record.head.flags |= flag::ORPHAN;
+        }
+        if side == Side::Task && is_applications(old, new) {
+            attribute(&mut record.head.flags, &mut record.task);
+        }
+    });
 }
 
-/// Names the current task if it is the one that makes the move.
+/// Names the current task, which makes the move.
 #[inline(always)]
-fn attribute(sock: TypedSock, flags: &mut u8, task: &mut Task) {
-    if !sock.held_by_task() {
-        return;
-    }
+fn attribute(flags: &mut u8, task: &mut Task) {
     if let Some(current) = read::current_task() {
         *flags |= flag::BY_TASK;
         *task = current;
@@ -88,7 +93,7 @@ fn attribute(sock: TypedSock, flags: &mut u8, task: &mut Task) {
 }
 
 #[inline(always)]
-fn ended(ctx: &BtfTracePointContext, sock: TypedSock, old: u8) {
+fn ended(ctx: &BtfTracePointContext, sock: TypedSock, old: u8, side: Side) {
     let mut tuple = sock.tuple();
     let (port, stats) = sock.stats();
     if port != 0 {
@@ -100,22 +105,21 @@ fn ended(ctx: &BtfTracePointContext, sock: TypedSock, old: u8) {
         count(Outcome::Filtered);
         return;
     }
-    let mut record = End {
-        head: head(kind::END, sock, netns, old, TCP_CLOSE),
-        tuple,
-        task: Task::default(),
-        stats,
-        mini: Mini::default(),
-    };
-    record.head.cookie = sock.cookie();
-    if sock.is_orphan() {
-        record.head.flags |= flag::ORPHAN;
-    }
-    if tuple.err == 0 {
-        hand_over(ctx, sock, &mut record);
-        attribute(sock, &mut record.head.flags, &mut record.task);
-    }
-    deliver(record);
+    deliver(|record: &mut End| {
+        record.head = head(kind::END, sock, netns, old, TCP_CLOSE);
+        record.head.cookie = sock.cookie();
+        record.tuple = tuple;
+        record.stats = stats;
+        if sock.is_orphan() {
+            record.head.flags |= flag::ORPHAN;
+        }
+        if tuple.err == 0 {
+            hand_over(ctx, sock, record);
+            if side == Side::Task {
+                attribute(&mut record.head.flags, &mut record.task);
+            }
+        }
+    });
 }
 
 /// Fills in the mini-socket, if the connection lives on in one.

@@ -33,7 +33,7 @@ const MEMBERS: [(&str, &str, &str, Need); 53] = [
     ("sk_protocol", "sock", "sk_protocol", Required),
     ("sk_socket", "sock", "sk_socket", Required),
     ("sk_err", "sock", "sk_err", Required),
-    ("sk_lock_owned", "sock", "sk_lock.owned", Optional),
+    ("sk_lock_owned", "sock", "sk_lock.owned", Required),
     ("inet_sport", "inet_sock", "inet_sport", Required),
     ("bytes_sent", "tcp_sock", "bytes_sent", Required),
     ("bytes_retrans", "tcp_sock", "bytes_retrans", Required),
