@@ -11,6 +11,7 @@ mod ci;
 mod packages;
 mod process;
 mod run;
+mod shot;
 mod test;
 mod vm;
 mod workspace;
@@ -33,6 +34,8 @@ enum Command {
     Ci,
     /// Install what the tests need and run all of them
     Test(test::Args),
+    /// Take the pictures of the documentation, of tcplife as it runs; takes two minutes
+    Shot,
     /// Run the live tests on other kernels, in virtual machines
     Vm(vm::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Bpf(args) => bpf::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Ci => ci::run(),
+        Command::Shot => shot::run(),
         Command::Vm(args) => vm::run(&args),
         // Says by itself what failed, before its closing line.
         Command::Test(args) => return test::run(&args),

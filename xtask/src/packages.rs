@@ -16,6 +16,25 @@ pub(crate) fn has_apt() -> bool {
     release.lines().any(kin) && process::which("apt-get").is_some()
 }
 
+/// Installs those programs (each with Debian's package of it) that are missing; where that cannot be done they are
+/// named. `what` needs them.
+pub(crate) fn require(programs: &[(&str, &str)], what: &str) -> Result<()> {
+    let missing: Vec<_> = programs.iter().filter(|(program, _)| process::which(program).is_none()).collect();
+    if missing.is_empty() {
+        println!("everything that {what} need is there");
+        return Ok(());
+    }
+    if !has_apt() {
+        let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+        bail!(
+            "{what} need programs that are not here, and there is no apt to install them: {}",
+            names.join(", ")
+        );
+    }
+    let names: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    install(&names)
+}
+
 /// Installs packages by apt, through sudo when not root; nothing installed is ever removed for it.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !process::is_root() && process::which("sudo").is_none() {

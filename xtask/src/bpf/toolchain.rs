@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{packages, process, workspace};
 
@@ -57,8 +57,9 @@ impl Toolchain {
         if !packages::has_apt() {
             bail!("no toolchain for kernel programs, and no apt to install one; it takes\n    {BY_HAND}");
         }
-        install()
-            .with_context(|| format!("no toolchain for kernel programs; by hand it takes\n    {BY_HAND}"))?;
+        install().map_err(|error| {
+            anyhow!("{error:#}\na toolchain for kernel programs by hand takes\n    {BY_HAND}")
+        })?;
         Self::find().context("a toolchain for kernel programs was installed, but does not work")
     }
 

@@ -1,6 +1,6 @@
 //! What the tests need on this machine.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{packages, process};
 
@@ -29,18 +29,5 @@ pub(super) fn install() -> Result<()> {
             process::run(std::process::Command::new("rustup").args(["component", "add", component]))?;
         }
     }
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| process::which(program).is_none()).collect();
-    if missing.is_empty() {
-        println!("everything that the tests need is there");
-        return Ok(());
-    }
-    if !packages::has_apt() {
-        let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
-        bail!(
-            "the tests need programs that are not here, and there is no apt to install them: {}",
-            names.join(", ")
-        );
-    }
-    let names: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
-    packages::install(&names)
+    packages::require(&PROGRAMS, "the tests")
 }

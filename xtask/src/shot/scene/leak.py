@@ -1,4 +1,4 @@
-"""An application with a leak: it accepts connections and never closes one."""
+"""An application with a leak: it accepts connections and closes none of them."""
 
 import os
 import socket
@@ -7,6 +7,6 @@ listener = socket.create_server(("0.0.0.0", 8000))
 # Whoever started this waits until it listens.
 if os.fork():
     os._exit(0)
-open_connections = []
+kept = []
 while True:
-    open_connections.append(listener.accept())
+    kept.append(listener.accept())
