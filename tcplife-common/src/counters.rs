@@ -14,9 +14,13 @@ pub struct Counters {
     pub filtered: u64,
     /// Records that found no room in the ring buffer (`bpf_ringbuf_reserve` failed).
     pub lost_ring: u64,
+    /// Runs of `state_by_task`, which is one of the two programs that run at each state change.
+    pub state_runs: u64,
+    /// State changes that one of the two took up: each change is one's own.
+    pub state_taken: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 32);
+const _: () = assert!(size_of::<Counters>() == 48);
 
 impl Counters {
     /// The sum of two CPUs' counts.
@@ -27,7 +31,17 @@ impl Counters {
             delivered: self.delivered.wrapping_add(other.delivered),
             filtered: self.filtered.wrapping_add(other.filtered),
             lost_ring: self.lost_ring.wrapping_add(other.lost_ring),
+            state_runs: self.state_runs.wrapping_add(other.state_runs),
+            state_taken: self.state_taken.wrapping_add(other.state_taken),
         }
+    }
+
+    /// State changes that neither program took up, when `state_by_task` was not run `misses` times because it was running
+    /// already (`recursion_misses`). A program that is not run for a change that is the other's loses nothing. May be off by
+    /// the changes under way while counts are read.
+    #[must_use]
+    pub const fn state_changes_missed(&self, misses: u64) -> u64 {
+        self.state_runs.wrapping_add(misses).saturating_sub(self.state_taken)
     }
 
     /// Whether each hit ended in exactly one way. May be off by the hits under way while counts are read.

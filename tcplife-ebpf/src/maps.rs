@@ -68,19 +68,39 @@ pub enum Outcome {
     LostRing,
 }
 
-/// Counts one hook hit. Programs do not migrate and do not nest on a CPU, except that another program of ours may
-/// interrupt between load and store of one counter; each counter belongs to one CPU, and the loss of a count
-/// would show as an unbalanced sum.
+/// This CPU's counters. Programs do not migrate. Another program of ours may interrupt between load and store of a
+/// counter and the count be lost, which would show as an unbalanced sum.
+#[inline(always)]
+fn counters() -> Option<&'static mut Counters> {
+    // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program.
+    COUNTERS.get_ptr_mut(0).map(|counters| unsafe { &mut *counters })
+}
+
+/// Counts one hook hit.
 #[inline(always)]
 pub fn count(outcome: Outcome) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
-        // SAFETY: the pointer comes from a successful lookup of this CPU's element.
-        let counters = unsafe { &mut *counters };
+    if let Some(counters) = counters() {
         counters.hits += 1;
         match outcome {
             Outcome::Delivered => counters.delivered += 1,
             Outcome::Filtered => counters.filtered += 1,
             Outcome::LostRing => counters.lost_ring += 1,
         }
+    }
+}
+
+/// Counts a run of the program that keeps count of state changes for both.
+#[inline(always)]
+pub fn count_state_run() {
+    if let Some(counters) = counters() {
+        counters.state_runs += 1;
+    }
+}
+
+/// Counts a state change that a program takes up as its own.
+#[inline(always)]
+pub fn count_state_taken() {
+    if let Some(counters) = counters() {
+        counters.state_taken += 1;
     }
 }

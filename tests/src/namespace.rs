@@ -1,11 +1,15 @@
 //! A network namespace without a name, with its loopback device up. It lives as long as the processes in it: the
 //! one that made it, and the actors.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
-use crate::actor::Actor;
+use crate::{actor::Actor, deadline::until};
 
 /// Which internet protocol a test is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,24 @@ impl Namespace {
     pub fn sysctl(&mut self, key: &str, value: &str) -> Result<()> {
         self.holder.call(&format!("sysctl {key} {value}")).with_context(|| format!("{key} = {value}"))?;
         Ok(())
+    }
+
+    /// Waits until every connection is closed, but for listeners and `TIME_WAIT`: the last packets of a close can still be
+    /// on their way when the application is done.
+    ///
+    /// # Errors
+    ///
+    /// They are not closed in time.
+    pub fn settled(&self) -> Result<()> {
+        until("all connections are closed", Duration::from_secs(10), || {
+            let mut open = 0;
+            for table in ["tcp", "tcp6"] {
+                let sockets = fs::read_to_string(format!("/proc/{}/net/{table}", self.holder.pid()))?;
+                let states = sockets.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3));
+                open += states.filter(|state| !matches!(*state, "06" | "0A")).count();
+            }
+            Ok((open == 0).then_some(()))
+        })
     }
 
     /// Takes the loopback device up or down.

@@ -5,7 +5,7 @@ use aya_log_ebpf::debug;
 use tcplife_common::wire::{End, Move, Task, flag, kind};
 
 use crate::{
-    maps::{Outcome, count},
+    maps::{Outcome, count, count_state_run, count_state_taken},
     mini,
     read::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
@@ -43,9 +43,15 @@ fn is_applications(old: u8, new: u8) -> bool {
 /// One hit of the tracepoint.
 #[inline(always)]
 pub fn changed(ctx: &BtfTracePointContext, side: Side) {
+    if side == Side::Task {
+        count_state_run();
+    }
     let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
-    // First of all, and cheap: while the wrong program runs, it can be the one that misses an event.
-    if side_of(sock) != side || !sock.is_tcp() {
+    if side_of(sock) != side {
+        return;
+    }
+    count_state_taken();
+    if !sock.is_tcp() {
         return;
     }
     let old = ctx.arg::<i32>(1) as u8;

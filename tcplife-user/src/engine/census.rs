@@ -1,12 +1,15 @@
 //! Dumps of the kernel's sockets into the table: at the start, after a loss, at a slow pace as a net under everything,
 //! and each second for mini-sockets where no hook tells of their ends.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tcplife_common::wire::Found;
 use tcplife_core::{
-    connection::Ends,
+    connection::{Connection, Ends},
     filter::{Families, Filter},
     table::{Census, Scope, Verdict},
 };
@@ -28,40 +31,48 @@ const DISORDER_NS: u64 = 10_000_000;
 
 /// Where network namespaces can be entered. Finding them all takes a look at every process.
 #[derive(Default)]
-pub(super) struct Namespaces(HashMap<u32, Netns>);
+pub(super) struct Namespaces {
+    known: HashMap<u32, Netns>,
+    /// Alive, for there are sockets in them, but nowhere to be entered.
+    hidden: HashSet<u32>,
+}
 
 impl Namespaces {
+    /// Finds them again. Returns those that the filter takes.
     fn refresh(&mut self, filter: &Filter) -> Vec<Netns> {
         let all = dump::namespaces();
-        self.0 = all.iter().map(|netns| (netns.inode, netns.clone())).collect();
+        self.known = all.iter().map(|netns| (netns.inode, netns.clone())).collect();
         all.into_iter()
             .filter(|netns| filter.netns.is_empty() || filter.netns.contains(&netns.inode))
             .collect()
     }
 
-    /// Those of the given inodes that can still be entered.
-    fn of(&mut self, inodes: &[u32]) -> Vec<Netns> {
+    /// Those of the given inodes that can be entered; `None` if that of one is not clear.
+    fn of(&mut self, inodes: &[u32]) -> Option<Vec<Netns>> {
         let known = |namespaces: &Self| -> Option<Vec<Netns>> {
-            inodes
-                .iter()
-                .map(|inode| namespaces.0.get(inode).filter(|netns| netns.is_there()).cloned())
-                .collect()
+            let wanted = inodes.iter().filter(|inode| !namespaces.hidden.contains(inode));
+            let known = |inode| namespaces.known.get(inode).filter(|netns| netns.is_there()).cloned();
+            wanted.map(known).collect()
         };
-        if let Some(all) = known(self) {
-            return all;
-        }
-        self.refresh(&Filter::default());
-        inodes.iter().filter_map(|inode| self.0.get(inode).cloned()).collect()
+        known(self).or_else(|| {
+            self.refresh(&Filter::default());
+            known(self)
+        })
+    }
+
+    /// Those of the given inodes that `refresh` did not find.
+    fn unknown(&self, inodes: impl Iterator<Item = u32>) -> HashSet<u32> {
+        inodes.filter(|inode| !self.known.contains_key(inode)).collect()
     }
 }
 
 impl Engine {
     /// Looks at every socket of every namespace.
     pub(super) fn census<S: Sink>(&mut self, sink: &mut S) -> Result<Verdict> {
-        let mut verdict = self.look(Scope::Everything, sink)?;
+        let mut verdict = self.look(sink)?;
         if verdict.missing > 0 {
             // The second look tells the gone from those that moved in the kernel's tables.
-            let second = self.look(Scope::Everything, sink)?;
+            let second = self.look(sink)?;
             verdict.adopted += second.adopted;
             verdict.corrected += second.corrected;
             verdict.ended += second.ended;
@@ -72,35 +83,65 @@ impl Engine {
 
     /// Looks at the mini-sockets of the namespaces in which the table has some.
     pub(super) fn mini_census<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
-        if self.table.mini_netns().next().is_some() && self.look(Scope::MiniSockets, sink)?.missing > 0 {
-            self.look(Scope::MiniSockets, sink)?;
+        let inodes: Vec<u32> = self.table.mini_netns().collect();
+        let Some(netns) = self.namespaces.of(&inodes) else {
+            // One is gone perhaps, and its mini-sockets with it.
+            return self.census(sink).map(drop);
+        };
+        if !netns.is_empty() && self.look_at_minis(&netns, sink)?.missing > 0 {
+            self.look_at_minis(&netns, sink)?;
         }
         Ok(())
     }
 
-    fn look<S: Sink>(&mut self, scope: Scope, sink: &mut S) -> Result<Verdict> {
+    fn look_at_minis<S: Sink>(&mut self, netns: &[Netns], sink: &mut S) -> Result<Verdict> {
         let begun = clock::monotonic_ns();
-        let netns = match scope {
-            Scope::Everything => self.namespaces.refresh(&self.filter),
-            Scope::MiniSockets => self.namespaces.of(&self.table.mini_netns().collect::<Vec<u32>>()),
-        };
-        let live = self.live.get_mut();
-        let mut found = match scope {
-            Scope::Everything => live.dump_held(ALL_STATES)?,
-            Scope::MiniSockets => Vec::new(),
-        };
-        let states = if scope == Scope::Everything { ALL_STATES } else { MINI_SOCKETS };
-        found.append(&mut live.dump_sockets(states, &netns)?);
-        found.retain(|found| is_wanted(found, &self.filter));
         self.table.expect_census();
+        let (live, mut intake) = self.intake(sink);
+        let found = live.dump_sockets(MINI_SOCKETS, netns, &mut intake)?;
+        drop(intake);
+        let inodes = netns.iter().map(|netns| netns.inode).collect();
+        Ok(self.take(begun, Scope::MiniSockets, inodes, found, sink))
+    }
+
+    fn look<S: Sink>(&mut self, sink: &mut S) -> Result<Verdict> {
+        let begun = clock::monotonic_ns();
+        let mut netns = self.namespaces.refresh(&self.filter);
+        let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
+        for elsewhere in dump::namespaces_elsewhere(&unknown) {
+            unknown.remove(&elsewhere.inode);
+            self.namespaces.known.insert(elsewhere.inode, elsewhere.clone());
+            netns.push(elsewhere);
+        }
+        self.table.expect_census();
+        let (live, mut intake) = self.intake(sink);
+        let mut found = live.dump_held(ALL_STATES, &mut intake)?;
+        found.append(&mut live.dump_sockets(ALL_STATES, &netns, &mut intake)?);
+        drop(intake);
+        // A namespace without a way into it and without a socket that a process holds is gone with all that was in it.
+        let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
+        let gone = unknown.difference(&inhabited);
+        let inodes = netns.iter().map(|netns| netns.inode).chain(gone.copied()).collect();
+        self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
+        Ok(self.take(begun, Scope::Everything, inodes, found, sink))
+    }
+
+    /// Brings what was found together with what happened meanwhile.
+    fn take<S: Sink>(
+        &mut self,
+        begun: u64,
+        scope: Scope,
+        mut netns: Vec<u32>,
+        mut found: Vec<Found>,
+        sink: &mut S,
+    ) -> Verdict {
+        found.retain(|found| is_wanted(found, &self.filter));
         // What happened before and during the look comes first; not all that comes after it, under a load that never
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(sink) > 0 && self.heard_until < looked {}
-        let mut inodes: Vec<u32> = netns.iter().map(|netns| netns.inode).collect();
-        inodes.sort_unstable();
-        let census = Census { begun, scope, netns: &inodes, found: &found };
-        Ok(self.table.take_census(&census, sink))
+        netns.sort_unstable();
+        self.table.take_census(&Census { begun, scope, netns: &netns, found: &found }, sink)
     }
 }
 

@@ -119,6 +119,8 @@ struct Engine {
     dumps_minis: bool,
     health: Health,
     malformed: u64,
+    /// The last reading of losses by recursion.
+    recursion: u64,
     /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
     attached: u64,
     /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
@@ -163,6 +165,7 @@ impl Engine {
             dumps_minis: mini_ends == MiniEnds::Dumped,
             health,
             malformed: 0,
+            recursion: 0,
             attached: clock::monotonic_ns(),
             heard_until: 0,
             stop,
@@ -237,10 +240,18 @@ impl Engine {
     }
 
     fn take_batch<S: Sink>(&mut self, sink: &mut S) -> usize {
-        let Self { live, table, health, malformed, attached, heard_until, .. } = self;
-        let live = live.get_mut();
+        let (live, intake) = self.intake(sink);
         live.print_log();
-        live.drain(BATCH, |record: Result<Record, Malformed>| match record {
+        live.drain(BATCH, intake)
+    }
+
+    /// Where records come from and what is done with each.
+    fn intake<'a, S: Sink>(
+        &'a mut self,
+        sink: &'a mut S,
+    ) -> (&'a mut Live, impl FnMut(Result<Record, Malformed>) + 'a) {
+        let Self { live, table, health, malformed, attached, heard_until, .. } = self;
+        let take = move |record: Result<Record, Malformed>| match record {
             Ok(record) => {
                 health.events += 1;
                 let time = record.head().time_ns;
@@ -250,18 +261,20 @@ impl Engine {
                 }
             }
             Err(_) => *malformed += 1,
-        })
+        };
+        (live.get_mut(), take)
     }
 
     /// Reads the kernel side's counts and tells the sink of new losses. Returns how many there are.
     fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<u64> {
         let live = self.live.get_ref();
         let counters = live.counters()?;
-        let lost = vec![
-            ("ring_full", counters.lost_ring),
-            ("recursion", live.recursion_misses()),
-            ("malformed", self.malformed),
-        ];
+        // Events under way look like missed ones: what two readings agree on was missed.
+        let recursion = live.recursion_losses(&counters);
+        let agreed = std::mem::replace(&mut self.recursion, recursion).min(recursion);
+        let recursion = if live.is_attached() { agreed } else { recursion };
+        let lost =
+            vec![("ring_full", counters.lost_ring), ("recursion", recursion), ("malformed", self.malformed)];
         let now = clock::monotonic_ns();
         let mut new = 0;
         for &(cause, count) in &lost {

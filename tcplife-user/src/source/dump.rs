@@ -5,10 +5,13 @@
 //! connections that nobody accepted).
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, Read},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -29,7 +32,11 @@ pub const ALL_STATES: StateMask = u32::MAX;
 /// Mini-sockets only (`TCP_TIME_WAIT` is the state of both kinds).
 pub const MINI_SOCKETS: StateMask = 1 << 6;
 
-/// The loaded iterators.
+/// While an iterator is read, the ring buffer is looked after this often.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The loaded iterators. They are read by a thread of their own: a list of 100,000 mini-sockets takes long enough for a
+/// busy host to fill the ring buffer.
 pub struct Dumper {
     states: Array<MapData, u32>,
 }
@@ -49,38 +56,66 @@ impl Dumper {
         Ok(Self { states: Array::try_from(states)? })
     }
 
-    /// Sockets that a process holds by a descriptor, once for each descriptor, in every network namespace.
+    /// Sockets that a process holds by a descriptor, once for each descriptor, in every network namespace. `meanwhile`
+    /// is called again and again until they are there.
     ///
     /// # Errors
     /// The iterator cannot be read.
-    pub fn held(&mut self, programs: &mut Ebpf, states: StateMask) -> Result<Vec<Found>> {
+    pub fn held(
+        &mut self,
+        programs: &mut Ebpf,
+        states: StateMask,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Found>> {
         self.states.set(0, states, 0)?;
-        let mut found = Vec::new();
-        read(programs, "dump_files", &mut found)?;
-        Ok(found)
+        beside(meanwhile, || {
+            let mut found = Vec::new();
+            read(programs, "dump_files", &mut found)?;
+            Ok(found)
+        })
     }
 
-    /// Sockets of the given network namespaces. One that is gone by now has no sockets.
+    /// Sockets of the given network namespaces. One that is gone by now has no sockets. `meanwhile` is called again and
+    /// again until they are there.
     ///
     /// # Errors
     /// The iterator cannot be read.
-    pub fn sockets(&mut self, programs: &mut Ebpf, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+    pub fn sockets(
+        &mut self,
+        programs: &mut Ebpf,
+        states: StateMask,
+        netns: &[Netns],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Found>> {
         self.states.set(0, states, 0)?;
-        let mut found = Vec::new();
-        // A thread of its own: the network namespace is a thread's.
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                for netns in netns {
-                    if netns.enter().is_ok() {
-                        read(programs, "dump_sockets", &mut found)?;
-                    }
+        // The network namespace is a thread's, so nobody else's changes.
+        beside(meanwhile, || {
+            let mut found = Vec::new();
+            for netns in netns {
+                if netns.enter().is_ok() {
+                    read(programs, "dump_sockets", &mut found)?;
                 }
-                Ok(())
-            });
-            reader.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the iterator died")))
-        })?;
-        Ok(found)
+            }
+            Ok(found)
+        })
     }
+}
+
+/// Has another thread do `work`, and does `meanwhile` until it is done.
+fn beside<T: Send>(meanwhile: &mut dyn FnMut(), work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let this = thread::current();
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            let outcome = work();
+            this.unpark();
+            outcome
+        });
+        while !worker.is_finished() {
+            meanwhile();
+            thread::park_timeout(PAUSE);
+        }
+        worker.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the iterator died")))
+    })
 }
 
 fn iterator<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
@@ -146,6 +181,45 @@ pub fn namespaces() -> Vec<Netns> {
     all
 }
 
+/// Those of the given network namespaces that only a thread is in, or that somebody has open or mounted: where they can
+/// be entered. A look at every descriptor of every process.
+pub fn namespaces_elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
+    if inodes.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<Netns> = entries(Path::new("/proc"))
+        .filter(|process| process.join("fd").exists())
+        .flat_map(|process| {
+            let (tasks, descriptors) = (process.join("task"), process.join("fd"));
+            let threads = entries(&tasks).map(|thread| thread.join("ns/net"));
+            let open = entries(&descriptors).filter(|path| is_netns(path));
+            threads.chain(open).chain(mounted(&process)).collect::<Vec<PathBuf>>()
+        })
+        .filter_map(Netns::at)
+        .filter(|netns| inodes.contains(&netns.inode))
+        .collect();
+    found.sort_by_key(|netns| netns.inode);
+    found.dedup_by_key(|netns| netns.inode);
+    found
+}
+
+/// Whether a descriptor is a network namespace.
+fn is_netns(descriptor: &Path) -> bool {
+    fs::read_link(descriptor).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"net:["))
+}
+
+/// Where network namespaces are mounted, in the sight of a process: `ID PARENT DEVICE ROOT MOUNTPOINT ..`.
+fn mounted(process: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+    let root = process.join("root");
+    let places = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(3);
+        words.next().filter(|root| root.starts_with("net:["))?;
+        words.next()
+    });
+    places.map(|place| root.join(place.trim_start_matches('/'))).collect()
+}
+
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
@@ -158,6 +232,15 @@ mod tests {
     fn our_own_namespace_is_among_them_once() {
         let own = Netns::at("/proc/self/ns/net".into()).expect("a process has a network namespace");
         assert_eq!(namespaces().iter().filter(|netns| netns.inode == own.inode).count(), 1);
+    }
+
+    #[test]
+    fn one_that_is_only_open_is_found() {
+        let open = File::open("/proc/self/ns/net").unwrap();
+        let inode = u32::try_from(open.metadata().unwrap().ino()).unwrap();
+        assert!(namespaces_elsewhere(&HashSet::new()).is_empty());
+        let found = namespaces_elsewhere(&HashSet::from([inode, 1]));
+        assert_eq!(found.iter().map(|netns| netns.inode).collect::<Vec<_>>(), [inode]);
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Loading, attaching, reading.
 
-use std::{
-    fs,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
-};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -24,6 +21,7 @@ use super::{
     dump::{Dumper, Netns, StateMask},
     hooks::Allowed,
     layout, object, ports,
+    recursion::Misses,
 };
 use crate::sink::Hook;
 
@@ -47,8 +45,14 @@ pub struct Options<'a> {
 #[derive(Clone, Copy)]
 struct CountersPod(Counters);
 
-// SAFETY: four u64 in a row, `repr(C)`, valid for any bytes.
+// SAFETY: nothing but u64 in a row, `repr(C)`, valid for any bytes.
 unsafe impl Pod for CountersPod {}
+
+/// What takes records in.
+pub type Intake<'a> = dyn FnMut(Result<Record, Malformed>) + 'a;
+
+/// Records taken in one go while something else is under way.
+const BATCH: usize = 1 << 13;
 
 /// The attached programs. Dropping it detaches them.
 pub struct Live {
@@ -59,7 +63,7 @@ pub struct Live {
     dumper: Result<Dumper>,
     programs: Option<Ebpf>,
     /// Kept from before the programs went.
-    misses: u64,
+    misses: Misses,
 }
 
 impl Live {
@@ -93,7 +97,7 @@ impl Live {
             log,
             dumper,
             programs: Some(programs),
-            misses: 0,
+            misses: Misses::default(),
         })
     }
 
@@ -104,13 +108,7 @@ impl Live {
 
     /// Hands up to `limit` waiting records to `each`; returns how many there were.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Result<Record, Malformed>)) -> usize {
-        let mut taken = 0;
-        while taken < limit {
-            let Some(bytes) = self.ring.next() else { break };
-            each(Record::decode(&bytes));
-            taken += 1;
-        }
-        taken
+        drain(&mut self.ring, limit, &mut each)
     }
 
     /// Whether this kernel's sockets can be listed.
@@ -118,27 +116,36 @@ impl Live {
         self.dumper.is_ok()
     }
 
-    /// Sockets that processes hold, in every namespace; see [`Dumper::held`].
+    /// Sockets that processes hold, in every namespace; see [`Dumper::held`]. Records that come meanwhile go to `each`.
     ///
     /// # Errors
     /// This kernel has no such iterator, or it cannot be read.
-    pub fn dump_held(&mut self, states: StateMask) -> Result<Vec<Found>> {
-        let (dumper, programs) = self.dumper()?;
-        dumper.held(programs, states)
+    pub fn dump_held(&mut self, states: StateMask, each: &mut Intake<'_>) -> Result<Vec<Found>> {
+        let (dumper, programs, ring) = self.dumper()?;
+        dumper.held(programs, states, &mut || {
+            drain(ring, BATCH, each);
+        })
     }
 
-    /// Sockets of namespaces; see [`Dumper::sockets`].
+    /// Sockets of namespaces; see [`Dumper::sockets`]. Records that come meanwhile go to `each`.
     ///
     /// # Errors
     /// This kernel has no such iterator, or it cannot be read.
-    pub fn dump_sockets(&mut self, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
-        let (dumper, programs) = self.dumper()?;
-        dumper.sockets(programs, states, netns)
+    pub fn dump_sockets(
+        &mut self,
+        states: StateMask,
+        netns: &[Netns],
+        each: &mut Intake<'_>,
+    ) -> Result<Vec<Found>> {
+        let (dumper, programs, ring) = self.dumper()?;
+        dumper.sockets(programs, states, netns, &mut || {
+            drain(ring, BATCH, each);
+        })
     }
 
-    fn dumper(&mut self) -> Result<(&mut Dumper, &mut Ebpf)> {
+    fn dumper(&mut self) -> Result<(&mut Dumper, &mut Ebpf, &mut RingBuf<MapData>)> {
         let dumper = self.dumper.as_mut().map_err(|error| anyhow!("{error:#}"))?;
-        Ok((dumper, self.programs.as_mut().context("the hooks are detached")?))
+        Ok((dumper, self.programs.as_mut().context("the hooks are detached")?, &mut self.ring))
     }
 
     /// Prints the kernel side's log lines that are waiting.
@@ -157,22 +164,21 @@ impl Live {
         Ok(per_cpu.iter().fold(Counters::default(), |sum, cpu| sum.plus(cpu.0)))
     }
 
-    /// How often a program of ours was not run because it was running already on that CPU (`recursion_misses`; kept
-    /// since 5.12).
-    pub fn recursion_misses(&self) -> u64 {
-        let misses = |program: &aya::programs::Program| -> Option<u64> {
-            let fd = program.fd().ok()?.as_fd().as_raw_fd();
-            let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-            info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
-        };
-        let programs = self.programs.iter().flat_map(Ebpf::programs);
-        self.misses.max(programs.filter_map(|(_, program)| misses(program)).sum())
+    /// Events lost because the program was running already on that CPU. May be high by those under way.
+    pub fn recursion_losses(&self, counters: &Counters) -> u64 {
+        self.programs.as_ref().map_or(self.misses, Misses::read).losses(counters)
+    }
+
+    /// Whether the programs are attached.
+    pub const fn is_attached(&self) -> bool {
+        self.programs.is_some()
     }
 
     /// Detaches everything; records that are in the ring buffer can still be drained.
     pub fn detach(&mut self) {
-        self.misses = self.recursion_misses();
-        self.programs = None;
+        if let Some(programs) = self.programs.take() {
+            self.misses = Misses::read(&programs);
+        }
     }
 }
 
@@ -186,6 +192,17 @@ impl AsRawFd for Live {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         self.ring.as_raw_fd()
     }
+}
+
+/// Hands up to `limit` waiting records to `each`; returns how many there were.
+fn drain(ring: &mut RingBuf<MapData>, limit: usize, each: &mut Intake<'_>) -> usize {
+    let mut taken = 0;
+    while taken < limit {
+        let Some(bytes) = ring.next() else { break };
+        each(Record::decode(&bytes));
+        taken += 1;
+    }
+    taken
 }
 
 fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Options<'_>) -> Result<Ebpf> {

@@ -13,6 +13,7 @@ mod live;
 mod object;
 mod ports;
 pub mod preflight;
+mod recursion;
 
 pub use hooks::Allowed;
 pub use live::{Live, Options};
