@@ -49,6 +49,9 @@ pub(crate) fn run() -> Result<()> {
     scene.begin()?;
     println!("waiting for a minute's connections");
     let watch = terminal.wait(STORY, "screen with all states", has_all)?;
+    if watch.has("LOST") {
+        bail!("events were lost: something else keeps this machine busy; take the pictures when it is quiet");
+    }
     let detail = open_leak(&terminal)?;
     terminal.quit(KEY)?;
     scene.end()?;

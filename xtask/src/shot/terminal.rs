@@ -51,7 +51,7 @@ impl Terminal {
 
     /// What is on the screen.
     pub(super) fn screen(&self) -> Result<Screen> {
-        let text = process::output(self.tmux().args(["capture-pane", "-e", "-p"]))?;
+        let text = process::output(self.tmux().args(["capture-pane", "-e", "-N", "-p"]))?;
         Screen::read(&text, self.columns, self.lines)
     }
 
