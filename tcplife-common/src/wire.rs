@@ -263,54 +263,9 @@ wire! {
     }
 }
 
-wire! {
-    /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
-    pub struct Gauge(56) {
-        /// The kernel's 64-bit jiffies.
-        pub jiffies: u64 = 0,
-        /// Inode number of the socket's file; 0 for none.
-        pub inode: u64 = 8,
-        /// Bytes that the application has not read; a FIN counts as one. Listener: connections not accepted yet.
-        pub recv_queue: u32 = 16,
-        /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
-        pub send_queue: u32 = 20,
-        /// When the last ACK was received (`tcp_sock.rcv_tstamp`).
-        pub last_ack: u32 = 24,
-        /// When the last data was received (`icsk_ack.lrcvtime`); 0 for never.
-        pub last_data: u32 = 28,
-        /// When the last data was sent (`tcp_sock.lsndtime`).
-        pub last_sent: u32 = 32,
-        /// `sk_shutdown`: 1 no more receives, 2 no more sends.
-        pub shutdown: u32 = 36,
-        /// `SO_KEEPALIVE` is on.
-        pub keepalive: u32 = 40,
-        /// The holder's descriptor; see [`flag::HELD`].
-        pub fd: u32 = 44,
-        /// References to the socket's file; 0 if not known.
-        pub references: u32 = 48,
-        /// Kernel timer in charge (`icsk_pending`), as `ss -o` shows it.
-        pub timer: u32 = 52,
-    }
-}
+mod dump;
 
-wire! {
-    /// A socket as a dump found it. One that several descriptors hold is found once for each.
-    pub struct Found(216) {
-        /// See [`Head`]; `old` is the protocol's state (of a mini-socket its substate), `new` the kernel object's: a request
-        /// is in `SYN_RECV` for the one and in `NEW_SYN_RECV` for the other.
-        pub head: Head = 0,
-        /// See [`Tuple`].
-        pub tuple: Tuple = 32,
-        /// See [`Task`]: the holder.
-        pub task: Task = 72,
-        /// See [`Stats`].
-        pub stats: Stats = 104,
-        /// See [`Mini`].
-        pub mini: Mini = 128,
-        /// See [`Gauge`].
-        pub gauge: Gauge = 160,
-    }
-}
+pub use dump::{Found, Gauge};
 
 /// One record of the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! A new case is a new file, no Rust. With `TCPLIFE_BLESS=1` the expected lines are written anew, to be read before
 //! they are committed. The line format is described in `tests/scenarios/README.md`.
 
+#![forbid(unsafe_code)]
+
 mod support;
 
 use std::{fs, path::Path};

@@ -1,5 +1,7 @@
 //! Pages of a small table, and filters on its connections.
 
+#![forbid(unsafe_code)]
+
 use std::net::Ipv4Addr;
 
 use tcplife_common::wire::{Head, Move, Note, Record, Task, Tuple, flag};

@@ -1,0 +1,120 @@
+//! The ABI: whatever the bytes, decoding ends in a record or in a reason.
+
+#![forbid(unsafe_code)]
+
+use proptest::prelude::*;
+use tcplife_common::{
+    counters::Counters,
+    layout::{ABSENT, Layout},
+    settings::Settings,
+    wire::{Born, End, Found, Handle, Malformed, MiniNote, Move, Note, Record, kind},
+};
+
+/// Each kind with its length.
+const KINDS: [(u8, usize); 10] = [
+    (kind::MOVE, Move::SIZE),
+    (kind::END, End::SIZE),
+    (kind::RETRANSMIT, Note::SIZE),
+    (kind::RESET, Note::SIZE),
+    (kind::GONE, Handle::SIZE),
+    (kind::ACCEPTED, Handle::SIZE),
+    (kind::BORN, Born::SIZE),
+    (kind::MINI_ARMED, MiniNote::SIZE),
+    (kind::MINI_GONE, MiniNote::SIZE),
+    (kind::FOUND, Found::SIZE),
+];
+
+/// `size` bytes that count up, so that no two fields look the same.
+fn counting(kind: u8, size: usize) -> Vec<u8> {
+    std::iter::once(kind).chain(1..=u8::MAX).cycle().take(size).collect()
+}
+
+#[test]
+fn each_kind_has_one_length() {
+    for (kind, size) in KINDS {
+        for found in 0..size + 20 {
+            let bytes = counting(kind, found);
+            let decoded = Record::decode(&bytes);
+            match found == size {
+                true => assert_eq!(decoded.map(|record| record.head().kind), Ok(kind)),
+                false => assert_eq!(decoded, Err(Malformed::Length { found }), "kind {kind}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn other_kinds_are_refused() {
+    for kind in 0..=u8::MAX {
+        if KINDS.iter().all(|known| known.0 != kind) {
+            assert_eq!(Record::decode(&counting(kind, 104)), Err(Malformed::Kind(kind)));
+        }
+    }
+    assert_eq!(Record::decode(&[]), Err(Malformed::Length { found: 0 }));
+}
+
+#[test]
+fn fields_are_where_the_kernel_side_puts_them() {
+    let Ok(Record::Move(record)) = Record::decode(&counting(kind::MOVE, Move::SIZE)) else {
+        panic!("a move")
+    };
+    assert_eq!((record.head.flags, record.head.old, record.head.new), (1, 2, 3));
+    assert_eq!(record.head.netns, u32::from_ne_bytes([4, 5, 6, 7]));
+    assert_eq!(record.head.time_ns, u64::from_ne_bytes([8, 9, 10, 11, 12, 13, 14, 15]));
+    assert_eq!(record.tuple.local[0], 32);
+    assert_eq!(record.tuple.remote_port, u16::from_ne_bytes([66, 67]));
+    assert_eq!(record.task.tgid, u32::from_ne_bytes([72, 73, 74, 75]));
+    assert_eq!(record.task.comm[15], 103);
+}
+
+#[test]
+fn reasons_are_sentences() {
+    assert_eq!(Malformed::Length { found: 7 }.to_string(), "a record of 7 bytes has the wrong length");
+    assert_eq!(Malformed::Kind(99).to_string(), "no record has the kind 99");
+}
+
+#[test]
+fn globals_keep_the_order_of_their_fields() {
+    let mut next = 0;
+    let layout = Layout::from_fn(|_| {
+        next += 1;
+        next
+    });
+    let words: Vec<u32> = layout
+        .to_bytes()
+        .chunks_exact(4)
+        .map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    assert_eq!(words, (1..=next).collect::<Vec<u32>>());
+    assert_eq!(Layout::UNKNOWN.to_bytes()[..4], ABSENT.to_ne_bytes());
+    let settings = Settings { families: 1, netns_count: 1, netns: [7; 8], wakeup_bytes: 9, ..Settings::ALL };
+    let bytes = settings.to_bytes();
+    assert_eq!((bytes[0], bytes[12], bytes[16]), (1, 1, 7));
+    assert_eq!(bytes[Settings::SIZE - 4..], 9_u32.to_ne_bytes());
+}
+
+#[test]
+fn each_hit_ends_in_one_way() {
+    let one = Counters { hits: 10, delivered: 7, filtered: 2, lost_ring: 1, ..Counters::default() };
+    assert!(one.balanced());
+    assert!(one.plus(one).balanced());
+    assert_eq!(one.plus(one).hits, 20);
+    assert!(!Counters { hits: 11, ..one }.balanced());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_record_or_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let decoded = Record::decode(&bytes);
+        if let Ok(record) = decoded {
+            prop_assert_eq!(record.head().kind, bytes[0]);
+        }
+    }
+
+    #[test]
+    fn right_lengths_are_always_records(n in 0..KINDS.len(), mut bytes in prop::collection::vec(any::<u8>(), 300)) {
+        let (kind, size) = KINDS[n];
+        bytes[0] = kind;
+        prop_assert!(Record::decode(&bytes[..size]).is_ok());
+    }
+}
