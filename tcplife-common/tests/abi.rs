@@ -35,10 +35,8 @@ fn each_kind_has_one_length() {
         for found in 0..size + 20 {
             let bytes = counting(kind, found);
             let decoded = Record::decode(&bytes);
-            match found == size {
-                true => assert_eq!(decoded.map(|record| record.head().kind), Ok(kind)),
-                false => assert_eq!(decoded, Err(Malformed::Length { found }), "kind {kind}"),
-            }
+            let wanted = if found == size { Ok(kind) } else { Err(Malformed::Length { found }) };
+            assert_eq!(decoded.map(|record| record.head().kind), wanted, "kind {kind}");
         }
     }
 }
