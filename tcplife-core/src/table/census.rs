@@ -5,7 +5,7 @@
 //! event that is newer than the dump's look at a socket wins; a connection is ended only after two dumps in a row
 //! missed it, since a dump can pass by a socket that moves in the kernel's tables meanwhile.
 
-use tcplife_common::wire::{Found, Gauge, flag};
+use tcplife_common::wire::{Found, flag};
 
 use crate::{
     connection::{Connection, End, Ends, Marks, Phase},
@@ -17,7 +17,9 @@ use crate::{
 
 use super::{
     Table,
+    gauge::since_gauge,
     moves::is_stranger,
+    seen::Seen,
     store::Opening,
     wheel::{self, Timer},
 };
@@ -61,27 +63,6 @@ pub struct Verdict {
     pub ended: u64,
     /// Connections not found for the first time: another census has to tell.
     pub missing: u64,
-}
-
-/// One bit for each place of the table.
-struct Seen(Vec<u64>);
-
-impl Seen {
-    fn new(places: u32) -> Self {
-        Self(vec![0; places as usize / 64 + 1])
-    }
-
-    fn mark(&mut self, slot: u32) {
-        let word = slot as usize / 64;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << (slot % 64);
-    }
-
-    fn has(&self, slot: u32) -> bool {
-        self.0.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
-    }
 }
 
 impl Table {
@@ -395,28 +376,4 @@ impl Table {
 fn looked_for(connection: &Connection, census: &Census<'_>) -> bool {
     let in_scope = census.scope == Scope::Everything || connection.phase == Phase::Mini;
     in_scope && connection.entered() < census.begun && census.netns.binary_search(&connection.netns).is_ok()
-}
-
-/// When a full socket entered its state, as far as its own clocks tell. The peer's FIN came with an ACK (so CLOSE_WAIT
-/// and `FIN_WAIT_2` began no later than the last ACK) and after all of its data; any other state began no later than
-/// the oldest of the three clocks.
-fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
-    let tick = wheel::tick_ns(hz);
-    let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
-    let ago = |at: u32| u64::from(jiffies.wrapping_sub(at)) * tick;
-    let known = |at: u32| (at != 0).then(|| ago(at));
-    let (ack, data) = (known(gauge.last_ack), known(gauge.last_data));
-    // A clock reads the begin of its jiffy.
-    let latest = |age: u64| now.saturating_sub(age.saturating_sub(tick)).min(now);
-    match state {
-        State::CloseWait | State::FinWait2 => Since::Between {
-            earliest: data.map(|age| now.saturating_sub(age + tick)),
-            latest: ack.map_or(now, latest),
-        },
-        State::Listen | State::SynSent => Since::Between { earliest: None, latest: now },
-        _ => {
-            let oldest = [ack, data, known(gauge.last_sent)].into_iter().flatten().max();
-            Since::Between { earliest: None, latest: oldest.map_or(now, latest) }
-        }
-    }
 }

@@ -13,12 +13,14 @@ mod census;
 mod departed;
 mod ends;
 mod evict;
+mod gauge;
 mod index;
 mod mini;
 mod moves;
 mod notes;
 mod processes;
 mod requests;
+mod seen;
 mod slab;
 mod store;
 #[cfg(test)]
