@@ -11,13 +11,13 @@ use tcplife_common::wire::Found;
 use tcplife_core::{
     connection::{Connection, Ends},
     filter::{Families, Filter},
+    observer::Observer,
     table::{Census, Scope, Verdict},
 };
 
 use super::Engine;
 use crate::{
     clock,
-    sink::Sink,
     source::dump::{self, ALL_STATES, MINI_SOCKETS, Netns},
 };
 
@@ -68,11 +68,11 @@ impl Namespaces {
 
 impl Engine {
     /// Looks at every socket of every namespace.
-    pub(super) fn census<S: Sink>(&mut self, sink: &mut S) -> Result<Verdict> {
-        let mut verdict = self.look(sink)?;
+    pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
+        let mut verdict = self.look(observer)?;
         if verdict.missing > 0 {
             // The second look tells the gone from those that moved in the kernel's tables.
-            let second = self.look(sink)?;
+            let second = self.look(observer)?;
             verdict.adopted += second.adopted;
             verdict.corrected += second.corrected;
             verdict.ended += second.ended;
@@ -82,29 +82,29 @@ impl Engine {
     }
 
     /// Looks at the mini-sockets of the namespaces in which the table has some.
-    pub(super) fn mini_census<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+    pub(super) fn mini_census<O: Observer>(&mut self, observer: &mut O) -> Result<()> {
         let inodes: Vec<u32> = self.table.mini_netns().collect();
         let Some(netns) = self.namespaces.of(&inodes) else {
             // One is gone perhaps, and its mini-sockets with it.
-            return self.census(sink).map(drop);
+            return self.census(observer).map(drop);
         };
-        if !netns.is_empty() && self.look_at_minis(&netns, sink)?.missing > 0 {
-            self.look_at_minis(&netns, sink)?;
+        if !netns.is_empty() && self.look_at_minis(&netns, observer)?.missing > 0 {
+            self.look_at_minis(&netns, observer)?;
         }
         Ok(())
     }
 
-    fn look_at_minis<S: Sink>(&mut self, netns: &[Netns], sink: &mut S) -> Result<Verdict> {
+    fn look_at_minis<O: Observer>(&mut self, netns: &[Netns], observer: &mut O) -> Result<Verdict> {
         let begun = clock::monotonic_ns();
         self.table.expect_census();
-        let (live, mut intake) = self.intake(sink);
+        let (live, mut intake) = self.intake(observer);
         let found = live.dump_sockets(MINI_SOCKETS, netns, &mut intake)?;
         drop(intake);
         let inodes = netns.iter().map(|netns| netns.inode).collect();
-        Ok(self.take(begun, Scope::MiniSockets, inodes, found, sink))
+        Ok(self.take(begun, Scope::MiniSockets, inodes, found, observer))
     }
 
-    fn look<S: Sink>(&mut self, sink: &mut S) -> Result<Verdict> {
+    fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
         let begun = clock::monotonic_ns();
         let mut netns = self.namespaces.refresh(&self.filter);
         let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
@@ -114,7 +114,7 @@ impl Engine {
             netns.push(elsewhere);
         }
         self.table.expect_census();
-        let (live, mut intake) = self.intake(sink);
+        let (live, mut intake) = self.intake(observer);
         let mut found = live.dump_held(ALL_STATES, &mut intake)?;
         found.append(&mut live.dump_sockets(ALL_STATES, &netns, &mut intake)?);
         drop(intake);
@@ -123,25 +123,25 @@ impl Engine {
         let gone = unknown.difference(&inhabited);
         let inodes = netns.iter().map(|netns| netns.inode).chain(gone.copied()).collect();
         self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
-        Ok(self.take(begun, Scope::Everything, inodes, found, sink))
+        Ok(self.take(begun, Scope::Everything, inodes, found, observer))
     }
 
     /// Brings what was found together with what happened meanwhile.
-    fn take<S: Sink>(
+    fn take<O: Observer>(
         &mut self,
         begun: u64,
         scope: Scope,
         mut netns: Vec<u32>,
         mut found: Vec<Found>,
-        sink: &mut S,
+        observer: &mut O,
     ) -> Verdict {
         found.retain(|found| is_wanted(found, &self.filter));
         // What happened before and during the look comes first; not all that comes after it, under a load that never
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
-        while self.take_batch(sink) > 0 && self.heard_until < looked {}
+        while self.take_batch(observer) > 0 && self.heard_until < looked {}
         netns.sort_unstable();
-        self.table.take_census(&Census { begun, scope, netns: &netns, found: &found }, sink)
+        self.table.take_census(&Census { begun, scope, netns: &netns, found: &found }, observer)
     }
 }
 

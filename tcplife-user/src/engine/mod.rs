@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use tcplife_common::wire::{Malformed, Record};
 use tcplife_core::{
     filter::Filter,
+    observer::Observer,
     table::{self, Handshakes, MiniEnds, Table},
 };
 use tokio::{
@@ -174,7 +175,8 @@ impl Engine {
 
     async fn run<S: Sink>(mut self, sink: &mut S) -> Result<()> {
         if self.live.get_ref().can_dump() {
-            self.census(sink).context("cannot take up the sockets that exist already")?;
+            // Nobody is told of what ends before the trace begins.
+            self.census(&mut ()).context("cannot take up the sockets that exist already")?;
         }
         sink.ready();
         self.stop.begin();
@@ -239,16 +241,16 @@ impl Engine {
         sink.flush(clock::monotonic_ns(), &self.table, &self.health)
     }
 
-    fn take_batch<S: Sink>(&mut self, sink: &mut S) -> usize {
-        let (live, intake) = self.intake(sink);
+    fn take_batch<O: Observer>(&mut self, observer: &mut O) -> usize {
+        let (live, intake) = self.intake(observer);
         live.print_log();
         live.drain(BATCH, intake)
     }
 
     /// Where records come from and what is done with each.
-    fn intake<'a, S: Sink>(
+    fn intake<'a, O: Observer>(
         &'a mut self,
-        sink: &'a mut S,
+        observer: &'a mut O,
     ) -> (&'a mut Live, impl FnMut(Result<Record, Malformed>) + 'a) {
         let Self { live, table, health, malformed, attached, heard_until, .. } = self;
         let take = move |record: Result<Record, Malformed>| match record {
@@ -257,7 +259,7 @@ impl Engine {
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
                 if time >= *attached {
-                    table.apply(&record, sink);
+                    table.apply(&record, observer);
                 }
             }
             Err(_) => *malformed += 1,
