@@ -23,6 +23,7 @@ macro_rules! on_both_families {
     )*};
 }
 
+mod adopt;
 mod agent;
 mod churn;
 mod close;
@@ -32,5 +33,8 @@ mod filter;
 mod kinds;
 mod mini;
 mod owner;
+mod owners;
 mod reset;
+mod resync;
 mod time;
+mod time_wait;

@@ -31,7 +31,7 @@ on_both_families! {
 }
 
 /// What a time may be off.
-const NEAR: Duration = Duration::from_millis(50);
+pub(crate) const NEAR: Duration = Duration::from_millis(50);
 /// What an early end may be late where dumps tell of it.
 const LATE: Duration = Duration::from_millis(2500);
 /// A client that closes first, up to the end of `TIME_WAIT`.
@@ -70,7 +70,7 @@ fn check_path(story: &Story<'_>, path: &str) -> Result<()> {
 }
 
 /// Closes the client's end first, then the server's. Returns when the server's was closed.
-fn close_both(pair: &mut Pair) -> Result<Span> {
+pub(crate) fn close_both(pair: &mut Pair) -> Result<Span> {
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;

@@ -1,0 +1,194 @@
+//! `TIME_WAIT` to its end: by its timer, and with its namespace.
+
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
+use tcplife_tests::{
+    actor::{Actor, Span},
+    deadline::scaled,
+    kernel_table::states,
+    lab::{Lab, watch},
+    namespace::{Family, Namespace},
+    pair::Pair,
+    record::{Id, Life, Record, Transition},
+    tracer::{Output, Tracer},
+};
+
+use crate::mini::{CLIENT_TO_THE_END, NEAR, close_both, ns};
+
+on_both_families! {
+    dies_with_its_namespace
+}
+
+/// Connections over IPv4 in the long test; one more is over IPv6.
+const MANY: u64 = 5_000;
+/// How long they may take to come and go.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Sleep between two looks at the kernel's table.
+const PAUSE: Duration = Duration::from_millis(20);
+/// `TCP_TIMEWAIT_LEN`.
+const TIME_WAIT_NS: u64 = 60_000_000_000;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn now() -> Result<u64> {
+    let time = clock_gettime(ClockId::Monotonic);
+    Ok(u64::try_from(time.tv_sec)? * 1_000_000_000 + u64::try_from(time.tv_nsec)?)
+}
+
+/// The longest `TIME_WAIT`: the timer wheel rounds 60 s up to 512 jiffies, or to 4096 with more than 500 a second.
+fn longest() -> Result<u64> {
+    let tick = u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec)?;
+    Ok(TIME_WAIT_NS + tick * if tick < 2_000_000 { 4097 } else { 513 })
+}
+
+/// Moves out of `TIME_WAIT`.
+fn ended(records: &[Record]) -> impl Iterator<Item = &Transition> {
+    records.iter().filter_map(|record| match record {
+        Record::Transition(t) if t.from == "time_wait" => Some(t),
+        _ => None,
+    })
+}
+
+/// All processes of a namespace end, and so does what was in `TIME_WAIT` there.
+fn dies_with_its_namespace(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    let Pair { lab: Lab { trace, lives, namespace, .. }, client, server, ends, .. } = pair;
+    let began = now()?;
+    drop((client, server, namespace));
+    let end = trace.wait_for("the end", |records| ended(records).next().cloned())?;
+    let seen = now()?;
+    ensure!(end.connection.is_between(ends) && end.to == "closed", "{end:?}");
+    ensure!((began..=seen).contains(&end.mono_ns), "{end:?}: not in {began}..{seen}");
+    trace.stop()?;
+    lives.stop()?;
+    Ok(())
+}
+
+/// Thousands of connections in `TIME_WAIT` at once, on both families: each stays there once, for as long as the kernel
+/// has it, and its life with `--time-wait` says the same.
+#[test]
+fn thousands_to_the_end() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let trace = watch(&namespace, "trace", &[])?;
+    let lives = watch(&namespace, "lives", &["--time-wait"])?;
+    let mut looker = namespace.actor("looker")?;
+    let [_servers, _clients] =
+        [come_and_go(&namespace, Family::V4, MANY)?, come_and_go(&namespace, Family::V6, 1)?];
+    let all = MANY + 1;
+    let waiting = states(&mut looker)?.get("time_wait").copied();
+    ensure!(waiting == Some(all), "the kernel has {waiting:?} in TIME_WAIT");
+    let begun = told(&trace, all, "all in TIME_WAIT", |t| t.to == "time_wait")?;
+    let gone = empty(&mut looker, begun)?;
+    told(&trace, all, "all ends", |t| t.from == "time_wait")?;
+    lives.wait_for("all lives", |records| (records.len() as u64 == 2 * all).then_some(()))?;
+    let (trace, lives) = (trace.stop()?, lives.stop()?);
+    let last = ended(&trace.records).map(|t| t.mono_ns).max().context("no end")?;
+    let (from, to) = (gone.began.saturating_sub(ns(NEAR)), gone.ended + ns(NEAR));
+    ensure!((from..=to).contains(&last), "the last ended at {last}, not in {from}..{to}");
+    check_stays(&trace, &lives, all)
+}
+
+/// Waits until `count` moves of a kind are told. Returns when the last was made.
+fn told(trace: &Tracer, count: u64, what: &str, of: fn(&Transition) -> bool) -> Result<u64> {
+    let kind = |records: &[Record]| -> Vec<u64> {
+        let moves = records.iter().filter_map(|record| match record {
+            Record::Transition(t) if of(t) => Some(t.mono_ns),
+            _ => None,
+        });
+        moves.collect()
+    };
+    trace.wait_long_for(what, 2 * PATIENCE, |records| {
+        let times = kind(records);
+        (times.len() as u64 >= count).then(|| times.into_iter().max().unwrap_or(0))
+    })
+}
+
+/// Has one process connect to another and shut down first, `count` times.
+fn come_and_go(namespace: &Namespace, family: Family, count: u64) -> Result<[Actor; 2]> {
+    let (mut server, mut client) = (namespace.actor("server")?, namespace.actor("client")?);
+    let (listener, at) = server.listen(family.loopback())?;
+    server.begin_on(listener, &format!("serve {count} 2"))?;
+    client.begin(&format!("churn {count} 2 c {at}"))?;
+    for actor in [&mut client, &mut server] {
+        let done: u64 = actor.answer(PATIENCE)?.parse()?;
+        ensure!(done == count, "{done} connections");
+    }
+    Ok([server, client])
+}
+
+/// Waits until the kernel has no `TIME_WAIT` any more, the last of which began at `begun`. Returns when it was between:
+/// the last look that found one, the first that found none.
+fn empty(looker: &mut Actor, begun: u64) -> Result<Span> {
+    let deadline = Instant::now() + scaled(2 * PATIENCE);
+    let mut last = begun;
+    loop {
+        let look = now()?;
+        let waits = look < begun + TIME_WAIT_NS || states(looker)?.contains_key("time_wait");
+        if !waits {
+            return Ok(Span { began: last, ended: now()? });
+        }
+        ensure!(Instant::now() < deadline, "TIME_WAIT without end");
+        last = look;
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What each connection did in `TIME_WAIT`, told twice.
+fn check_stays(trace: &Output, lives: &Output, all: u64) -> Result<()> {
+    let mut paths: BTreeMap<&Id, String> = BTreeMap::new();
+    let mut stays: BTreeMap<_, u64> = BTreeMap::new();
+    let bounds = TIME_WAIT_NS - ns(NEAR)..=longest()? + ns(NEAR);
+    for record in &trace.records {
+        let Record::Transition(t) = record else { continue };
+        if t.connection.role.as_deref() == Some("client") {
+            let path = paths.entry(&t.connection.id).or_insert_with(|| t.from.clone());
+            path.push_str(" > ");
+            path.push_str(&t.to);
+        }
+        if t.from == "time_wait" {
+            let stay = t.elapsed_ns.context("no length")?;
+            ensure!(bounds.contains(&stay), "{stay} ns in TIME_WAIT, not {bounds:?}");
+            let twice = stays.insert(t.connection.ends().local, stay);
+            ensure!(twice.is_none(), "twice: {t:?}");
+        }
+    }
+    ensure!(
+        stays.len() as u64 == all && paths.len() as u64 == all,
+        "{} stays, {} paths",
+        stays.len(),
+        paths.len()
+    );
+    if let Some(path) = paths.values().find(|path| *path != CLIENT_TO_THE_END) {
+        bail!("one went {path}");
+    }
+    for record in &lives.records {
+        let Record::Life(life) = record else { bail!("{record}") };
+        check_life(life, &stays)?;
+    }
+    Ok(())
+}
+
+fn check_life(life: &Life, stays: &BTreeMap<std::net::SocketAddr, u64>) -> Result<()> {
+    let told = life.states.get("time_wait").copied().flatten();
+    ensure!(life.complete && life.end == "fin", "{life:?}");
+    if life.connection.role.as_deref() == Some("server") {
+        ensure!(told.is_none(), "{life:?}");
+        return Ok(());
+    }
+    let stay = stays.get(&life.connection.ends().local).context("no such connection")?;
+    // Two tracers, two clock readings for one event, or two computations.
+    ensure!(
+        told.is_some_and(|told| told.abs_diff(*stay) <= ns(NEAR)),
+        "{stay} ns in the trace, but {life:?}"
+    );
+    let spent: u64 = life.states.values().flatten().sum();
+    ensure!(life.duration_ns == Some(spent), "the states do not add up: {life:?}");
+    Ok(())
+}
