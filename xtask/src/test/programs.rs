@@ -127,6 +127,8 @@ impl Rights {
             Self::User => Command::new("env"),
             Self::Root => process::as_root("env"),
         };
+        // A run that a terminal does not end, or that nohup started, has signals that its programs would ignore too.
+        command.arg("--default-signal");
         for (name, value) in env {
             let mut assignment = OsString::from(name);
             assignment.push("=");
