@@ -1,6 +1,38 @@
 //! What the kernel programs count, per CPU.
 
-/// One CPU's counts since the programs were attached. Every number is of hook hits.
+/// The programs that count, each in a lane of its own: a program in a softirq can come between load and store of another
+/// program's addition, but not of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Lane {
+    /// `state_by_task`
+    StateByTask,
+    /// `state_by_net`
+    StateByNet,
+    /// `socket_gone`
+    SocketGone,
+    /// `retransmit_segment`
+    Segment,
+    /// `retransmit_syn_ack`
+    SynAck,
+    /// `reset_sent`
+    ResetSent,
+    /// `reset_received`
+    ResetReceived,
+    /// `accepted_*`
+    Accepted,
+    /// `request_done*`
+    Request,
+    /// `mini_armed*`
+    MiniArmed,
+    /// `mini_gone*`
+    MiniGone,
+}
+
+/// How many lanes there are.
+pub const LANES: u32 = Lane::MiniGone as u32 + 1;
+
+/// One lane's counts on one CPU since the programs were attached. Every number is of hook hits.
 ///
 /// `hits = delivered + filtered + lost_ring` always holds: a hit ends in exactly one of them.
 #[repr(C)]

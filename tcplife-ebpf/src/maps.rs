@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use tcplife_common::{
-    counters::Counters,
+    counters::{Counters, LANES, Lane},
     layout::Layout,
     settings::{PORT_WORDS, Settings},
 };
@@ -22,9 +22,9 @@ pub static SETTINGS: Settings = Settings::ALL;
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// One element: what this CPU counted.
+/// What was counted, by [`Lane`].
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(LANES, 0);
 
 /// Bitmap of the local ports asked for (`by_local_port`).
 #[map]
@@ -68,18 +68,18 @@ pub enum Outcome {
     LostRing,
 }
 
-/// This CPU's counters. Programs do not migrate. Another program of ours may interrupt between load and store of a
-/// counter and the count be lost, which would show as an unbalanced sum.
+/// A program's counters on this CPU.
 #[inline(always)]
-fn counters() -> Option<&'static mut Counters> {
-    // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program.
-    COUNTERS.get_ptr_mut(0).map(|counters| unsafe { &mut *counters })
+fn counters(lane: Lane) -> Option<&'static mut Counters> {
+    // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program, and
+    // nothing else uses the element meanwhile: see `Lane`.
+    COUNTERS.get_ptr_mut(lane as u32).map(|counters| unsafe { &mut *counters })
 }
 
 /// Counts one hook hit.
 #[inline(always)]
-pub fn count(outcome: Outcome) {
-    if let Some(counters) = counters() {
+pub fn count(lane: Lane, outcome: Outcome) {
+    if let Some(counters) = counters(lane) {
         counters.hits += 1;
         match outcome {
             Outcome::Delivered => counters.delivered += 1,
@@ -92,15 +92,15 @@ pub fn count(outcome: Outcome) {
 /// Counts a run of the program that keeps count of state changes for both.
 #[inline(always)]
 pub fn count_state_run() {
-    if let Some(counters) = counters() {
+    if let Some(counters) = counters(Lane::StateByTask) {
         counters.state_runs += 1;
     }
 }
 
 /// Counts a state change that a program takes up as its own.
 #[inline(always)]
-pub fn count_state_taken() {
-    if let Some(counters) = counters() {
+pub fn count_state_taken(lane: Lane) {
+    if let Some(counters) = counters(lane) {
         counters.state_taken += 1;
     }
 }

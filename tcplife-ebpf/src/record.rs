@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use tcplife_common::{
+    counters::Lane,
     settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS},
     wire::{Head, Tuple},
 };
@@ -23,14 +24,14 @@ const WAKEUP_WINDOW: u64 = 4096;
 
 /// Has a record filled in where it lies in the ring buffer, since a program's stack is small, and counts how that went.
 #[inline(always)]
-pub fn deliver<T: Default + 'static>(fill: impl FnOnce(&mut T)) {
+pub fn deliver<T: Default + 'static>(lane: Lane, fill: impl FnOnce(&mut T)) {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        count(Outcome::LostRing);
+        count(lane, Outcome::LostRing);
         return;
     };
     fill(entry.write(T::default()));
     entry.submit(wakeup());
-    count(Outcome::Delivered);
+    count(lane, Outcome::Delivered);
 }
 
 /// The agent reads on a timer; a record wakes it only when the ring buffer fills faster than that.

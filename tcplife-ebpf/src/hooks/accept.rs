@@ -1,6 +1,9 @@
 //! The end of `inet_csk_accept`: an application has a connection now.
 
-use tcplife_common::wire::{Handle, flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{Handle, flag, kind},
+};
 
 use crate::{
     maps::{Outcome, count},
@@ -17,13 +20,13 @@ pub fn accepted(returned: *const u8) {
     }
     let netns = child.netns();
     if !wanted(&child.tuple(), netns, child.state()) {
-        count(Outcome::Filtered);
+        count(Lane::Accepted, Outcome::Filtered);
         return;
     }
     // A kernel thread that accepts (nfsd, MPTCP) is no application.
     let Some(task) = read::current_task() else { return };
     let state = child.state();
-    deliver(|record: &mut Handle| {
+    deliver(Lane::Accepted, |record: &mut Handle| {
         record.head = head(kind::ACCEPTED, child, netns, state, state);
         record.head.flags = flag::BY_TASK;
         record.head.cookie = child.cookie_now();

@@ -1,7 +1,10 @@
 //! `tcp_destroy_sock(struct sock *)`: a full socket is freed.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use tcplife_common::wire::{Handle, flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{Handle, flag, kind},
+};
 
 use crate::{
     maps::{Outcome, count},
@@ -23,10 +26,10 @@ pub fn destroyed(ctx: &BtfTracePointContext) {
     }
     let netns = sock.netns();
     if !wanted(&tuple, netns, TCP_CLOSE) {
-        count(Outcome::Filtered);
+        count(Lane::SocketGone, Outcome::Filtered);
         return;
     }
-    deliver(|record: &mut Handle| {
+    deliver(Lane::SocketGone, |record: &mut Handle| {
         record.head = head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE);
         record.head.cookie = sock.cookie_now();
         if let Some(current) = read::current_task() {

@@ -1,6 +1,9 @@
 //! `__inet_twsk_schedule` and `inet_twsk_kill`: what becomes of a mini-socket.
 
-use tcplife_common::wire::{Mini, MiniNote, flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{Mini, MiniNote, flag, kind},
+};
 
 use crate::{
     maps::{Outcome, count},
@@ -19,7 +22,7 @@ pub fn armed(tw: *const u8, timeout: i32, rearm: u8) {
         return;
     }
     timer.expires = timer.jiffies.wrapping_add(timeout as u64);
-    tell(kind::MINI_ARMED, 0, tw, timer);
+    tell(Lane::MiniArmed, kind::MINI_ARMED, 0, tw, timer);
 }
 
 /// A mini-socket ends.
@@ -28,19 +31,19 @@ pub fn gone(tw: *const u8) {
     let Some(tw) = ProbedSock::new(tw) else { return };
     let timer = mini::describe(tw);
     let early = (timer.jiffies.wrapping_sub(timer.expires) as i64) < 0;
-    tell(kind::MINI_GONE, if early { flag::EARLY } else { 0 }, tw, timer);
+    tell(Lane::MiniGone, kind::MINI_GONE, if early { flag::EARLY } else { 0 }, tw, timer);
 }
 
 #[inline(always)]
-fn tell(kind: u8, flags: u8, tw: ProbedSock, timer: Mini) {
+fn tell(lane: Lane, kind: u8, flags: u8, tw: ProbedSock, timer: Mini) {
     let tuple = tw.tuple();
     let netns = tw.netns();
     if !wanted(&tuple, netns, TCP_TIME_WAIT) {
-        count(Outcome::Filtered);
+        count(lane, Outcome::Filtered);
         return;
     }
     let substate = timer.substate as u8;
-    deliver(|record: &mut MiniNote| {
+    deliver(lane, |record: &mut MiniNote| {
         record.head = head(kind, tw, netns, substate, substate);
         record.head.flags = flags;
         record.head.cookie = tw.cookie_now();

@@ -1,6 +1,7 @@
 //! `inet_csk_complete_hashdance`: a request became a full socket, so the handshake of a passive open is over.
 
 use tcplife_common::{
+    counters::Lane,
     layout::ABSENT,
     wire::{Born, kind},
 };
@@ -22,11 +23,11 @@ pub fn done(child: *const u8, request: *const u8, own_request: u8) {
     let tuple = request.tuple();
     let netns = request.netns();
     if !wanted(&tuple, netns, TCP_SYN_RECV) {
-        count(Outcome::Filtered);
+        count(Lane::Request, Outcome::Filtered);
         return;
     }
     let begun_us: u64 = request.load(offset!(snt_synack));
-    deliver(|record: &mut Born| {
+    deliver(Lane::Request, |record: &mut Born| {
         record.head = head(kind::BORN, child, netns, TCP_SYN_RECV, TCP_SYN_RECV);
         record.head.cookie = child.cookie_now();
         record.tuple = tuple;

@@ -1,7 +1,10 @@
 //! `tcp_send_reset(const struct sock *, const struct sk_buff *, ...)` and `tcp_receive_reset(struct sock *)`.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use tcplife_common::wire::{flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{flag, kind},
+};
 
 use super::retransmit::note;
 use crate::read::{TCP_LISTEN, TypedSock};
@@ -14,7 +17,7 @@ pub fn sent(ctx: &BtfTracePointContext) {
     let state = sock.state();
     // A listener answers a stray segment: that is no connection's reset.
     if state != TCP_LISTEN {
-        note(sock, state, kind::RESET, flag::SENT);
+        note(Lane::ResetSent, sock, state, kind::RESET, flag::SENT);
     }
 }
 
@@ -23,5 +26,5 @@ pub fn sent(ctx: &BtfTracePointContext) {
 pub fn received(ctx: &BtfTracePointContext) {
     let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     let state = sock.state();
-    note(sock, state, kind::RESET, 0);
+    note(Lane::ResetReceived, sock, state, kind::RESET, 0);
 }

@@ -2,7 +2,10 @@
 //! `tcp_retransmit_synack(const struct sock *, const struct request_sock *)`.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use tcplife_common::wire::{Note, flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{Note, flag, kind},
+};
 
 use crate::{
     maps::{Outcome, count, setting},
@@ -19,26 +22,26 @@ pub fn segment(ctx: &BtfTracePointContext) {
     }
     let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
     let state = sock.state();
-    note(sock, state, kind::RETRANSMIT, 0);
+    note(Lane::Segment, sock, state, kind::RETRANSMIT, 0);
 }
 
 /// A SYN-ACK is sent again: the first argument is the listener, the connection is in the request.
 #[inline(always)]
 pub fn syn_ack(ctx: &BtfTracePointContext) {
     let Some(request) = TypedSock::new(ctx.arg(1)) else { return };
-    note(request, TCP_SYN_RECV, kind::RETRANSMIT, flag::SYN_ACK);
+    note(Lane::SynAck, request, TCP_SYN_RECV, kind::RETRANSMIT, flag::SYN_ACK);
 }
 
 /// A record of something that left the state as it is.
 #[inline(always)]
-pub(super) fn note(sock: TypedSock, state: u8, kind: u8, flags: u8) {
+pub(super) fn note(lane: Lane, sock: TypedSock, state: u8, kind: u8, flags: u8) {
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, state) {
-        count(Outcome::Filtered);
+        count(lane, Outcome::Filtered);
         return;
     }
-    deliver(|record: &mut Note| {
+    deliver(lane, |record: &mut Note| {
         record.head = head(kind, sock, netns, state, state);
         record.head.flags = flags;
         record.head.cookie = sock.cookie_now();

@@ -2,7 +2,10 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
-use tcplife_common::wire::{End, Move, Task, flag, kind};
+use tcplife_common::{
+    counters::Lane,
+    wire::{End, Move, Task, flag, kind},
+};
 
 use crate::{
     maps::{Outcome, count, count_state_run, count_state_taken},
@@ -22,6 +25,17 @@ pub enum Side {
     Task,
     /// A softirq or a timer makes the change.
     Net,
+}
+
+impl Side {
+    /// Where the program counts.
+    #[inline(always)]
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Task => Lane::StateByTask,
+            Self::Net => Lane::StateByNet,
+        }
+    }
 }
 
 /// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
@@ -50,7 +64,7 @@ pub fn changed(ctx: &BtfTracePointContext, side: Side) {
     if side_of(sock) != side {
         return;
     }
-    count_state_taken();
+    count_state_taken(side.lane());
     if !sock.is_tcp() {
         return;
     }
@@ -68,10 +82,10 @@ fn moved(sock: TypedSock, old: u8, new: u8, side: Side) {
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, old) {
-        count(Outcome::Filtered);
+        count(side.lane(), Outcome::Filtered);
         return;
     }
-    deliver(|record: &mut Move| {
+    deliver(side.lane(), |record: &mut Move| {
         record.head = head(kind::MOVE, sock, netns, old, new);
         record.tuple = tuple;
         if old == TCP_LISTEN && new == TCP_SYN_RECV && tuple.remote_port == 0 {
@@ -108,10 +122,10 @@ fn ended(ctx: &BtfTracePointContext, sock: TypedSock, old: u8, side: Side) {
     tuple.err = sock.err();
     let netns = sock.netns();
     if !wanted(&tuple, netns, old) {
-        count(Outcome::Filtered);
+        count(side.lane(), Outcome::Filtered);
         return;
     }
-    deliver(|record: &mut End| {
+    deliver(side.lane(), |record: &mut End| {
         record.head = head(kind::END, sock, netns, old, TCP_CLOSE);
         record.head.cookie = sock.cookie();
         record.tuple = tuple;

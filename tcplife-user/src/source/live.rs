@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use tcplife_common::{
-    counters::Counters,
+    counters::{Counters, LANES},
     layout::{ABSENT, Layout},
     settings::Settings,
     wire::{Found, Malformed, Record},
@@ -155,13 +155,17 @@ impl Live {
         }
     }
 
-    /// The counts of all CPUs.
+    /// The counts of all programs and CPUs.
     ///
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Counters> {
-        let per_cpu = self.counters.get(&0, 0).context("cannot read the kernel side's counters")?;
-        Ok(per_cpu.iter().fold(Counters::default(), |sum, cpu| sum.plus(cpu.0)))
+        let mut sum = Counters::default();
+        for lane in 0..LANES {
+            let per_cpu = self.counters.get(&lane, 0).context("cannot read the kernel side's counters")?;
+            sum = per_cpu.iter().fold(sum, |sum, cpu| sum.plus(cpu.0));
+        }
+        Ok(sum)
     }
 
     /// Events lost because the program was running already on that CPU. May be high by those under way.

@@ -16,6 +16,8 @@ use crate::{
 
 /// The package of the tests that cross crates.
 const TESTS: &str = "tcplife-tests";
+/// Parts of the names of live tests that make a load.
+const LOADS: [&str; 2] = ["churn::", "under_load"];
 /// How long one test program may run: many times what the slowest takes.
 const LIMIT: &str = "1200";
 
@@ -40,7 +42,7 @@ impl<'a> Programs<'a> {
     pub(super) fn unit(&self) -> Result<Count> {
         let mut count = Count::default();
         for test in self.artifacts.tests().filter(|test| test.package != TESTS || test.kind != "test") {
-            count += self.run(test, Rights::User, &[])?;
+            count += self.run(test, Rights::User, &[], &[])?;
         }
         let args = ["test", "--doc", "--workspace", "--locked", "--no-fail-fast", "--quiet"];
         count += counted(process::cargo().current_dir(workspace::root()?).args(args))?;
@@ -49,17 +51,26 @@ impl<'a> Programs<'a> {
 
     /// Tests of the command line: all of the package that have no stage of their own.
     pub(super) fn cli(&self) -> Result<Count> {
-        self.crossing(|name| name != "live" && name != "tui", &[])
+        self.crossing(|name| name != "live" && name != "tui", &[], &[])
     }
 
     /// Tests on the running kernel.
     pub(super) fn live(&self) -> Result<Count> {
-        self.crossing(|name| name == "live", &[])
+        self.live_with(&[])
+    }
+
+    /// The tests that make a load have the machine to themselves: beside others they measure the others.
+    fn live_with(&self, more: &[(&'static str, OsString)]) -> Result<Count> {
+        let skip: Vec<&str> = LOADS.iter().flat_map(|load| ["--skip", load]).collect();
+        let alone: Vec<&str> = LOADS.iter().copied().chain(["--test-threads=1"]).collect();
+        let mut count = self.crossing(|name| name == "live", more, &skip)?;
+        count += self.crossing(|name| name == "live", more, &alone)?;
+        Ok(count)
     }
 
     /// Tests of the screen in a real terminal.
     pub(super) fn tui(&self) -> Result<Count> {
-        self.crossing(|name| name == "tui", &[])
+        self.crossing(|name| name == "tui", &[], &[])
     }
 
     /// The kernel object, built anew: the very bytes that the repository has, or else the live tests hold for it too.
@@ -84,17 +95,22 @@ impl<'a> Programs<'a> {
             "a fresh build with the same toolchain gives another object than the repository has"
         );
         println!("built with {}: other bytes than the repository has", toolchain.versions().join(", "));
-        self.crossing(|name| name == "live", &[("TCPLIFE_BPF_OBJECT", object.into())])
+        self.live_with(&[("TCPLIFE_BPF_OBJECT", object.into())])
     }
 
     /// Runs those tests of the package that cross crates whose names fit; there must be some.
-    fn crossing(&self, fits: fn(&str) -> bool, more: &[(&'static str, OsString)]) -> Result<Count> {
+    fn crossing(
+        &self,
+        fits: fn(&str) -> bool,
+        more: &[(&'static str, OsString)],
+        args: &[&str],
+    ) -> Result<Count> {
         let mut count = Count::default();
         let mut found = false;
         for test in self.artifacts.tests().filter(|test| test.package == TESTS && test.kind == "test") {
             if fits(&test.name) {
                 found = true;
-                count += self.run(test, Rights::Root, more)?;
+                count += self.run(test, Rights::Root, more, args)?;
             }
         }
         ensure!(found, "there is no such test program");
@@ -102,11 +118,17 @@ impl<'a> Programs<'a> {
     }
 
     /// Runs one test program and counts its tests.
-    fn run(&self, test: &Artifact, rights: Rights, more: &[(&'static str, OsString)]) -> Result<Count> {
+    fn run(
+        &self,
+        test: &Artifact,
+        rights: Rights,
+        more: &[(&'static str, OsString)],
+        args: &[&str],
+    ) -> Result<Count> {
         println!("--- {} {} {}", test.package, test.kind, test.name);
         let env = self.env.iter().chain(more);
         let mut command = rights.command(env.map(|(name, value)| (*name, value)));
-        command.args(["timeout", "--kill-after=10", LIMIT]).arg(&test.path);
+        command.args(["timeout", "--kill-after=10", LIMIT]).arg(&test.path).args(args);
         command.current_dir(&test.dir).env("CARGO_MANIFEST_DIR", &test.dir);
         counted(&mut command)
     }
