@@ -168,6 +168,17 @@ pub struct Resync {
     pub ended: u64,
 }
 
+/// What was lost, by cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct LostByCause {
+    /// Hits whose record found no room in the ring buffer.
+    pub ring_full: u64,
+    /// Hits of a hook whose program was running already on that CPU: the program does not know of them.
+    pub recursion: u64,
+    /// Records that made no sense to the agent.
+    pub malformed: u64,
+}
+
 /// The last record.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {
@@ -179,12 +190,23 @@ pub struct Summary {
     pub hits: u64,
     /// Hits that the kernel side's filters left out.
     pub filtered: u64,
+    /// Events that did not, by cause.
+    pub lost_by_cause: LostByCause,
     /// Connections seen.
     pub connections: u64,
     /// Connections without an owner.
     pub unattributed: u64,
     /// Which mechanism tells what.
     pub hooks: BTreeMap<String, serde_json::Value>,
+}
+
+impl Summary {
+    /// Whether each hit of a hook ended in exactly one way, and each loss has one cause.
+    pub const fn is_balanced(&self) -> bool {
+        let LostByCause { ring_full, recursion, malformed } = self.lost_by_cause;
+        self.hits == self.events + malformed + self.filtered + ring_full
+            && self.lost == ring_full + recursion + malformed
+    }
 }
 
 /// One line of output.

@@ -109,7 +109,8 @@ fn data_sent_again(family: Family) -> Result<()> {
     let client = Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin");
     let (story, life) = outcome.check(pair.ends, &client)?;
     let told = u64::try_from(story.retransmits.len())?;
-    ensure!(told > 0 && life.retransmits == told, "{told} told, {} in the life", life.retransmits);
+    let told_all = told > 0 && life.retransmits == told;
+    ensure!(told_all, "{} in the life, told: {:#?}", life.retransmits, story.retransmits);
     ensure!(life.bytes_sent == 1000, "{life:?}");
     let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
     let (_, life) = outcome.check(pair.ends.turned(), &server)?;
