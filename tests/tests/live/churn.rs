@@ -1,15 +1,16 @@
 //! Many short connections: each is told exactly once, and what is lost is counted.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use tcplife_tests::{
     deadline::slowness,
     lab::watch,
     namespace::{Family, Namespace},
-    record::{Life, Record},
-    tracer::Output,
-    verdict::check_lives,
+    record::{Connection, Id, Life, Record},
 };
 
 /// How long a churn may take, on a machine that is not emulated.
@@ -40,14 +41,21 @@ fn churn(namespace: &Namespace, family: Family, count: u64, endings: &str) -> Re
     namespace.settled()
 }
 
-/// How many lives there are of each kind: role, first closer, end.
-fn kinds(output: &Output) -> BTreeMap<(&str, &str, &str), u64> {
+/// Lives of 200,000 whose end may be unknown. A program is not run when a softirq interrupts it (the kernel counts
+/// that, and so does tcplife), nor, on some hosts, when a softirq comes on top of a protected process (nobody counts
+/// that: in virtual machines of one kind, tracefs showed changes in softirqs on top of process 1 that no BPF program
+/// of anybody's was run for).
+const UNSEEN: u64 = 5;
+
+/// What a life is like: role, first closer, end.
+type Kind<'a> = (&'a str, &'a str, &'a str);
+
+/// How many lives there are of each kind.
+fn kinds<'a>(lives: &[&'a Life]) -> BTreeMap<Kind<'a>, u64> {
     let mut kinds = BTreeMap::new();
-    for record in &output.records {
-        if let Record::Life(Life { connection, first_close, end, .. }) = record {
-            let role = connection.role.as_deref().unwrap_or("unknown");
-            *kinds.entry((role, first_close.as_str(), end.as_str())).or_default() += 1;
-        }
+    for life in lives {
+        let role = life.connection.role.as_deref().unwrap_or("unknown");
+        *kinds.entry((role, life.first_close.as_str(), life.end.as_str())).or_default() += 1;
     }
     kinds
 }
@@ -57,8 +65,29 @@ fn every_life_once(family: Family, count: u64) -> Result<()> {
     let namespace = Namespace::new()?;
     let lives = watch(&namespace, "lives", &[])?;
     churn(&namespace, family, count, "csor")?;
-    let lives = lives.stop()?;
-    check_lives(&lives, namespace.inode())?;
+    let output = lives.stop()?;
+    let (summary, cause) = (&output.summary, output.summary.lost_by_cause);
+    ensure!(summary.is_balanced(), "hits are not accounted for: {summary:?}");
+    ensure!(cause.ring_full == 0 && cause.malformed == 0, "lost: {summary:?}");
+    let all = output.records.iter().filter_map(|record| match record {
+        Record::Life(life) => Some(life),
+        _ => None,
+    });
+    let all: Vec<&Life> = all.collect();
+    let told = u64::try_from(all.len())?;
+    ensure!(told == 2 * count, "{told} lives of {count} connections, {:?}", kinds(&all));
+    let ids: BTreeSet<&Id> = all.iter().map(|life| &life.connection.id).collect();
+    ensure!(ids.len() == all.len(), "a life was told twice");
+    let (seen, unseen): (Vec<&Life>, Vec<&Life>) = all.into_iter().partition(|life| life.complete);
+    let allowed = (UNSEEN + cause.recursion).try_into()?;
+    ensure!(unseen.len() <= allowed, "{} lives are not whole, such as {:?}", unseen.len(), unseen.first());
+    check_kinds(&kinds(&seen), count, u64::try_from(unseen.len())?)?;
+    seen.into_iter().try_for_each(|life| check_life(life, namespace.inode()))?;
+    Ok(())
+}
+
+/// Checks that there are as many lives of each kind as there were connections, except for `unseen`.
+fn check_kinds(kinds: &BTreeMap<Kind<'_>, u64>, count: u64, unseen: u64) -> Result<()> {
     let expected = BTreeMap::from([
         (("client", "local", "fin"), count / 2),
         (("client", "remote", "fin"), count / 4),
@@ -67,9 +96,24 @@ fn every_life_once(family: Family, count: u64) -> Result<()> {
         (("server", "local", "fin"), count / 4),
         (("server", "none", "reset_received"), count / 4),
     ]);
-    ensure!(kinds(&lives) == expected, "{:?}, expected {expected:?}", kinds(&lives));
-    let unowned = lives.records.iter().filter_map(Record::connection).filter(|c| c.owner.is_none()).count();
-    ensure!(unowned == 0, "{unowned} ends without an owner");
+    let missing = |(kind, n): (&Kind<'_>, &u64)| n.saturating_sub(kinds.get(kind).copied().unwrap_or(0));
+    let missing: u64 = expected.iter().map(missing).sum();
+    let known = kinds.keys().all(|kind| expected.contains_key(kind));
+    ensure!(known && missing == unseen, "{kinds:?}, expected {expected:?}");
+    Ok(())
+}
+
+/// Checks one whole life.
+fn check_life(life: &Life, netns: u64) -> Result<()> {
+    let spent: u64 = life.states.values().flatten().sum();
+    ensure!(life.duration_ns == Some(spent), "the states do not add up: {life:?}");
+    let Connection { local_port, remote_port, netns: inode, owner, .. } = &life.connection;
+    ensure!(*local_port != 0 && *remote_port != 0, "a port is missing: {life:?}");
+    ensure!(*inode == netns, "another namespace: {life:?}");
+    let comm = owner.as_ref().map(|owner| owner.comm.as_str());
+    let right =
+        if life.connection.role.as_deref() == Some("client") { "churn-client" } else { "churn-server" };
+    ensure!(comm == Some(right), "another owner: {life:?}");
     Ok(())
 }
 
