@@ -7,6 +7,7 @@
 mod ending;
 mod help;
 mod output;
+mod readme;
 mod rights;
 mod run;
 mod usage;
