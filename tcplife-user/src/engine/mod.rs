@@ -293,12 +293,6 @@ impl Engine {
     }
 
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
-        // A last look at what is there, for the ends that no event told. Without it the rest is still right.
-        if self.live.get_ref().can_dump()
-            && let Err(error) = self.census(sink)
-        {
-            log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
-        }
         self.live.get_mut().detach();
         while self.take_batch(sink) > 0 {}
         self.check_health(sink)?;
