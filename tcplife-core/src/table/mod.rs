@@ -82,6 +82,9 @@ pub struct Config {
     pub mini_ends: MiniEnds,
     /// Where the handshakes of passive opens come from.
     pub handshakes: Handshakes,
+    /// The name of processes that hold the descriptors of others for a moment, to look at them, and let go of one last
+    /// when its owner closes it meanwhile (`bpf_iter` for `task_file`): closing makes none of them an owner.
+    pub onlooker: [u8; 16],
 }
 
 impl Default for Config {
@@ -92,6 +95,7 @@ impl Default for Config {
             life_after_time_wait: false,
             mini_ends: MiniEnds::Computed,
             handshakes: Handshakes::Hidden,
+            onlooker: [0; 16],
         }
     }
 }

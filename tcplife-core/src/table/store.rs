@@ -130,6 +130,9 @@ impl Table {
 
     /// A process is, or may be, the owner: the strongest evidence wins, and the first of equal strength.
     pub(super) fn offer(&mut self, slot: u32, process: &Process, via: Via) {
+        if via == Via::Close && process.comm == self.config.onlooker {
+            return;
+        }
         let Some(connection) = self.slab.get_mut(slot) else { return };
         // Who called listen is the listener's owner, whoever closes it.
         let better = |known: Via| via < known && connection.state() != State::Listen;

@@ -7,7 +7,7 @@
 mod census;
 
 use std::{
-    io,
+    fs, io,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
@@ -157,6 +157,7 @@ impl Engine {
             life_after_time_wait: config.life_after_time_wait,
             mini_ends,
             handshakes,
+            onlooker: own_name(),
         });
         Ok(Self {
             live: wait_on(live)?,
@@ -310,6 +311,16 @@ fn wait_on(live: Live) -> Result<AsyncFd<Live>> {
     // until it is dropped, with the registration.
     let registered = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) };
     registered.map_err(|error| error.into_parts().1).context("cannot wait for the ring buffer")
+}
+
+/// The kernel's name of this process, padded with zeroes; another tcplife has the same.
+fn own_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    let read = fs::read("/proc/self/comm").unwrap_or_default();
+    for (slot, &byte) in name.iter_mut().zip(read.trim_ascii_end()) {
+        *slot = byte;
+    }
+    name
 }
 
 fn is_closed_output(error: &anyhow::Error) -> bool {

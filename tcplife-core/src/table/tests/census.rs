@@ -274,6 +274,21 @@ fn a_reused_address_is_another_connection() {
     assert_eq!(log.lives().count(), 1);
 }
 
+#[test]
+fn who_only_looked_at_a_descriptor_is_no_owner() {
+    let config = Config { onlooker: [b'o'; 16], ..Config::default() };
+    for (comm, owned) in [([b'o'; 16], false), ([b'p'; 16], true)] {
+        let (mut table, mut log) = run(config, &[]);
+        take(&mut table, &mut log, 1, &[found(1, CLOSE_WAIT, SECOND)]);
+        let Record::Move(closes) = moved(1, CLOSE_WAIT, LAST_ACK, 2 * SECOND) else { panic!("no move") };
+        let head = Head { flags: flag::BY_TASK, ..closes.head };
+        let task = Task { tgid: 42, comm, ..Task::default() };
+        table.apply(&Record::Move(Move { head, task, ..closes }), &mut log);
+        let owner = table.iter().next().and_then(|connection| table.owner(connection));
+        assert_eq!(owner.is_some(), owned);
+    }
+}
+
 /// Whatever record comes, as a dump's.
 fn as_found(record: &Record) -> Found {
     let tuple = match record {

@@ -114,6 +114,7 @@ fn configs() -> impl Strategy<Value = Config> {
             life_after_time_wait,
             mini_ends,
             handshakes,
+            onlooker: [b'o'; 16],
         },
     )
 }
