@@ -44,14 +44,15 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     None
 }
 
-/// Whether the node is the mini-socket of this connection: by cookie, or where there is none, by the remote port in
-/// the same chain.
+/// Whether the node is the mini-socket of this connection: by cookie, or where one has none, by the remote port in the
+/// same chain. A socket that nobody asked for its cookie has none, and its mini-socket has none for good.
 #[inline(always)]
 fn is_of(tw: ProbedSock, cookie: u64, remote_port: u16) -> bool {
     if tw.state() != TCP_TIME_WAIT {
         return false;
     }
-    if cookie == 0 { tw.tuple().remote_port == remote_port } else { tw.cookie_now() == cookie }
+    let of_tw = tw.cookie_now();
+    if cookie == 0 || of_tw == 0 { tw.tuple().remote_port == remote_port } else { of_tw == cookie }
 }
 
 /// A mini-socket's timer and substate.
