@@ -24,6 +24,12 @@ const OBJECT: &str = "tcplife-user/bpf/tcplife.o";
 /// What it was built from.
 const MANIFEST: &str = "tcplife-user/bpf/manifest.json";
 
+/// Where cargo puts the agent's programs, below its target directory.
+const AGENTS: &str = "bpfel-unknown-none/release/tcplife-ebpf";
+/// Where cargo puts the programs that do next to nothing.
+const FLOOR: &str = "bpfel-unknown-none/release/floor";
+const FLOOR_OBJECT: &str = "floor.o";
+
 /// What `cargo xtask bpf` can be told.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -74,6 +80,11 @@ fn rebuild() -> Result<()> {
     Ok(())
 }
 
+/// Builds the programs that do next to nothing, of `cargo xtask bench`; nobody keeps their object.
+pub(crate) fn build_floor(toolchain: &Toolchain) -> Result<PathBuf> {
+    Ok(build(toolchain)?.with_file_name(FLOOR_OBJECT))
+}
+
 /// Builds the object below the target directory and returns where it is: the same bytes for the same sources and
 /// toolchain, wherever the checkout is.
 pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
@@ -87,11 +98,12 @@ pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&root, toolchain)?)
             .args(manifest::BUILD),
     )?;
-    let linked = target.join("bpfel-unknown-none/release/tcplife-ebpf");
-    let object = target.join("tcplife.o");
-    // The verifier's log and the loader use BTF; DWARF is fifteen times the size of the rest and names this machine.
-    process::run(toolchain.objcopy().arg("--strip-debug").args([&linked, &object]))?;
-    Ok(object)
+    for (linked, object) in [(AGENTS, "tcplife.o"), (FLOOR, FLOOR_OBJECT)] {
+        let (linked, object) = (target.join(linked), target.join(object));
+        // The verifier's log and the loader use BTF; DWARF is fifteen times the size of the rest and names this machine.
+        process::run(toolchain.objcopy().arg("--strip-debug").args([&linked, &object]))?;
+    }
+    Ok(target.join("tcplife.o"))
 }
 
 /// The flags for rustc in cargo's encoding; those that name a directory replace it by a name that is the same

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod bpf;
 mod ci;
 mod packages;
@@ -26,6 +27,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what tcplife costs, beside other tracers; takes ten minutes on a machine that does nothing else
+    Bench(bench::Args),
+    /// What `bench` starts itself as
+    #[command(hide = true, subcommand)]
+    BenchHelper(bench::Helper),
     /// Build the kernel programs and put the object where the agent embeds it
     Bpf(bpf::Args),
     /// Build tcplife as it is released and start it as root: `watch`, or what is given
@@ -42,6 +48,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchHelper(helper) => bench::help(&helper),
         Command::Bpf(args) => bpf::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Ci => ci::run(),

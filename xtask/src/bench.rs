@@ -1,0 +1,89 @@
+//! `cargo xtask bench`: what tcplife costs, beside programs that do next to nothing and other tracers.
+//!
+//! What is compared is run in turns (A B A B), each tracer right after a run without one, so that what else the machine does
+//! falls on both; what is told is the median of the rounds with the least and the most. Peers that are not installed are
+//! named as absent.
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+mod churn;
+mod floor;
+mod load;
+mod meter;
+mod programs;
+mod running;
+mod sample;
+mod tool;
+
+/// What `cargo xtask bench` can be told.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Measure only these
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Only these tracers, by the names in the tables
+    #[arg(long, value_delimiter = ',')]
+    tools: Vec<String>,
+    /// How often each is measured
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Connections of one run
+    #[arg(long, default_value_t = 60_000)]
+    connections: u64,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Throughput, CPU time, memory and losses under full churn
+    Churn,
+    /// Time in the kernel programs for each state change
+    Kernel,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Churn, Self::Kernel];
+}
+
+/// The command.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if !process::is_root() {
+        bail!("tracers and network namespaces need root; run this as root");
+    }
+    let parts = if args.parts.is_empty() { &Part::ALL[..] } else { &args.parts };
+    let tools = tool::all(&args.tools)?;
+    for part in parts {
+        match part {
+            Part::Churn => churn::costs(&tools, args.rounds, args.connections)?,
+            Part::Kernel => churn::kernel(&tools, args.rounds, args.connections)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the command starts itself as, each in a process of its own.
+#[derive(clap::Subcommand)]
+pub(crate) enum Helper {
+    /// The load, in the network namespace that it is started in
+    Load {
+        /// How many connections to make
+        connections: u64,
+    },
+    /// A tracer that does next to nothing, until its standard input ends
+    Floor {
+        /// The object with its programs
+        object: std::path::PathBuf,
+        /// Which of them
+        program: String,
+    },
+}
+
+/// Does what a helper does.
+pub(crate) fn help(helper: &Helper) -> Result<()> {
+    match helper {
+        Helper::Load { connections } => load::make(*connections),
+        Helper::Floor { object, program } => floor::trace(object, program),
+    }
+}
