@@ -2,10 +2,12 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments are the help's text, where states have no backticks")]
 
-use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tcplife_core::state::State;
+
+use crate::stays::By;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +99,18 @@ pub struct Hist {
     /// What to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
+    /// Group by this: the 20 largest groups, and the rest as `other`
+    #[arg(long, value_name = "KIND")]
+    pub by: Option<By>,
+    /// Draw the distribution of each state below the table
+    #[arg(long)]
+    pub plot: bool,
+    /// Write an HdrHistogram interval log (V2) as well, of nanoseconds, tagged by state
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
+    /// Length of the interval log's intervals
+    #[arg(long, value_name = "DUR", default_value = "1s", value_parser = positive_duration, requires = "hdr_log")]
+    pub interval: Duration,
     /// What every tracing command takes.
     #[command(flatten)]
     pub tracing: Tracing,

@@ -15,8 +15,9 @@ use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
 use tcplife_core::filter::{Families, Filter};
 
 use crate::{
-    cli::{Cli, Command, Filters, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
+    cli::{Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
     source::Allowed,
+    stays::By,
 };
 
 const DEFAULT_RING_BYTES: u32 = 8 << 20;
@@ -31,7 +32,7 @@ const NAMED_NETNS: &str = "/run/netns";
 const COMM_BYTES: usize = 15;
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     /// The live screen.
     Watch,
@@ -40,9 +41,24 @@ pub enum Job {
     /// Finished connections as they end.
     Lives(TextJsonOrCsv),
     /// Histograms at the end.
-    Hist(TextOrJson),
+    Hist(HistOptions),
     /// The report on this host.
     Doctor(TextOrJson),
+}
+
+/// How histograms are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistOptions {
+    /// What to print.
+    pub output: TextOrJson,
+    /// What stays are grouped by, if at all.
+    pub by: Option<By>,
+    /// With plots; text only.
+    pub plot: bool,
+    /// Where an interval log goes.
+    pub log: Option<PathBuf>,
+    /// Length of its intervals.
+    pub interval: Duration,
 }
 
 /// How it is to be done.
@@ -106,7 +122,14 @@ impl Config {
                 let life_after_time_wait = lives.time_wait;
                 (Job::Lives(lives.output), Self { life_after_time_wait, ..Self::of(lives.tracing)? })
             }
-            Command::Hist(hist) => (Job::Hist(hist.output), Self::of(hist.tracing)?),
+            Command::Hist(hist) => {
+                ensure!(
+                    !hist.plot || hist.output == TextOrJson::Text,
+                    "--plot draws text; leave it or -o json out"
+                );
+                let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
+                (Job::Hist(HistOptions { output, by, plot, log, interval }), Self::of(tracing)?)
+            }
             Command::Doctor(doctor) => {
                 (Job::Doctor(doctor.output), Self { verbose: doctor.verbose, ..Self::default() })
             }
@@ -314,7 +337,17 @@ mod tests {
 
     #[test]
     fn jobs_carry_their_output() {
-        assert_eq!(resolved(&["hist", "-o", "json"]).unwrap().0, Job::Hist(TextOrJson::Json));
+        let (job, _) = resolved(&["hist", "--by", "remote", "--hdr-log", "x", "--interval", "5s"]).unwrap();
+        let options = HistOptions {
+            output: TextOrJson::Text,
+            by: Some(By::Remote),
+            plot: false,
+            log: Some("x".into()),
+            interval: Duration::from_secs(5),
+        };
+        assert_eq!(job, Job::Hist(options));
+        let wrong = resolved(&["hist", "--plot", "-o", "json"]).unwrap_err();
+        assert_eq!(wrong.to_string(), "--plot draws text; leave it or -o json out");
         assert_eq!(resolved(&["lives", "-o", "csv"]).unwrap().0, Job::Lives(TextJsonOrCsv::Csv));
         let (job, config) =
             resolved(&["watch", "--refresh", "1s", "--leak-after", "5m", "--state", "CLOSE_WAIT"]).unwrap();

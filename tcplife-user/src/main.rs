@@ -13,6 +13,7 @@ mod exit;
 mod sink;
 mod sinks;
 mod source;
+mod stays;
 mod tui;
 
 use cli::Cli;
@@ -34,7 +35,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Job::Watch => exit::needs_terminal().and_then(|()| tui::run(&config)),
         Job::Trace(output) => sinks::trace(&config, output),
         Job::Lives(output) => sinks::lives(&config, output),
-        Job::Hist(output) => sinks::hist(&config, output),
+        Job::Hist(options) => sinks::hist(&config, &options),
         Job::Doctor(output) => doctor::run(&config, output),
     }
 }

@@ -1,65 +1,57 @@
 //! `tcplife hist`: the time spent in each state, told at the end.
 //!
-//! What comes in: transitions. What goes out, once: for each state the finished stays and, beside them, those that
-//! last. What always holds: a stay is counted when it ends, under the state that was left.
+//! What comes in: transitions. What goes out: at the end a report, and meanwhile an interval log if one is wanted.
 
-use anyhow::{Context, Result};
-use tcplife_core::{
-    histogram::{Finished, Histograms, Open},
-    observer::Transition,
-    state::State,
+use std::io;
+
+use anyhow::Result;
+use tcplife_core::observer::Transition;
+
+use super::{
+    hist_log::HdrLog,
+    stream::{Change, Ending},
 };
+use crate::stays::{By, Collected, Section};
 
-use super::stream::Ending;
-
-/// The stays in one state.
-pub struct Row {
-    /// Which state.
-    pub state: State,
-    /// Stays that ended.
-    pub finished: Finished,
-    /// Stays that last.
-    pub open: Open,
+/// What the commands's formats share.
+pub struct Hist {
+    collected: Collected,
+    log: Option<HdrLog>,
 }
 
-/// What was collected.
-pub struct Collected(Histograms);
-
-impl Collected {
-    /// Without any stay.
+impl Hist {
+    /// Grouped by what `by` says, and written to `log` as it goes.
     ///
     /// # Errors
     /// Never, but the histogram library does not know.
-    pub fn new() -> Result<Self> {
-        Ok(Self(Histograms::new().context("cannot make histograms")?))
+    pub fn new(by: Option<By>, log: Option<HdrLog>) -> Result<Self> {
+        Ok(Self { collected: Collected::new(by)?, log })
     }
 
     /// A connection left a state.
-    pub fn transition(&mut self, transition: &Transition) {
-        let is_stay = match transition.from {
-            // A connection that comes out of a listener is not the end of the listener.
-            State::Listen => transition.to == State::Closed,
-            State::Closed => false,
-            _ => true,
-        };
-        if is_stay {
-            self.0.record(transition.from, transition.elapsed);
+    pub fn transition(&mut self, change: &Change<'_>, transition: &Transition) {
+        let stay = self.collected.transition(change.connection, change.owner, transition);
+        if let (Some((state, length)), Some(log)) = (stay, &mut self.log) {
+            log.record(state, length);
         }
     }
 
-    /// The wanted states in the protocol's order.
-    pub fn rows(&self, ending: &Ending<'_>) -> Vec<Row> {
-        let mut ages: [Vec<u64>; State::COUNT] = Default::default();
-        for connection in ending.table.iter() {
-            if ending.selector.wants(connection, ending.table.owner(connection)) {
-                ages[connection.state().index()].push(connection.since().age(ending.now).min);
-            }
+    /// Writes what is due.
+    ///
+    /// # Errors
+    /// Writing the interval log failed.
+    pub fn tick(&mut self, now: u64) -> io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), |log| log.tick(now))
+    }
+
+    /// The end: what was seen.
+    ///
+    /// # Errors
+    /// Writing the interval log failed.
+    pub fn end(&mut self, ending: &Ending<'_>) -> io::Result<Vec<Section>> {
+        if let Some(log) = &mut self.log {
+            log.end(ending.now)?;
         }
-        State::ALL
-            .into_iter()
-            .zip(ages.iter_mut())
-            .filter(|&(state, _)| state != State::Closed && ending.selector.filter().wants_state(state))
-            .map(|(state, ages)| Row { state, finished: self.0.finished(state), open: Open::of(ages) })
-            .collect()
+        Ok(self.collected.report(ending.table, ending.selector.filter(), ending.now))
     }
 }

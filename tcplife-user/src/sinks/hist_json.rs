@@ -1,33 +1,38 @@
-//! `tcplife hist -o json`: a record for each state.
+//! `tcplife hist -o json`: a record for each state, of all or of each group.
 
-use serde::Serialize;
+use std::io;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use tcplife_core::{histogram::Lengths, observer::Transition, table::Verdict};
 
 use super::{
-    hist::{Collected, Row},
+    hist::Hist,
     json,
     stream::{Change, Ending, Format},
 };
-use crate::clock::{Clock, Stamper};
+use crate::{
+    clock::{Clock, Stamper},
+    stays::{Row, Which},
+};
 
 /// Records `histogram`.
 pub struct HistJson {
-    collected: Collected,
+    hist: Hist,
     stamper: Stamper,
 }
 
 impl HistJson {
-    /// Of what `collected` will collect, with times of `clock`.
-    pub fn new(collected: Collected, clock: Clock) -> Self {
-        Self { collected, stamper: Stamper::new(clock) }
+    /// Of what `hist` will collect, with times of `clock`.
+    pub fn new(hist: Hist, clock: Clock) -> Self {
+        Self { hist, stamper: Stamper::new(clock) }
     }
 }
 
 impl Format for HistJson {
     const TELLS_ALL: bool = true;
 
-    fn transition(&mut self, _: Change<'_>, transition: &Transition) {
-        self.collected.transition(transition);
+    fn transition(&mut self, change: Change<'_>, transition: &Transition) {
+        self.hist.transition(&change, transition);
     }
 
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
@@ -38,17 +43,37 @@ impl Format for HistJson {
         json::line(out, &json::Resync::new(self.stamper.rfc3339(at), verdict));
     }
 
-    fn end(&mut self, ending: Ending<'_>) {
-        for row in self.collected.rows(&ending) {
-            json::line(ending.out, &Record::of(&row));
+    fn tick(&mut self, now: u64) -> io::Result<()> {
+        self.hist.tick(now)
+    }
+
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
+        for section in self.hist.end(&ending)? {
+            // A state without a stay is told of all, where its absence says something, and not of each group.
+            let rows = section.rows.iter().filter(|row| section.which == Which::All || row.has_any());
+            rows.for_each(|row| json::line(ending.out, &Record::of(section.which, row)));
         }
         json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        Ok(())
     }
 }
 
-/// By what stays are grouped: all together.
-#[derive(Serialize)]
-struct Group {}
+/// Whose stays they are.
+struct Group(Which);
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Which::All => serializer.serialize_map(Some(0))?.end(),
+            Which::One(group) => group.serialize(serializer),
+            Which::Other => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("other", &true)?;
+                map.end()
+            }
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "histogram")]
@@ -78,12 +103,12 @@ struct Open {
 }
 
 impl Record {
-    fn of(row: &Row) -> Self {
+    fn of(which: Which, row: &Row) -> Self {
         let finished = &row.finished;
         let length = |of: fn(&Lengths) -> u64| finished.lengths.as_ref().map(of);
         Self {
             state: row.state.lower(),
-            group: Group {},
+            group: Group(which),
             count: finished.count,
             min_ns: length(|l| l.min),
             mean_ns: length(|l| l.mean),

@@ -1,6 +1,9 @@
 //! `tcplife hist`: a table of states, finished stays at the left and open ones at the right.
 
-use std::{borrow::Cow, io::Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use tcplife_core::{
     histogram::{HIGHEST_NS, LOWEST_NS},
@@ -9,31 +12,57 @@ use tcplife_core::{
 
 use super::{
     columns::{Columns, UNKNOWN, number, text},
-    hist::{Collected, Row},
+    hist::Hist,
+    hist_plot,
     stream::{Change, Ending, Format},
 };
+use crate::stays::{Row, SHOWN, Section, Which};
 
 /// A table for people.
-pub struct HistText(Collected);
+pub struct HistText {
+    hist: Hist,
+    plot: bool,
+}
 
 impl HistText {
-    /// Of what `collected` will collect.
-    pub const fn new(collected: Collected) -> Self {
-        Self(collected)
+    /// Of what `hist` will collect; with a plot of each state below the table.
+    pub const fn new(hist: Hist, plot: bool) -> Self {
+        Self { hist, plot }
     }
 }
 
 impl Format for HistText {
-    fn transition(&mut self, _: Change<'_>, transition: &Transition) {
-        self.0.transition(transition);
+    fn transition(&mut self, change: Change<'_>, transition: &Transition) {
+        self.hist.transition(&change, transition);
     }
 
-    fn end(&mut self, ending: Ending<'_>) {
-        let rows = self.0.rows(&ending);
-        write_table(&rows, ending.out);
-        let said = rows.iter().try_for_each(|row| remarks(row, ending.out));
-        debug_assert!(said.is_ok(), "writing to a Vec cannot fail");
+    fn tick(&mut self, now: u64) -> io::Result<()> {
+        self.hist.tick(now)
     }
+
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
+        for (n, section) in self.hist.end(&ending)?.iter().enumerate() {
+            if n > 0 {
+                writeln!(ending.out)?;
+            }
+            write_section(section, self.plot, ending.out)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_section(section: &Section, plot: bool, out: &mut Vec<u8>) -> io::Result<()> {
+    match &section.which {
+        Which::All => {}
+        Which::One(group) => writeln!(out, "{}", group.text())?,
+        Which::Other => writeln!(out, "other: all beyond the {SHOWN} largest groups")?,
+    }
+    write_table(&section.rows, out);
+    section.rows.iter().try_for_each(|row| remarks(row, out))?;
+    if plot {
+        section.rows.iter().try_for_each(|row| hist_plot::write(row, out))?;
+    }
+    Ok(())
 }
 
 fn write_table(rows: &[Row], out: &mut Vec<u8>) {
@@ -83,7 +112,7 @@ fn known(ns: Option<u64>) -> Cow<'static, str> {
 }
 
 /// What the numbers of a row leave out.
-fn remarks(row: &Row, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn remarks(row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     let (state, finished) = (row.state, &row.finished);
     if finished.unknown_start > 0 {
         let count = finished.unknown_start;

@@ -1,5 +1,7 @@
 //! `tcplife lives -o json`: a record for each finished connection.
 
+use std::io;
+
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeStruct},
@@ -47,8 +49,9 @@ impl Format for LivesJson {
         json::line(out, &json::Resync::new(self.closed.rfc3339(at), verdict));
     }
 
-    fn end(&mut self, ending: Ending<'_>) {
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
         json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@
 mod columns;
 mod hist;
 mod hist_json;
+mod hist_log;
+mod hist_plot;
 mod hist_text;
 pub mod json;
 mod lives_csv;
@@ -24,10 +26,10 @@ use anyhow::Result;
 use crate::{
     cli::{TextJsonOrCsv, TextOrJson},
     clock::Clock,
-    config::Config,
+    config::{Config, HistOptions},
     engine,
 };
-use hist::Collected;
+use hist::Hist;
 use stream::{Format, Stream};
 
 fn run(config: &Config, format: impl Format) -> Result<()> {
@@ -64,11 +66,13 @@ pub fn lives(config: &Config, output: TextJsonOrCsv) -> Result<()> {
 /// Prints histograms at the end.
 ///
 /// # Errors
-/// As [`trace`].
-pub fn hist(config: &Config, output: TextOrJson) -> Result<()> {
-    let collected = Collected::new()?;
-    match output {
-        TextOrJson::Text => run(config, hist_text::HistText::new(collected)),
-        TextOrJson::Json => run(config, hist_json::HistJson::new(collected, Clock::sample())),
+/// As [`trace`], or the interval log cannot be written.
+pub fn hist(config: &Config, options: &HistOptions) -> Result<()> {
+    let clock = Clock::sample();
+    let log = options.log.as_ref().map(|path| hist_log::HdrLog::create(path, options.interval, clock));
+    let hist = Hist::new(options.by, log.transpose()?)?;
+    match options.output {
+        TextOrJson::Text => run(config, hist_text::HistText::new(hist, options.plot)),
+        TextOrJson::Json => run(config, hist_json::HistJson::new(hist, clock)),
     }
 }

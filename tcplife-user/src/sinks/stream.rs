@@ -79,9 +79,22 @@ pub trait Format {
         let _ = (out, at, verdict);
     }
 
+    /// Some time has passed.
+    ///
+    /// # Errors
+    /// Writing to something else than the output failed.
+    fn tick(&mut self, now: u64) -> io::Result<()> {
+        let _ = now;
+        Ok(())
+    }
+
     /// The end.
-    fn end(&mut self, ending: Ending<'_>) {
+    ///
+    /// # Errors
+    /// As [`Format::tick`].
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
         let _ = ending;
+        Ok(())
     }
 }
 
@@ -166,19 +179,21 @@ impl<F: Format> Sink for Stream<F> {
         }
     }
 
-    fn flush(&mut self, _now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
+    fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
         if !F::TELLS_ALL {
             self.notes.hooks(health);
         }
         self.selector.tidy(table);
+        self.format.tick(now)?;
         self.out.flush()?;
         Ok(ControlFlow::Continue(()))
     }
 
     fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()> {
         let Self { format, out, selector, .. } = self;
-        format.end(Ending { now, table, health, selector, out: &mut out.buffer });
+        let ended = format.end(Ending { now, table, health, selector, out: &mut out.buffer });
         self.out.flush()?;
+        ended?;
         if !F::TELLS_ALL {
             self.notes.summary(table, health);
         }

@@ -1,5 +1,7 @@
 //! `tcplife trace -o json`: a record for each change.
 
+use std::io;
+
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use tcplife_core::{
     connection::Connection,
@@ -53,8 +55,9 @@ impl Format for TraceJson {
         json::line(out, &json::Resync::new(self.0.rfc3339(at), verdict));
     }
 
-    fn end(&mut self, ending: Ending<'_>) {
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
         json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        Ok(())
     }
 }
 

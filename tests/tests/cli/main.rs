@@ -10,4 +10,5 @@ mod output;
 mod readme;
 mod rights;
 mod run;
+mod stays;
 mod usage;

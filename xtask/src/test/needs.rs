@@ -5,13 +5,14 @@ use anyhow::Result;
 use crate::{packages, process};
 
 /// A program, and Debian's package of it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("tmux", "tmux"),
     ("busybox", "busybox-static"),
     ("qemu-system-x86_64", "qemu-system-x86"),

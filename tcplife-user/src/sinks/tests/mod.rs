@@ -1,5 +1,6 @@
 //! What each output prints for made-up connections, through the real table.
 
+mod hist;
 mod story;
 
 use tcplife_common::wire::Record;
@@ -10,9 +11,6 @@ use tcplife_core::{
 };
 
 use super::{
-    hist::Collected,
-    hist_json::HistJson,
-    hist_text::HistText,
     lives_csv::LivesCsv,
     lives_json::LivesJson,
     lives_text::LivesText,
@@ -265,42 +263,6 @@ fn nobody_else_is_selected() {
     assert_eq!(moves(Filter { pids: vec![9], ..Filter::default() }), [""; 0]);
     assert_eq!(moves(Filter { comms: vec!["cur".into()], ..Filter::default() }), [""; 0]);
     assert_eq!(moves(Filter { comms: vec!["curl".into()], pids: vec![8], ..Filter::default() }), [""; 0]);
-}
-
-fn collected() -> Collected {
-    Collected::new().unwrap()
-}
-
-#[test]
-fn hist_json_has_finished_and_open_stays() {
-    let lines = json(HistJson::new(collected(), CLOCK), Filter::default(), &client());
-    let names: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap_or_default()).collect();
-    assert_eq!(names[..4], ["", "", "listen", "syn_sent"], "the loss first");
-    assert_eq!(lines.len(), 2 + 10 + 1);
-    let of = |state: &str| lines.iter().find(|line| line["state"] == state).unwrap();
-    let established = of("established");
-    assert_eq!(established["count"], 1);
-    assert_eq!(established["group"], serde_json::json!({}));
-    for field in ["min_ns", "mean_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns"] {
-        assert_eq!(established[field], 9 * MS, "{field}");
-        assert!(of("closing")[field].is_null(), "{field}");
-    }
-    let age = 100 * MS - (12 * MS + 5_000);
-    assert_eq!(of("time_wait")["open"], serde_json::json!({ "count": 1, "p50_ns": age, "oldest_ns": age }));
-    assert_eq!(of("closing")["open"], serde_json::json!({ "count": 0, "p50_ns": null, "oldest_ns": null }));
-    assert_eq!(of("listen")["unknown_start"], 0, "a child is not the listener's end");
-}
-
-#[test]
-fn hist_text_shows_the_states_that_occurred() {
-    let expected = "\
-STATE           COUNT      MIN     MEAN      P50      P90      P99    P99.9      MAX |   OPEN      P50   OLDEST
-ESTABLISHED         1   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms |      0        -        -
-CLOSE_WAIT          1   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms |      0        -        -
-LAST_ACK            1   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms |      0        -        -
-SYN_RECEIVED: 1 more ended whose start was not seen; they are in no number here
-";
-    assert_eq!(out(HistText::new(collected()), &server()), expected);
 }
 
 #[test]

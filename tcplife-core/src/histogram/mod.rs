@@ -5,9 +5,15 @@
 //! leaves its state, so finished stays alone would say that all is well. What always holds: nothing is dropped
 //! silently; a stay of unknown length and one outside the range are counted.
 
+mod bars;
+mod groups;
+
 use hdrhistogram::{CreationError, Histogram};
 
 use crate::state::State;
+
+pub use bars::{Bar, bars};
+pub use groups::Groups;
 
 /// Shorter stays are recorded as this, and counted in [`Finished::below`]: 1 microsecond.
 pub const LOWEST_NS: u64 = 1_000;
@@ -81,6 +87,8 @@ impl Open {
     }
 }
 
+/// The stays in one state. Its memory grows with the longest stay.
+#[derive(Clone)]
 struct Stays {
     histogram: Histogram<u64>,
     sum: u128,
@@ -93,17 +101,30 @@ struct Stays {
 
 impl Stays {
     fn new() -> Result<Self, CreationError> {
-        let histogram = Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS)?;
+        let mut histogram = Histogram::new_with_bounds(LOWEST_NS, 2 * LOWEST_NS, DIGITS)?;
+        histogram.auto(true);
         Ok(Self { histogram, sum: 0, min: u64::MAX, max: 0, below: 0, above: 0, unknown_start: 0 })
     }
 
     fn record(&mut self, length: u64) {
-        self.histogram.saturating_record(length.clamp(LOWEST_NS, HIGHEST_NS));
+        let recorded = self.histogram.record(length.clamp(LOWEST_NS, HIGHEST_NS));
+        debug_assert!(recorded.is_ok(), "a histogram that grows takes every value");
         self.sum += u128::from(length);
         self.min = self.min.min(length);
         self.max = self.max.max(length);
         self.below += u64::from(length < LOWEST_NS);
         self.above += u64::from(length > HIGHEST_NS);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let added = self.histogram.add(&other.histogram);
+        debug_assert!(added.is_ok(), "a histogram that grows takes every other");
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.below += other.below;
+        self.above += other.above;
+        self.unknown_start += other.unknown_start;
     }
 
     /// Never outside of what was really seen, as a bucket's edge may be.
@@ -126,10 +147,13 @@ impl Stays {
     }
 }
 
-/// Finished stays in every state.
+/// Finished stays in every state. States without any take no memory.
+#[derive(Clone)]
 pub struct Histograms {
-    /// One for each of [`State::ALL`].
-    states: Vec<Stays>,
+    /// What a state begins with.
+    empty: Box<Stays>,
+    /// By [`State::index`].
+    states: [Option<Box<Stays>>; State::COUNT],
 }
 
 impl Histograms {
@@ -138,22 +162,50 @@ impl Histograms {
     /// # Errors
     /// When the histogram library refuses the range, which it does not for this one.
     pub fn new() -> Result<Self, CreationError> {
-        let states = State::ALL.iter().map(|_| Stays::new()).collect::<Result<_, _>>()?;
-        Ok(Self { states })
+        Ok(Self { empty: Box::new(Stays::new()?), states: Default::default() })
     }
 
     /// A stay in `state` ended after `length` nanoseconds; `None` when its start was not seen.
     pub fn record(&mut self, state: State, length: Option<u64>) {
-        let stays = &mut self.states[state.index()];
+        let stays = self.states[state.index()].get_or_insert_with(|| self.empty.clone());
         match length {
             Some(length) => stays.record(length),
             None => stays.unknown_start += 1,
         }
     }
 
+    /// Adds the stays of another one.
+    pub fn merge(&mut self, other: &Self) {
+        for (slot, stays) in self.states.iter_mut().zip(&other.states) {
+            match (slot, stays) {
+                (_, None) => {}
+                (Some(own), Some(stays)) => own.merge(stays),
+                (slot @ None, Some(stays)) => *slot = Some(stays.clone()),
+            }
+        }
+    }
+
+    /// Forgets every stay.
+    pub fn clear(&mut self) {
+        self.states = Default::default();
+    }
+
     /// The finished stays in `state`.
     pub fn finished(&self, state: State) -> Finished {
-        self.states[state.index()].finished()
+        self.states[state.index()].as_ref().map_or_else(Finished::default, |stays| stays.finished())
+    }
+
+    /// Stays in all states, those of unknown start included.
+    pub fn total(&self) -> u64 {
+        self.states.iter().flatten().map(|stays| stays.histogram.len() + stays.unknown_start).sum()
+    }
+
+    /// The lengths in `state` as they are counted: clamped to the range, none of unknown start; `None` without any.
+    pub fn lengths(&self, state: State) -> Option<&Histogram<u64>> {
+        self.states[state.index()]
+            .as_ref()
+            .map(|stays| &stays.histogram)
+            .filter(|lengths| !lengths.is_empty())
     }
 }
 
@@ -208,6 +260,26 @@ mod tests {
         let finished = histograms.finished(State::Established);
         assert_eq!((finished.count, finished.unknown_start), (1, 1));
         assert_eq!(histograms.finished(State::Closing), Finished::default());
+    }
+
+    #[test]
+    fn merging_is_as_recording_all_in_one() {
+        let (one, two): (Vec<u64>, Vec<u64>) =
+            (1..=2_000).map(|n| n * n * 1_000).partition(|ns| ns % 3_000 == 0);
+        let mut merged = Histograms::new().unwrap();
+        for lengths in [&one, &two] {
+            let mut part = Histograms::new().unwrap();
+            for &ns in lengths {
+                part.record(State::CloseWait, Some(ns));
+            }
+            part.record(State::Closing, None);
+            merged.merge(&part);
+        }
+        assert_eq!(merged.finished(State::CloseWait), of(one.into_iter().chain(two)));
+        assert_eq!(merged.finished(State::Closing).unknown_start, 2);
+        assert_eq!(merged.total(), 2_002);
+        merged.clear();
+        assert_eq!((merged.total(), merged.lengths(State::CloseWait).is_none()), (0, true));
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! Histograms for each of many groups, in bounded memory.
+//!
+//! What comes in: finished stays, each of one group. What goes out: histograms of the largest groups and, in one, of
+//! all others. What always holds: every stay is in exactly one of them; never more than twice as many groups are held
+//! as are kept, so a group that was among the small ones may have its first stays in the rest.
+
+use std::{collections::HashMap, hash::Hash};
+
+use foldhash::fast::RandomState;
+use hdrhistogram::CreationError;
+
+use super::Histograms;
+use crate::state::State;
+
+/// Finished stays by group.
+#[derive(Clone)]
+pub struct Groups<K> {
+    kept: usize,
+    empty: Histograms,
+    own: HashMap<K, Histograms, RandomState>,
+    rest: Histograms,
+}
+
+impl<K: Copy + Eq + Hash + Ord> Groups<K> {
+    /// Without any; `kept` groups at least have histograms of their own.
+    ///
+    /// # Errors
+    /// As [`Histograms::new`].
+    pub fn new(kept: usize) -> Result<Self, CreationError> {
+        let empty = Histograms::new()?;
+        Ok(Self { kept: kept.max(1), rest: empty.clone(), empty, own: HashMap::default() })
+    }
+
+    /// A stay of a connection of `group` ended; see [`Histograms::record`].
+    pub fn record(&mut self, group: K, state: State, length: Option<u64>) {
+        if !self.own.contains_key(&group) && self.own.len() >= 2 * self.kept {
+            self.fold(self.kept);
+        }
+        let of = self.own.entry(group).or_insert_with(|| self.empty.clone());
+        of.record(state, length);
+    }
+
+    /// Groups with the most stays, largest first, equal ones in their own order.
+    fn by_size(&self) -> Vec<(u64, K)> {
+        let mut sizes: Vec<(u64, K)> = self.own.iter().map(|(&key, of)| (of.total(), key)).collect();
+        sizes.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        sizes
+    }
+
+    /// Puts all but the `kept` largest into the rest.
+    fn fold(&mut self, kept: usize) {
+        for (_, key) in self.by_size().into_iter().skip(kept) {
+            if let Some(of) = self.own.remove(&key) {
+                self.rest.merge(&of);
+            }
+        }
+    }
+
+    /// A group's histograms, if it has its own.
+    pub fn get(&self, group: &K) -> Option<&Histograms> {
+        self.own.get(group)
+    }
+
+    /// The groups that have histograms of their own, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (K, &Histograms)> {
+        self.own.iter().map(|(&key, of)| (key, of))
+    }
+
+    /// All stays of groups that `wanted` does not take, in one.
+    pub fn others(&self, wanted: impl Fn(&K) -> bool) -> Histograms {
+        let mut rest = self.rest.clone();
+        self.iter().filter(|(key, _)| !wanted(key)).for_each(|(_, of)| rest.merge(of));
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stay_is_in_one_group_or_in_the_rest() {
+        let mut groups = Groups::new(4).unwrap();
+        // Groups 0 to 3 are large; a thousand others have one stay each.
+        for n in 0..1_000u32 {
+            groups.record(n % 4, State::CloseWait, Some(5_000));
+            groups.record(1_000 + n, State::CloseWait, Some(7_000));
+        }
+        assert!(groups.iter().count() <= 8);
+        for large in 0..4 {
+            assert_eq!(groups.get(&large).unwrap().total(), 250);
+        }
+        let others = groups.others(|&key| key < 4);
+        assert_eq!(others.total(), 1_000);
+        assert_eq!(others.finished(State::CloseWait).lengths.unwrap().max, 7_000);
+    }
+
+    #[test]
+    fn few_groups_leave_no_rest() {
+        let mut groups = Groups::new(4).unwrap();
+        (0..8u32).for_each(|n| groups.record(n, State::Established, None));
+        assert_eq!(groups.others(|_| true).total(), 0);
+        assert_eq!(groups.iter().count(), 8);
+    }
+}

@@ -1,0 +1,103 @@
+//! What stays are grouped by.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use clap::ValueEnum;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use tcplife_core::{connection::Connection, owner::Owner, state::State};
+
+use super::container::{Container, Containers};
+use crate::escape;
+
+/// A kind of group: by owner, local port, remote address, or the container that the owner runs in.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Process,
+    LocalPort,
+    Remote,
+    Container,
+}
+
+/// One group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The connections of a process; `None` for those whose owner is not known.
+    Process(Option<(u32, [u8; 16])>),
+    /// Those of a local port.
+    LocalPort(u16),
+    /// Those to and from an address; `None` for listeners.
+    Remote(Option<IpAddr>),
+    /// Those of processes in a container, or in none; `None` if that is not known.
+    Container(Option<Container>),
+}
+
+impl Group {
+    /// The group as text that a terminal can show.
+    pub fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Process(Some((pid, comm))) => {
+                let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
+                format!("{} pid {pid}", escape::printable(&comm[..end])).into()
+            }
+            Self::Process(None) => "owner not known".into(),
+            Self::LocalPort(port) => format!("local port {port}").into(),
+            Self::Remote(Some(address)) => format!("remote {address}").into(),
+            Self::Remote(None) => "listeners".into(),
+            Self::Container(Some(Container::Id(id))) => {
+                format!("container {}", String::from_utf8_lossy(id)).into()
+            }
+            Self::Container(Some(Container::Host)) => "in no container".into(),
+            Self::Container(None) => "container not known".into(),
+        }
+    }
+}
+
+impl Serialize for Group {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::Process(process) => {
+                map.serialize_entry("pid", &process.map(|(pid, _)| pid))?;
+                map.serialize_entry("comm", &process.map(|(_, comm)| name(&comm)))?;
+            }
+            Self::LocalPort(port) => map.serialize_entry("local_port", port)?,
+            Self::Remote(address) => map.serialize_entry("remote_addr", address)?,
+            Self::Container(container) => {
+                map.serialize_entry("container", &container.as_ref().map(Container::name))?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn name(comm: &[u8; 16]) -> String {
+    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..end]).into_owned()
+}
+
+/// Finds the group of a connection.
+#[derive(Debug)]
+pub struct Grouper {
+    by: By,
+    containers: Containers,
+}
+
+impl Grouper {
+    /// By what `by` says.
+    pub fn new(by: By) -> Self {
+        Self { by, containers: Containers::default() }
+    }
+
+    /// The group that a connection is in now.
+    pub fn group(&mut self, connection: &Connection, owner: Option<Owner>) -> Group {
+        match self.by {
+            By::Process => Group::Process(owner.map(|owner| (owner.process.pid, owner.process.comm))),
+            By::LocalPort => Group::LocalPort(connection.local().port()),
+            By::Remote => {
+                let is_listener = connection.state() == State::Listen;
+                Group::Remote((!is_listener).then(|| connection.remote().ip()))
+            }
+            By::Container => Group::Container(owner.and_then(|owner| self.containers.of(&owner.process))),
+        }
+    }
+}
