@@ -1,5 +1,5 @@
 //! Dumps of the kernel's sockets into the table: at the start, after a loss, at a slow pace as a net under everything,
-//! and each second for mini-sockets where no hook tells of their ends.
+//! and each second, or slower if they are many, for mini-sockets where no hook tells of their ends.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,8 +23,15 @@ use crate::{
 
 /// Everything is looked at again this often, also without a loss.
 pub(super) const RESYNC_PERIOD: Duration = Duration::from_secs(30);
-/// Mini-sockets are looked at this often, where no hook tells of their ends.
+/// Mini-sockets are looked at this often, where no hook tells of their ends, as long as they are few.
 pub(super) const MINI_PERIOD: Duration = Duration::from_secs(1);
+/// Listing mini-sockets takes one part in so many of the time at most: a busy host has a hundred thousand of them.
+const MINI_SHARE: u32 = 50;
+
+/// When to look at mini-sockets again after it took so long.
+pub(super) fn pause(took: Duration) -> Duration {
+    (took * MINI_SHARE).clamp(MINI_PERIOD, RESYNC_PERIOD)
+}
 
 /// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.
 const DISORDER_NS: u64 = 10_000_000;

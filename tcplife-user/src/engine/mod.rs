@@ -147,8 +147,9 @@ impl Engine {
             (false, false) => MiniEnds::Computed,
         };
         if mini_ends == MiniEnds::Dumped {
-            health.replace("time_wait_end", "iter/tcp each second + timer (early ends to 1 s)");
-            health.replace("time_wait_from_fin_wait_2", "iter/tcp each second + timer (to 1 jiffy)");
+            health.replace("time_wait_end", "iter/tcp each second or slower + timer (early ends to that)");
+            health
+                .replace("time_wait_from_fin_wait_2", "iter/tcp each second or slower + timer (to 1 jiffy)");
         }
         let handshakes = if health.has("syn_received") { Handshakes::Told } else { Handshakes::Hidden };
         let table = Table::new(table::Config {
@@ -231,9 +232,7 @@ impl Engine {
             }
         } else if self.dumps_minis && now >= chores.minis {
             self.mini_census(sink)?;
-        }
-        if now >= chores.minis {
-            chores.minis = Instant::now() + MINI_PERIOD;
+            chores.minis = Instant::now() + census::pause(now.elapsed());
         }
         Ok(())
     }

@@ -35,6 +35,9 @@ pub const MINI_SOCKETS: StateMask = 1 << 6;
 /// While an iterator is read, the ring buffer is looked after this often.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// An iterator is read in pieces of this size: the kernel fills eight pages at a time (`bpf_seq_read`).
+const READ_SIZE: usize = 64 << 10;
+
 /// The loaded iterators. They are read by a thread of their own: a list of 100,000 mini-sockets takes long enough for a
 /// busy host to fill the ring buffer.
 pub struct Dumper {
@@ -132,16 +135,30 @@ fn read(programs: &mut Ebpf, name: &str, found: &mut Vec<Found>) -> Result<()> {
     decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
 }
 
+/// Decodes while it reads: the bytes of a large list would take as much memory as the list.
 fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    for record in bytes.chunks(Found::SIZE) {
-        match Record::decode(record) {
-            Ok(Record::Found(record)) => found.push(record),
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "not a record of a socket")),
+    let mut bytes = vec![0; READ_SIZE];
+    let mut filled = 0;
+    loop {
+        let count = file.read(&mut bytes[filled..])?;
+        filled += count;
+        let whole = filled - filled % Found::SIZE;
+        for record in bytes[..whole].chunks_exact(Found::SIZE) {
+            match Record::decode(record) {
+                Ok(Record::Found(record)) => found.push(record),
+                _ => return Err(not_a_record()),
+            }
+        }
+        bytes.copy_within(whole..filled, 0);
+        filled -= whole;
+        if count == 0 {
+            return if filled == 0 { Ok(()) } else { Err(not_a_record()) };
         }
     }
-    Ok(())
+}
+
+fn not_a_record() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a record of a socket")
 }
 
 /// A network namespace that can be entered.
