@@ -1,18 +1,14 @@
-//! The JSON records that every stream shares: connections, losses, the summary.
+//! The JSON records that every stream shares: losses, the summary.
 //!
-//! What always holds: one object a line, `type` first; the same connection has the same fields in every record; text
+//! What always holds: one object a line, `type` first; text
 //! from outside can be printed on a terminal, since what is not printable is written as a JSON escape.
 
-use std::{borrow::Cow, io, net::IpAddr};
+use std::io;
 
-use serde::{
-    Serialize, Serializer,
-    ser::{SerializeMap, SerializeStruct},
-};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use tcplife_core::{
-    connection::{Connection, Role},
-    owner::Owner,
+    connection::Connection,
     table::{Table, Verdict},
 };
 
@@ -24,14 +20,21 @@ use crate::{
 /// Appends `record` and a line feed.
 pub fn line(out: &mut Vec<u8>, record: &impl Serialize) {
     let begin = out.len();
-    let written = record.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable));
+    value(out, record);
+    if out.len() > begin {
+        out.push(b'\n');
+    }
+}
+
+/// Appends `value`; nothing if JSON cannot express it.
+pub fn value(out: &mut Vec<u8>, value: &impl Serialize) {
+    let begin = out.len();
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable));
     if let Err(error) = written {
-        // Only a record that JSON cannot express fails, and ours are numbers, text and lists.
+        // Ours are numbers, text and lists.
         debug_assert!(false, "{error}");
         out.truncate(begin);
-        return;
     }
-    out.push(b'\n');
 }
 
 /// Compact, with characters that a terminal must not see as escapes; the value is the same.
@@ -63,43 +66,6 @@ impl Formatter for Printable {
     ) -> io::Result<()> {
         CompactFormatter.write_char_escape(writer, escape)
     }
-}
-
-#[derive(Serialize)]
-struct OwnerFields<'a> {
-    pid: u32,
-    comm: Cow<'a, str>,
-    via: &'static str,
-}
-
-/// How many fields [`connection`] writes.
-pub const CONNECTION_FIELDS: usize = 9;
-
-/// The fields of a connection, in every record about one.
-pub fn connection<S: SerializeStruct>(
-    fields: &mut S,
-    connection: &Connection,
-    owner: Option<Owner>,
-) -> Result<(), S::Error> {
-    let (local, remote) = (connection.local(), connection.remote());
-    fields.serialize_field("id", &connection.id().0)?;
-    fields.serialize_field("netns", &connection.netns())?;
-    fields.serialize_field("family", family(connection))?;
-    address(fields, "local_addr", local.ip())?;
-    fields.serialize_field("local_port", &local.port())?;
-    address(fields, "remote_addr", remote.ip())?;
-    fields.serialize_field("remote_port", &remote.port())?;
-    fields.serialize_field("role", &connection.role().map(Role::name))?;
-    let owner = owner.as_ref().map(|owner| OwnerFields {
-        pid: owner.process.pid,
-        comm: owner.process.comm_text(),
-        via: owner.via.name(),
-    });
-    fields.serialize_field("owner", &owner)
-}
-
-fn address<S: SerializeStruct>(fields: &mut S, name: &'static str, address: IpAddr) -> Result<(), S::Error> {
-    fields.serialize_field(name, &address)
 }
 
 /// `ipv4` or `ipv6`; a mapped address is IPv4.

@@ -9,6 +9,7 @@ mod hist_log;
 mod hist_plot;
 mod hist_text;
 pub mod json;
+mod json_line;
 mod lives_csv;
 mod lives_json;
 mod lives_text;

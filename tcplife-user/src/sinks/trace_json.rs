@@ -2,16 +2,14 @@
 
 use std::io;
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
 use tcplife_core::{
-    connection::Connection,
     observer::{Direction, RetransmitKind, Transition},
-    owner::Owner,
     table::Verdict,
 };
 
 use super::{
-    json::{self, CONNECTION_FIELDS},
+    json,
+    json_line::{Line, key},
     stream::{Change, Ending, Format},
 };
 use crate::clock::{Clock, Stamper};
@@ -25,10 +23,13 @@ impl TraceJson {
         Self(Stamper::new(clock))
     }
 
-    fn line(&mut self, change: &mut Change<'_>, at: u64, what: What<'_>) {
-        let time = self.0.rfc3339(at);
-        let Change { connection, owner, out } = change;
-        json::line(out, &Record { time, at, connection, owner: *owner, what });
+    /// A record that begins with `head`, up to what is its own.
+    fn begin<'a>(&mut self, change: &'a mut Change<'_>, head: &'static str, at: u64) -> Line<'a> {
+        let mut line = Line::begin(change.out, head);
+        line.name(key!("time"), self.0.rfc3339(at));
+        line.number(key!("mono_ns"), at);
+        line.connection(change.connection, change.owner);
+        line
     }
 }
 
@@ -36,15 +37,27 @@ impl Format for TraceJson {
     const TELLS_ALL: bool = true;
 
     fn transition(&mut self, mut change: Change<'_>, transition: &Transition) {
-        self.line(&mut change, transition.at, What::Transition(transition));
+        let mut line = self.begin(&mut change, "{\"type\":\"transition\"", transition.at);
+        line.name(key!("from"), transition.from.lower());
+        line.name(key!("to"), transition.to.lower());
+        line.number_or_null(key!("elapsed_ns"), transition.elapsed);
+        line.end();
     }
 
     fn retransmit(&mut self, mut change: Change<'_>, kind: RetransmitKind, at: u64) {
-        self.line(&mut change, at, What::Retransmit(kind));
+        let state = change.connection.state();
+        let mut line = self.begin(&mut change, "{\"type\":\"retransmit\"", at);
+        line.name(key!("state"), state.lower());
+        line.name(key!("kind"), kind.name());
+        line.end();
     }
 
     fn reset(&mut self, mut change: Change<'_>, direction: Direction, at: u64) {
-        self.line(&mut change, at, What::Reset(direction));
+        let state = change.connection.state();
+        let mut line = self.begin(&mut change, "{\"type\":\"reset\"", at);
+        line.name(key!("state"), state.lower());
+        line.name(key!("direction"), direction.name());
+        line.end();
     }
 
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
@@ -58,55 +71,5 @@ impl Format for TraceJson {
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
         json::line(ending.out, &json::Summary::of(ending.table, ending.health));
         Ok(())
-    }
-}
-
-enum What<'a> {
-    Transition(&'a Transition),
-    Retransmit(RetransmitKind),
-    Reset(Direction),
-}
-
-struct Record<'a> {
-    time: &'a str,
-    at: u64,
-    connection: &'a Connection,
-    owner: Option<Owner>,
-    what: What<'a>,
-}
-
-impl Record<'_> {
-    const fn name(&self) -> &'static str {
-        match self.what {
-            What::Transition(_) => "transition",
-            What::Retransmit(_) => "retransmit",
-            What::Reset(_) => "reset",
-        }
-    }
-}
-
-impl Serialize for Record<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Record", CONNECTION_FIELDS + 6)?;
-        fields.serialize_field("type", self.name())?;
-        fields.serialize_field("time", self.time)?;
-        fields.serialize_field("mono_ns", &self.at)?;
-        json::connection(&mut fields, self.connection, self.owner)?;
-        match &self.what {
-            What::Transition(transition) => {
-                fields.serialize_field("from", transition.from.lower())?;
-                fields.serialize_field("to", transition.to.lower())?;
-                fields.serialize_field("elapsed_ns", &transition.elapsed)?;
-            }
-            What::Retransmit(kind) => {
-                fields.serialize_field("state", self.connection.state().lower())?;
-                fields.serialize_field("kind", kind.name())?;
-            }
-            What::Reset(direction) => {
-                fields.serialize_field("state", self.connection.state().lower())?;
-                fields.serialize_field("direction", direction.name())?;
-            }
-        }
-        fields.end()
     }
 }
