@@ -9,6 +9,10 @@ pub const FAMILY_V4: u32 = 1;
 /// [`Settings::families`]: IPv6 is wanted.
 pub const FAMILY_V6: u32 = 2;
 
+/// Which sockets a dump shows is a set of bits: n for full sockets in the kernel's state n, this plus n for mini-sockets
+/// that stand for state n.
+pub const MINI_BITS: u32 = 16;
+
 /// Load-time settings of the kernel programs; a read-only global there, so a part that is off costs nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod history;
 pub mod observer;
 pub mod owner;
 pub mod state;
+pub mod suspect;
 pub mod table;
 pub mod timeline;
 pub mod view;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A process: its thread-group id in the root pid namespace, when it started, and its name.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process {
     /// Thread-group id.
     pub pid: u32,

@@ -7,6 +7,10 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration}
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tcplife_core::state::State;
 
+mod values;
+
+use values::{comm, duration, pid, ports, positive_duration, refresh, size, state};
+
 use crate::stays::By;
 
 const EXAMPLES: &str = "\
@@ -15,12 +19,13 @@ Examples:
   tcplife trace -D 443 --comm curl          each state change of curl's connections
   tcplife lives -o json -d 1m > lives.json  each connection that ends in a minute
   tcplife hist --state close_wait -p 1234   how long process 1234 leaves sockets open
+  tcplife leaks --leak-after 5m             who has not closed for five minutes
   tcplife doctor                            can this host trace, what is missing
 
 Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100.
 States: listen syn_sent syn_received established fin_wait_1 fin_wait_2 close_wait
         closing last_ack time_wait closed, in any common spelling.
-Exit status: 0 fine, 2 an error, told in one sentence.
+Exit status: 0 fine, 1 leaks found (leaks --exit-code), 2 an error, told in one sentence.
 Tracing needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
 
 const IN_SHORT: &str = "Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100. More: tcplife --help";
@@ -50,6 +55,9 @@ pub enum Command {
     /// Histograms of the time spent in each state, at the end of the run
     #[command(after_help = IN_SHORT)]
     Hist(Hist),
+    /// Which process leaks which sockets, and why we say so
+    #[command(after_help = IN_SHORT)]
+    Leaks(Leaks),
     /// Can this host trace, and does each hook really work
     Doctor(Doctor),
 }
@@ -111,6 +119,26 @@ pub struct Hist {
     /// Length of the interval log's intervals
     #[arg(long, value_name = "DUR", default_value = "1s", value_parser = positive_duration, requires = "hdr_log")]
     pub interval: Duration,
+    /// What every tracing command takes.
+    #[command(flatten)]
+    pub tracing: Tracing,
+}
+
+/// `tcplife leaks`.
+#[derive(Args, Debug)]
+pub struct Leaks {
+    /// What to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: TextOrJson,
+    /// Time in CLOSE_WAIT, or held in FIN_WAIT_2, from which a socket can be a leak
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    pub leak_after: Duration,
+    /// Also what is not a leak, with its reason
+    #[arg(long)]
+    pub all: bool,
+    /// Exit with status 1 if there are leaks
+    #[arg(long)]
+    pub exit_code: bool,
     /// What every tracing command takes.
     #[command(flatten)]
     pub tracing: Tracing,
@@ -206,65 +234,6 @@ pub enum TextJsonOrCsv {
     Csv,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "not a duration such as 250ms, 10s, 5m or 2h".into())
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("nothing can be seen in no time".into()),
-        duration => Ok(duration),
-    }
-}
-
-fn refresh(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        short if short < Duration::from_millis(20) => Err("must be 20ms or more".into()),
-        duration => Ok(duration),
-    }
-}
-
-fn pid(text: &str) -> Result<u32, String> {
-    match text.trim().parse() {
-        Ok(pid) if pid > 0 => Ok(pid),
-        _ => Err("not a process id".into()),
-    }
-}
-
-fn port(text: &str) -> Option<u16> {
-    text.trim().parse().ok().filter(|&port| port > 0)
-}
-
-fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (port(first), port(last)) {
-        (Some(first), Some(last)) if first <= last => Ok(first..=last),
-        (Some(first), Some(last)) => Err(format!("the range is backwards; write {last}-{first}")),
-        _ => Err("not a port from 1 to 65535, nor a range such as 8000-8100".into()),
-    }
-}
-
-fn state(text: &str) -> Result<State, String> {
-    text.trim().parse().map_err(|unknown: tcplife_core::state::UnknownState| unknown.to_string())
-}
-
-fn comm(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("empty".into()) } else { Ok(text.to_owned()) }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "not a size such as 65536, 512K or 8M".to_owned();
-    let shift = match text.chars().next_back().map(|c| c.to_ascii_uppercase()) {
-        Some('K') => 10,
-        Some('M') => 20,
-        Some('G') => 30,
-        _ => 0,
-    };
-    let digits = if shift == 0 { text } else { text.get(..text.len() - 1).ok_or_else(wrong)? };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
-}
-
 /// The command line of this process.
 ///
 /// # Errors
@@ -344,24 +313,6 @@ mod tests {
         assert!(refused(&["trace", "-d", "10"]).contains("not a duration such as"));
         assert!(refused(&["trace", "-d", "0s"]).contains("nothing can be seen"));
         assert!(refused(&["watch", "--refresh", "0s"]).contains("20ms"));
-    }
-
-    #[test]
-    fn sizes_have_suffixes() {
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("512k"), Ok(512 << 10));
-        assert_eq!(size("8M"), Ok(8 << 20));
-        for wrong in ["", "M", "8MB", "-1", "1.5M", "99999999999G", "8é", "é"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn wrong_ports_say_what_is_right() {
-        for wrong in ["0", "65536", "http", "80-", "-80", "", "1-2-3"] {
-            assert!(ports(wrong).unwrap_err().contains("1 to 65535"), "{wrong}");
-        }
-        assert!(ports("90-80").unwrap_err().contains("80-90"));
     }
 
     #[test]

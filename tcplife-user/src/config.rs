@@ -42,6 +42,8 @@ pub enum Job {
     Lives(TextJsonOrCsv),
     /// Histograms at the end.
     Hist(HistOptions),
+    /// Who leaks sockets; whether the exit status is to say so.
+    Leaks(TextOrJson, bool),
     /// The report on this host.
     Doctor(TextOrJson),
 }
@@ -59,6 +61,15 @@ pub struct HistOptions {
     pub log: Option<PathBuf>,
     /// Length of its intervals.
     pub interval: Duration,
+}
+
+/// Which sockets that wait for a close are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspects {
+    /// Leaks.
+    Leaks,
+    /// Also those that are none, with the reason.
+    All,
 }
 
 /// How it is to be done.
@@ -84,8 +95,10 @@ pub struct Config {
     pub verbose: bool,
     /// Time between two screens.
     pub refresh: Duration,
-    /// Age from which a connection in `CLOSE_WAIT` is a suspect.
+    /// Time in its state from which a socket can be a leak.
     pub leak_after: Duration,
+    /// Which suspects are told.
+    pub suspects: Suspects,
 }
 
 impl Default for Config {
@@ -102,6 +115,7 @@ impl Default for Config {
             verbose: false,
             refresh: DEFAULT_REFRESH,
             leak_after: DEFAULT_LEAK_AFTER,
+            suspects: Suspects::Leaks,
         }
     }
 }
@@ -129,6 +143,12 @@ impl Config {
                 );
                 let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
                 (Job::Hist(HistOptions { output, by, plot, log, interval }), Self::of(tracing)?)
+            }
+            Command::Leaks(leaks) => {
+                let leak_after = leaks.leak_after;
+                let suspects = if leaks.all { Suspects::All } else { Suspects::Leaks };
+                let config = Self { leak_after, suspects, ..Self::of(leaks.tracing)? };
+                (Job::Leaks(leaks.output, leaks.exit_code), config)
             }
             Command::Doctor(doctor) => {
                 (Job::Doctor(doctor.output), Self { verbose: doctor.verbose, ..Self::default() })

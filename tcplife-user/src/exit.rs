@@ -1,6 +1,7 @@
 //! How this process ends: a status, and for an error one sentence on standard error.
 //!
-//! What always holds: 0 is fine, also when the reader of the output has gone; 2 is everything else.
+//! What always holds: 0 is fine, also when the reader of the output has gone; 1 is leaks, where that was asked for; 2 is
+//! everything else.
 
 use std::{
     io::{self, ErrorKind, IsTerminal, Write},
@@ -11,12 +12,23 @@ use anyhow::{Result, bail};
 
 use crate::cli;
 
+const LEAKS: u8 = 1;
 const ERROR: u8 = 2;
 
+/// What a command that did not fail came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well, or nobody asked.
+    Fine,
+    /// Leaks were found, and the exit status is to say so.
+    Leaks,
+}
+
 /// The exit status of a command that ran; an error is said in one line.
-pub fn status(outcome: Result<()>) -> ExitCode {
+pub fn status(outcome: Result<Outcome>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Leaks) => ExitCode::from(LEAKS),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => say(&format!("{error:#}")),
     }
@@ -41,7 +53,7 @@ pub fn needs_terminal() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "watch draws a screen and standard output is not a terminal; use tcplife trace, lives or hist instead"
+        "watch draws a screen and standard output is not a terminal; use tcplife trace, lives, hist or leaks instead"
     )
 }
 

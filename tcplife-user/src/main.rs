@@ -10,6 +10,7 @@ mod doctor;
 mod engine;
 mod escape;
 mod exit;
+mod process;
 mod sink;
 mod sinks;
 mod source;
@@ -18,6 +19,7 @@ mod tui;
 
 use cli::Cli;
 use config::{Config, Job};
+use exit::Outcome;
 
 fn main() -> ExitCode {
     match cli::parse() {
@@ -26,16 +28,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let (job, config) = Config::resolve(cli)?;
     if config.verbose {
         diagnostics::show();
     }
-    match job {
+    let done = match job {
         Job::Watch => exit::needs_terminal().and_then(|()| tui::run(&config)),
         Job::Trace(output) => sinks::trace(&config, output),
         Job::Lives(output) => sinks::lives(&config, output),
         Job::Hist(options) => sinks::hist(&config, &options),
         Job::Doctor(output) => doctor::run(&config, output),
-    }
+        Job::Leaks(output, tells) => {
+            let leaks = sinks::leaks(&config, output)?;
+            return Ok(if tells && leaks > 0 { Outcome::Leaks } else { Outcome::Fine });
+        }
+    };
+    done.map(|()| Outcome::Fine)
 }

@@ -1,9 +1,10 @@
 //! What every output is: a receiver of changes, in order, that is told of losses and of the end.
 
-use std::{io, ops::ControlFlow};
+use std::{io, ops::ControlFlow, time::Duration};
 
 use tcplife_core::{
     observer::Observer,
+    suspect::Suspect,
     table::{Table, Verdict},
 };
 
@@ -66,6 +67,17 @@ impl Health {
     }
 }
 
+/// When a sink wants to know the suspects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// Never.
+    Never,
+    /// When the trace begins, and when it ends.
+    AtBothEnds,
+    /// This often, as long as a connection is old enough to be one.
+    Every(Duration),
+}
+
 /// One kind of output.
 pub trait Sink: Observer {
     /// All hooks are attached; what happens from now on is seen. Not called by a second start.
@@ -77,6 +89,16 @@ pub trait Sink: Observer {
     /// After a loss the table was compared with the kernel's sockets and mended: it is whole again.
     fn resynced(&mut self, at: u64, verdict: &Verdict) {
         let _ = (at, verdict);
+    }
+
+    /// When it wants to know the suspects.
+    fn confirm(&self) -> Confirm {
+        Confirm::Never
+    }
+
+    /// The suspects as the kernel has them at `at` (nanoseconds of `CLOCK_MONOTONIC`).
+    fn suspects(&mut self, at: u64, suspects: Vec<Suspect>) {
+        let _ = (at, suspects);
     }
 
     /// A batch of records was applied, or some time has passed: write out what is due. [`ControlFlow::Break`] ends the

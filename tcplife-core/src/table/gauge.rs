@@ -9,7 +9,7 @@ use crate::{state::State, timeline::Since};
 /// makes CLOSE_WAIT, so that began after the last data received; ours is acknowledged in `FIN_WAIT_2`, so that began
 /// after the last data sent, while data can still be received in it. Both began with an ACK, so no later than the last
 /// one. Any other state began no later than the oldest of the three clocks.
-pub(super) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
+pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
     let tick = wheel::tick_ns(hz);
     let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
     let ago = |at: u32| u64::from(jiffies.wrapping_sub(at)) * tick;

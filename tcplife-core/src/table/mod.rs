@@ -31,10 +31,10 @@ mod wheel;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use tcplife_common::wire::Record;
+use tcplife_common::wire::{Found, Record, flag};
 
 use crate::{
-    connection::{ConnId, Connection},
+    connection::{ConnId, Connection, Ends},
     observer::Observer,
     owner::Owner,
 };
@@ -47,7 +47,9 @@ use slab::Slab;
 use wheel::Due;
 
 pub use census::{Census, Scope, Verdict};
+pub(crate) use gauge::since_gauge;
 pub use totals::Totals;
+pub(crate) use wheel::tick_ns;
 
 /// Where the ends of mini-sockets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +195,16 @@ impl Table {
     /// The connection of an id. Looks at all: for a screen, not for every record.
     pub fn get(&self, id: ConnId) -> Option<&Connection> {
         self.iter().find(|connection| connection.id() == id)
+    }
+
+    /// The connection of a socket that a dump found, once the dump was taken as a census.
+    pub fn found(&self, found: &Found) -> Option<&Connection> {
+        let slot = if found.head.flags & flag::MINI == 0 {
+            self.socks.get(&found.head.sock).copied()
+        } else {
+            self.mini(found.head.netns, &Ends::of(&found.tuple))
+        };
+        self.slab.get(slot?)
     }
 
     /// Every connection, in no particular order.

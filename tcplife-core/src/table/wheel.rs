@@ -41,7 +41,7 @@ pub(super) const fn fires(now: u64, expires: u64, hz: u32) -> u64 {
 }
 
 /// Length of a jiffy.
-pub(super) fn tick_ns(hz: u32) -> u64 {
+pub(crate) fn tick_ns(hz: u32) -> u64 {
     1_000_000_000 / u64::from(hz.max(1))
 }
 

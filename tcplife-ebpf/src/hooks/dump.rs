@@ -8,6 +8,7 @@ use aya_ebpf::{
 };
 use tcplife_common::{
     layout::ABSENT,
+    settings::MINI_BITS,
     wire::{Found, flag, kind},
 };
 
@@ -95,17 +96,22 @@ fn write(ctx: *mut c_void, found: &Found) {
     }
 }
 
-/// Whether the agent asked for sockets in this state.
+/// Whether the agent asked for sockets in this state; mini-sockets have bits of their own, by substate.
 #[inline(always)]
-fn asked_for(state: u8) -> bool {
-    DUMP_STATES.get(0).is_some_and(|states| *states >> (state & 31) & 1 == 1)
+fn asked_for(bit: u32) -> bool {
+    DUMP_STATES.get(0).is_some_and(|states| *states >> (bit & 31) & 1 == 1)
 }
 
 /// Fills in a record, in place: BPF programs have 512 bytes of stack. False if the state was not asked for.
 #[inline(always)]
 fn describe(sock: ProbedSock, found: &mut Found) -> bool {
     let kernel_state = sock.state();
-    if !asked_for(kernel_state) {
+    if kernel_state == TCP_TIME_WAIT {
+        found.mini = mini::describe(sock);
+        if !asked_for(MINI_BITS + found.mini.substate) {
+            return false;
+        }
+    } else if !asked_for(u32::from(kernel_state)) {
         return false;
     }
     found.head = head(kind::FOUND, sock, sock.netns(), kernel_state, kernel_state);
@@ -115,7 +121,6 @@ fn describe(sock: ProbedSock, found: &mut Found) -> bool {
     found.gauge.jiffies = unsafe { bpf_jiffies64() };
     match kernel_state {
         TCP_TIME_WAIT => {
-            found.mini = mini::describe(sock);
             found.head.old = found.mini.substate as u8;
             found.head.flags |= flag::MINI | flag::ORPHAN;
         }

@@ -108,7 +108,7 @@ impl Engine {
         let found = live.dump_sockets(MINI_SOCKETS, netns, &mut intake)?;
         drop(intake);
         let inodes = netns.iter().map(|netns| netns.inode).collect();
-        Ok(self.take(begun, Scope::MiniSockets, inodes, found, observer))
+        Ok(self.take(begun, Scope::MiniSockets, inodes, &found, observer))
     }
 
     fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
@@ -130,30 +130,44 @@ impl Engine {
         let gone = unknown.difference(&inhabited);
         let inodes = netns.iter().map(|netns| netns.inode).chain(gone.copied()).collect();
         self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
-        Ok(self.take(begun, Scope::Everything, inodes, found, observer))
+        Ok(self.take(begun, Scope::Everything, inodes, &found, observer))
+    }
+
+    /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
+    pub(super) fn every_namespace(&mut self) -> Vec<Netns> {
+        let before = std::mem::take(&mut self.namespaces.known);
+        let mut all = self.namespaces.refresh(&Filter::default());
+        for (inode, netns) in before {
+            if !self.namespaces.known.contains_key(&inode) && netns.is_there() {
+                all.push(netns.clone());
+                self.namespaces.known.insert(inode, netns);
+            }
+        }
+        all
     }
 
     /// Brings what was found together with what happened meanwhile.
-    fn take<O: Observer>(
+    pub(super) fn take<O: Observer>(
         &mut self,
         begun: u64,
         scope: Scope,
         mut netns: Vec<u32>,
-        mut found: Vec<Found>,
+        found: &[Found],
         observer: &mut O,
     ) -> Verdict {
-        found.retain(|found| is_wanted(found, &self.filter));
+        let wanted: Vec<Found> =
+            found.iter().filter(|found| is_wanted(found, &self.filter)).copied().collect();
         // What happened before and during the look comes first; not all that comes after it, under a load that never
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
         netns.sort_unstable();
-        self.table.take_census(&Census { begun, scope, netns: &netns, found: &found }, observer)
+        self.table.take_census(&Census { begun, scope, netns: &netns, found: &wanted }, observer)
     }
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.
-fn is_wanted(found: &Found, filter: &Filter) -> bool {
+pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
     let family = match filter.families {
         Families::Both => true,

@@ -5,6 +5,7 @@
 //! detached and what was seen is written out.
 
 mod census;
+mod suspects;
 
 use std::{
     fs, io,
@@ -27,10 +28,12 @@ use tokio::{
 
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
 
+pub use suspects::once as suspects_once;
+
 use crate::{
     clock,
     config::Config,
-    sink::{Health, Sink},
+    sink::{Confirm, Health, Sink},
     source::{Live, Options, preflight::Preflight},
 };
 
@@ -102,12 +105,18 @@ struct Chores {
     health: Instant,
     resync: Instant,
     minis: Instant,
+    suspects: Instant,
 }
 
 impl Chores {
     fn new() -> Self {
         let now = Instant::now();
-        Self { health: now + HEALTH_PERIOD, resync: now + RESYNC_PERIOD, minis: now + MINI_PERIOD }
+        Self {
+            health: now + HEALTH_PERIOD,
+            resync: now + RESYNC_PERIOD,
+            minis: now + MINI_PERIOD,
+            suspects: now,
+        }
     }
 }
 
@@ -118,6 +127,8 @@ struct Engine {
     namespaces: Namespaces,
     /// No hook tells of mini-sockets' ends.
     dumps_minis: bool,
+    /// Nanoseconds in a state after which it can be a leak.
+    leak_after: u64,
     health: Health,
     malformed: u64,
     /// The last reading of losses by recursion.
@@ -166,6 +177,7 @@ impl Engine {
             filter: config.filter.clone(),
             namespaces: Namespaces::default(),
             dumps_minis: mini_ends == MiniEnds::Dumped,
+            leak_after: suspects::leak_after_ns(config),
             health,
             malformed: 0,
             recursion: 0,
@@ -182,6 +194,9 @@ impl Engine {
         }
         sink.ready();
         self.stop.begin();
+        if sink.confirm() == Confirm::AtBothEnds {
+            self.tell_suspects(sink)?;
+        }
         let written = self.follow(sink).await.and_then(|()| self.finish(sink));
         match written {
             Err(error) if is_closed_output(&error) => Ok(()),
@@ -233,6 +248,12 @@ impl Engine {
         } else if self.dumps_minis && now >= chores.minis {
             self.mini_census(sink)?;
             chores.minis = Instant::now() + census::pause(now.elapsed());
+        }
+        if let Confirm::Every(period) = sink.confirm()
+            && now >= chores.suspects
+        {
+            self.tell_suspects(sink)?;
+            chores.suspects = Instant::now() + period;
         }
         Ok(())
     }
@@ -293,6 +314,9 @@ impl Engine {
     }
 
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        if sink.confirm() == Confirm::AtBothEnds {
+            self.tell_suspects(sink)?;
+        }
         self.live.get_mut().detach();
         while self.take_batch(sink) > 0 {}
         self.check_health(sink)?;

@@ -3,12 +3,13 @@
 //! What always holds: one object a line, `type` first; text
 //! from outside can be printed on a terminal, since what is not printable is written as a JSON escape.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use tcplife_core::{
     connection::Connection,
+    owner::Process,
     table::{Table, Verdict},
 };
 
@@ -65,6 +66,19 @@ impl Formatter for Printable {
         escape: CharEscape,
     ) -> io::Result<()> {
         CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+/// A process that is named beside a connection.
+#[derive(Serialize)]
+pub struct ProcessFields<'a> {
+    pid: u32,
+    comm: Cow<'a, str>,
+}
+
+impl<'a> From<&'a Process> for ProcessFields<'a> {
+    fn from(process: &'a Process) -> Self {
+        Self { pid: process.pid, comm: process.comm_text() }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use serde::Serialize;
 use tcplife_core::{
     connection::{Connection, Role},
     owner::Owner,
@@ -104,6 +105,13 @@ impl<'a> Line<'a> {
             self.literal(key);
             json::value(self.0, &text);
         }
+    }
+
+    /// Whatever has no kind of its own here.
+    #[inline]
+    pub fn value(&mut self, key: &'static str, value: &impl Serialize) {
+        self.literal(key);
+        json::value(self.0, value);
     }
 
     /// An object of numbers by our names, in order.

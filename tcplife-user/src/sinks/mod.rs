@@ -10,6 +10,7 @@ mod hist_plot;
 mod hist_text;
 pub mod json;
 mod json_line;
+pub mod leaks;
 mod lives_csv;
 mod lives_json;
 mod lives_text;
@@ -76,4 +77,12 @@ pub fn hist(config: &Config, options: &HistOptions) -> Result<()> {
         TextOrJson::Text => run(config, hist_text::HistText::new(hist, options.plot)),
         TextOrJson::Json => run(config, hist_json::HistJson::new(hist, clock)),
     }
+}
+
+/// Prints who leaks sockets. Returns how many leaks there are.
+///
+/// # Errors
+/// As [`trace`]; and the kernel's sockets cannot be listed.
+pub fn leaks(config: &Config, output: TextOrJson) -> Result<usize> {
+    leaks::run(config, output)
 }

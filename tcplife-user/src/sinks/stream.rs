@@ -7,13 +7,15 @@ use std::{io, ops::ControlFlow};
 
 use tcplife_core::{
     connection::Connection,
+    filter::Filter,
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
     owner::Owner,
+    suspect::Suspect,
     table::{Table, Verdict},
 };
 
 use super::{notes::Notes, out::Out, select::Selector};
-use crate::sink::{Health, Sink};
+use crate::sink::{Confirm, Health, Sink};
 
 /// A change of one connection, whose it is, and to what it is appended.
 pub struct Change<'a> {
@@ -43,6 +45,8 @@ pub struct Ending<'a> {
 pub trait Format {
     /// Losses and the summary are records of the output; if not, they are told on standard error.
     const TELLS_ALL: bool = false;
+    /// When it wants to know the suspects.
+    const CONFIRM: Confirm = Confirm::Never;
 
     /// Before anything else.
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -67,6 +71,11 @@ pub trait Format {
     /// A selected connection that was in a selected state has finished.
     fn life(&mut self, change: Change<'_>, life: &Life) {
         let _ = (change, life);
+    }
+
+    /// The suspects, as the kernel has them at `at`.
+    fn suspects(&mut self, at: u64, filter: &Filter, suspects: Vec<Suspect>) {
+        let _ = (at, filter, suspects);
     }
 
     /// Events were lost; only if it [tells all](Format::TELLS_ALL).
@@ -111,6 +120,11 @@ impl<F: Format> Stream<F> {
     pub fn new(mut format: F, mut out: Out, notes: Notes, selector: Selector) -> Self {
         format.begin(&mut out.buffer);
         Self { format, out, notes, selector }
+    }
+
+    /// The format.
+    pub const fn format(&self) -> &F {
+        &self.format
     }
 
     fn change<'a>(out: &'a mut Out, connection: &'a Connection, owner: Option<Owner>) -> Change<'a> {
@@ -177,6 +191,14 @@ impl<F: Format> Sink for Stream<F> {
         } else {
             self.notes.resynced(verdict);
         }
+    }
+
+    fn confirm(&self) -> Confirm {
+        F::CONFIRM
+    }
+
+    fn suspects(&mut self, at: u64, suspects: Vec<Suspect>) {
+        self.format.suspects(at, self.selector.filter(), suspects);
     }
 
     fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {

@@ -21,16 +21,31 @@ use aya::{
     programs::Iter,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tcplife_common::wire::{Found, Record};
+use tcplife_common::{
+    settings::MINI_BITS,
+    wire::{Found, Record},
+};
 
-/// Which states a dump shows: bit n for the kernel's state n.
+/// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;
 
 /// Every state.
 pub const ALL_STATES: StateMask = u32::MAX;
 
-/// Mini-sockets only (`TCP_TIME_WAIT` is the state of both kinds).
-pub const MINI_SOCKETS: StateMask = 1 << 6;
+/// Mini-sockets only.
+pub const MINI_SOCKETS: StateMask = u32::MAX << MINI_BITS;
+
+/// Sockets that wait for somebody's close, their other ends, and listeners, by the numbers of include/net/tcp_states.h.
+pub const SUSPECTS: StateMask = 1 << TCP_CLOSE_WAIT
+    | 1 << TCP_FIN_WAIT2
+    | 1 << TCP_FIN_WAIT1
+    | 1 << TCP_LISTEN
+    | 1 << (MINI_BITS + TCP_FIN_WAIT2);
+
+const TCP_FIN_WAIT1: u32 = 4;
+const TCP_FIN_WAIT2: u32 = 5;
+const TCP_CLOSE_WAIT: u32 = 8;
+const TCP_LISTEN: u32 = 10;
 
 /// While an iterator is read, the ring buffer is looked after this often.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -209,7 +209,8 @@ fn drain(ring: &mut RingBuf<MapData>, limit: usize, each: &mut Intake<'_>) -> us
     taken
 }
 
-fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Options<'_>) -> Result<Ebpf> {
+/// Loads the object, as it is to be on this kernel.
+pub(super) fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Options<'_>) -> Result<Ebpf> {
     let settings = Settings {
         // bpf_get_socket_cookie for tracing programs came with this function.
         has_cookie_helper: u32::from(types.has_function("bpf_get_socket_ptr_cookie")),

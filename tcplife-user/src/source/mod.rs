@@ -14,6 +14,8 @@ mod object;
 mod ports;
 pub mod preflight;
 mod recursion;
+mod still;
 
 pub use hooks::Allowed;
 pub use live::{Live, Options};
+pub use still::Still;

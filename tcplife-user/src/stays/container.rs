@@ -50,7 +50,7 @@ impl Containers {
 }
 
 /// The container that the lines of `/proc/PID/cgroup` name (cgroups(7)).
-fn in_cgroups(text: &str) -> Container {
+pub fn in_cgroups(text: &str) -> Container {
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
     let id = words.rfind(|word| word.len() == WHOLE);
     match id.and_then(|id| id.as_bytes().first_chunk()) {

@@ -13,6 +13,7 @@ use tcplife_core::{
     observer::{Direction, Observer, RetransmitKind, Transition},
     owner::Owner,
     state::State,
+    suspect::Suspect,
     table::Table,
     view,
 };
@@ -25,9 +26,11 @@ use super::{
     rates::Meter,
     still::Still,
 };
-use crate::sink::{Health, Sink};
+use crate::sink::{Confirm, Health, Sink};
 
 const SECOND: u64 = 1_000_000_000;
+/// Suspects are confirmed this often.
+const CONFIRM: Duration = Duration::from_secs(2);
 
 /// The sink that feeds the screen.
 pub struct Bridge {
@@ -42,6 +45,8 @@ pub struct Bridge {
     meter: Meter,
     log: Log,
     still: Option<Box<Still>>,
+    /// Leaks that the kernel confirmed last.
+    leaks: usize,
 }
 
 /// What the screen wants of us.
@@ -79,6 +84,7 @@ impl Bridge {
             meter: Meter::default(),
             log: Log::default(),
             still: None,
+            leaks: 0,
         };
         (bridge, Ends { requests, frames })
     }
@@ -127,6 +133,7 @@ impl Bridge {
             log,
             health: health.clone(),
             rates: self.meter.rates().clone(),
+            leaks: self.leaks,
         };
         if is_answer || !frame.looks_like(&last) {
             self.frames.send_replace(Arc::new(frame));
@@ -183,6 +190,15 @@ impl Observer for Bridge {
 impl Sink for Bridge {
     /// Losses are in the health of every frame, and shown until the end.
     fn lost(&mut self, _at: u64, _count: u64, _cause: &'static str) {}
+
+    fn confirm(&self) -> Confirm {
+        Confirm::Every(CONFIRM)
+    }
+
+    fn suspects(&mut self, _at: u64, suspects: Vec<Suspect>) {
+        let selected = suspects.iter().filter(|suspect| suspect.is_wanted(self.filter()));
+        self.leaks = selected.filter(|suspect| suspect.verdict.is_leak()).count();
+    }
 
     fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
         // The first frame tells the screen that the trace has begun.

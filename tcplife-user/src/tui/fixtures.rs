@@ -224,6 +224,7 @@ pub fn frame(app: &App) -> Frame {
         log: Arc::default(),
         health: health(),
         rates: rates().rates().clone(),
+        leaks: 0,
     }
 }
 

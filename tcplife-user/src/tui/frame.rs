@@ -54,15 +54,18 @@ pub struct Frame {
     pub health: Health,
     /// How much happens; of now, even in a pause.
     pub rates: Rates,
+    /// Leaks among the selected connections, as the kernel confirmed them last.
+    pub leaks: usize,
 }
 
 impl Frame {
     /// Whether a screen of `other` would look the same but for the ages, which go on by themselves.
     pub fn looks_like(&self, other: &Self) -> bool {
-        let Self { request, now: _, started, page, totals, log, health, rates } = self;
+        let Self { request, now: _, started, page, totals, log, health, rates, leaks } = self;
         let counts = *started == other.started && *totals == other.totals && *health == other.health;
         counts
             && *rates == other.rates
+            && *leaks == other.leaks
             && *request == other.request
             && *page == other.page
             && *log == other.log

@@ -59,7 +59,7 @@ fn what_is_wrong_is_told_in_one_sentence() -> Result<()> {
 fn watch_without_a_terminal_names_what_to_use_instead() -> Result<()> {
     let ended = run(&["watch"])?;
     let sentence = ended.sentence()?;
-    for word in ["terminal", "trace", "lives", "hist"] {
+    for word in ["terminal", "trace", "hist", "leaks"] {
         ensure!(sentence.contains(word), "no {word:?} in {sentence:?}");
     }
     ensure!(ended.out.is_empty(), "{ended:?}");

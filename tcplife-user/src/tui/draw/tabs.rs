@@ -46,7 +46,10 @@ fn pause(app: &App) -> String {
 
 fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
     let page = &app.frame.page;
-    if page.suspicious > 0 {
+    if app.frame.leaks > 0 {
+        let word = format!("! {} leaked", text::count(to_u64(app.frame.leaks)));
+        groups.push(vec![Span::styled(word, theme.alarm())]);
+    } else if page.suspicious > 0 {
         let leak_after = text::duration(app.setup.leak_after);
         let word = format!("! {} in CLOSE_WAIT over {leak_after}", text::count(to_u64(page.suspicious)));
         groups.push(vec![Span::styled(word, theme.alarm())]);

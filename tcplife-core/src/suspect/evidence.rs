@@ -1,0 +1,198 @@
+//! What a dump tells of each socket, brought together: its queues and clocks, its holders, its listener, its peer.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use tcplife_common::wire::{Found, flag};
+
+use super::{Facts, Holder, Listening, Peer, Place};
+use crate::{
+    connection::Ends,
+    ends::is_any,
+    owner::Process,
+    state::State,
+    table::{Table, tick_ns},
+    timeline::Age,
+};
+
+/// One socket of a dump.
+pub(super) struct Socket<'a> {
+    /// The newest look at it.
+    pub(super) found: &'a Found,
+    /// The looks that found it by a descriptor.
+    held: Vec<&'a Found>,
+}
+
+impl Socket<'_> {
+    pub(super) fn state(&self) -> State {
+        State::from_kernel(self.found.head.old).unwrap_or(State::Closed)
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::of(&self.found.tuple)
+    }
+
+    fn place(&self) -> Place {
+        let alone = self.found.head.flags & flag::ORPHAN != 0;
+        match (self.held.is_empty(), alone, self.state()) {
+            (false, ..) => Place::Held,
+            // Only a closing application leaves these states: one without a handle in them never had one.
+            (true, true, State::CloseWait) => Place::AcceptQueue,
+            (true, true, _) => Place::Orphan,
+            (true, false, _) => Place::Kernel,
+        }
+    }
+
+    /// All but the age.
+    pub(super) fn facts(&self, hz: u32) -> Facts {
+        let (gauge, stats) = (&self.found.gauge, &self.found.stats);
+        let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
+        // The clocks of both directions start with the connection (tcp_create_openreq_child, tcp_finish_connect).
+        let ago = |at: u32, bytes: u64| {
+            (at != 0 && bytes > 0).then(|| u64::from(jiffies.wrapping_sub(at)) * tick_ns(hz))
+        };
+        Facts {
+            state: self.state(),
+            age: Age { min: 0, max: None },
+            recv_queue: gauge.recv_queue,
+            send_queue: gauge.send_queue,
+            since_sent: ago(gauge.last_sent, stats.bytes_sent),
+            since_received: ago(gauge.last_data, stats.bytes_received),
+            place: self.place(),
+        }
+    }
+
+    pub(super) fn holders(&self) -> Vec<Holder> {
+        let mut holders: Vec<Holder> = self.held.iter().map(|found| holder(found)).collect();
+        holders.sort_by_key(|holder| (holder.process.pid, holder.fd));
+        holders.dedup();
+        holders
+    }
+
+    /// The first holder: any for one that has several, but always the same.
+    fn first_holder(&self) -> Option<Process> {
+        self.held
+            .iter()
+            .map(|found| holder(found))
+            .min_by_key(|holder| holder.process.pid)
+            .map(|holder| holder.process)
+    }
+}
+
+fn holder(found: &Found) -> Holder {
+    let task = &found.task;
+    let process = Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm };
+    Holder { process, fd: found.gauge.fd }
+}
+
+/// The sockets of a dump.
+pub(super) struct Sockets<'a> {
+    all: Vec<Socket<'a>>,
+    /// Connections by their local end's port and the remote one's.
+    by_ports: HashMap<(u16, u16), Vec<usize>, RandomState>,
+    /// Listeners by network namespace and port.
+    listeners: HashMap<(u32, u16), Vec<usize>, RandomState>,
+}
+
+impl<'a> Sockets<'a> {
+    pub(super) fn of(found: &'a [Found]) -> Self {
+        let mut sockets =
+            Self { all: Vec::new(), by_ports: HashMap::default(), listeners: HashMap::default() };
+        let mut numbers: HashMap<u64, usize, RandomState> = HashMap::default();
+        for found in found {
+            let number = *numbers.entry(found.head.sock).or_insert_with(|| {
+                sockets.all.push(Socket { found, held: Vec::new() });
+                sockets.all.len() - 1
+            });
+            let socket = &mut sockets.all[number];
+            if found.head.flags & flag::HELD != 0 {
+                socket.held.push(found);
+            }
+            if found.head.time_ns > socket.found.head.time_ns {
+                socket.found = found;
+            }
+        }
+        sockets.index();
+        sockets
+    }
+
+    fn index(&mut self) {
+        for (number, socket) in self.all.iter().enumerate() {
+            let tuple = &socket.found.tuple;
+            if socket.state() == State::Listen {
+                let key = (socket.found.head.netns, tuple.local_port);
+                self.listeners.entry(key).or_default().push(number);
+            } else {
+                self.by_ports.entry((tuple.local_port, tuple.remote_port)).or_default().push(number);
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Socket<'a>> {
+        self.all.iter()
+    }
+
+    /// Whether somebody listens on the local port of a connection.
+    pub(super) fn listens_for(&self, socket: &Socket<'_>) -> bool {
+        self.listeners.contains_key(&(socket.found.head.netns, socket.found.tuple.local_port))
+    }
+
+    /// Who has to accept a connection: the process of the listener on its address, or of that on every address. None if
+    /// several processes listen there (`SO_REUSEPORT`): the kernel does not keep which of them it belongs to.
+    pub(super) fn listener(&self, socket: &Socket<'_>) -> Option<Listening> {
+        let ends = socket.ends();
+        let on_port = self.listeners.get(&(socket.found.head.netns, ends.local_port))?;
+        let of = |number: &usize| &self.all[*number];
+        let exact = |socket: &&Socket<'_>| socket.ends().local_addr().ip() == ends.local_addr().ip();
+        let mut listeners: Vec<&Socket<'_>> = on_port.iter().map(of).filter(exact).collect();
+        if listeners.is_empty() {
+            let fits = |socket: &&Socket<'_>| {
+                is_any(&socket.ends().local) && (ends.is_ipv4() || !socket.ends().is_ipv4())
+            };
+            listeners = on_port.iter().map(of).filter(fits).collect();
+        }
+        // One whose queue is empty is not the one.
+        if listeners.len() > 1 {
+            listeners.retain(|listener| listener.found.gauge.recv_queue > 0);
+        }
+        let mut processes = listeners.iter().map(|listener| listener.first_holder());
+        let process = processes.next()??;
+        if processes.any(|other| other != Some(process)) {
+            return None;
+        }
+        let sum = |of: fn(&Found) -> u32| listeners.iter().map(|listener| of(listener.found)).sum();
+        Some(Listening { process, queue: sum(|f| f.gauge.recv_queue), limit: sum(|f| f.gauge.send_queue) })
+    }
+
+    /// The other end. On this host it is the one socket with both ends swapped: in the same namespace, or where none is
+    /// there and the addresses are no loopback ones, in another.
+    pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
+        let ends = socket.ends();
+        let (local, remote) = (ends.local_addr(), ends.remote_addr());
+        let candidates =
+            self.by_ports.get(&(ends.remote_port, ends.local_port)).map_or(&[][..], Vec::as_slice);
+        let swapped = |other: &&Socket<'_>| {
+            let other = other.ends();
+            other.local_addr() == remote && other.remote_addr() == local
+        };
+        let netns = |other: &Socket<'_>| other.found.head.netns == socket.found.head.netns;
+        let must_be_same = remote.ip().is_loopback() || local.ip() == remote.ip();
+        let mut others: Vec<&Socket<'_>> =
+            candidates.iter().map(|&number| &self.all[number]).filter(swapped).collect();
+        if must_be_same || others.iter().any(|other| netns(other)) {
+            others.retain(|other| netns(other));
+        }
+        let peer = match others.as_slice() {
+            [peer] => peer,
+            [] if must_be_same && socket.state() == State::CloseWait => return Peer::Gone,
+            _ => return Peer::Unknown,
+        };
+        let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));
+        let listener = || if peer.place() == Place::AcceptQueue { self.listener(peer) } else { None };
+        let process = peer
+            .first_holder()
+            .or_else(|| listener().map(|listener| listener.process))
+            .or_else(|| owner().map(|owner| owner.process));
+        Peer::Here(process)
+    }
+}

@@ -1,0 +1,136 @@
+//! Suspects by the process that has to close them.
+//!
+//! What comes in: suspects, and how many of them each process had earlier. What goes out: one [`Group`] for each
+//! process, the one with the most leaks first. What always holds: every suspect is in exactly one group, in its order.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    net::SocketAddr,
+};
+
+use super::{Suspect, Verdict};
+use crate::owner::Process;
+
+/// The suspects of one process, or of none.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// Who has to close them; `None` for those that no process has.
+    pub process: Option<Process>,
+    /// The suspects, oldest first.
+    pub suspects: Vec<&'a Suspect>,
+}
+
+/// How often something occurs, the most frequent first.
+pub type Counted<T> = Vec<(T, usize)>;
+
+impl Group<'_> {
+    /// How many of its suspects are leaks.
+    pub fn leaks(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+
+    /// How many there are of each verdict, in the order of [`Verdict::ALL`].
+    pub fn by_verdict(&self) -> impl Iterator<Item = (Verdict, Vec<&Suspect>)> {
+        Verdict::ALL.into_iter().filter_map(|verdict| {
+            let of = self.suspects.iter().copied().filter(|suspect| suspect.verdict == verdict);
+            let of: Vec<&Suspect> = of.collect();
+            (!of.is_empty()).then_some((verdict, of))
+        })
+    }
+
+    /// The group's own descriptors, in ascending order.
+    pub fn fds(&self) -> Vec<u32> {
+        let pid = self.process.map(|process| process.pid);
+        let own = self.suspects.iter().flat_map(|suspect| &suspect.holders);
+        let mut fds: Vec<u32> =
+            own.filter(|holder| Some(holder.process.pid) == pid).map(|holder| holder.fd).collect();
+        fds.sort_unstable();
+        fds.dedup();
+        fds
+    }
+
+    /// Other processes that hold some of the sockets, with how many.
+    pub fn others(&self) -> Counted<Process> {
+        let pid = self.process.map(|process| process.pid);
+        counted(self.suspects.iter().flat_map(|suspect| {
+            let mut others: Vec<Process> = suspect.holders.iter().map(|holder| holder.process).collect();
+            others.retain(|other| Some(other.pid) != pid);
+            others.dedup();
+            others
+        }))
+    }
+
+    /// Local ports.
+    pub fn local_ports(&self) -> Counted<u16> {
+        counted(self.suspects.iter().map(|suspect| suspect.connection.ends().local_port))
+    }
+
+    /// Remote ends: by address and port where this end opened the connection, else by address alone (port 0).
+    pub fn peers(&self) -> Counted<SocketAddr> {
+        counted(self.suspects.iter().map(|suspect| {
+            let mut remote = suspect.connection.remote();
+            if suspect.of_server {
+                remote.set_port(0);
+            }
+            remote
+        }))
+    }
+}
+
+/// The oldest and the median age, at least, of suspects in order, in nanoseconds.
+pub fn ages(suspects: &[&Suspect]) -> Option<(u64, u64)> {
+    let age = |at: usize| suspects.get(at).map(|suspect| suspect.facts.age.min);
+    Some((age(0)?, age(suspects.len() / 2)?))
+}
+
+/// Suspects by process; the one with the most leaks comes first, then the one with the most suspects.
+pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut numbers: HashMap<Option<(u32, u64)>, usize> = HashMap::new();
+    for suspect in suspects {
+        let process = suspect.accused();
+        let number =
+            *numbers.entry(process.map(|process| (process.pid, process.start_ns))).or_insert_with(|| {
+                groups.push(Group { process, suspects: Vec::new() });
+                groups.len() - 1
+            });
+        groups[number].suspects.push(suspect);
+    }
+    groups.sort_by_cached_key(|group| {
+        let count = (group.leaks(), group.suspects.len());
+        (std::cmp::Reverse(count), group.process.map(|process| process.pid))
+    });
+    groups
+}
+
+/// How many leaks each process had at one moment; `None` stands for no process.
+#[derive(Clone, Debug, Default)]
+pub struct Baseline(BTreeMap<Option<(u32, u64)>, usize>);
+
+impl Baseline {
+    /// Of suspects as they were.
+    pub fn of(suspects: &[Suspect]) -> Self {
+        let key = |group: &Group<'_>| group.process.map(|process| (process.pid, process.start_ns));
+        Self(groups(suspects).iter().map(|group| (key(group), group.suspects.len())).collect())
+    }
+
+    /// How many sockets a group got since, each minute, if `elapsed` nanoseconds have passed.
+    #[expect(clippy::cast_precision_loss, reason = "counts of sockets and a time of minutes")]
+    pub fn growth(&self, group: &Group<'_>, elapsed: u64) -> f64 {
+        let key = group.process.map(|process| (process.pid, process.start_ns));
+        let before = self.0.get(&key).copied().unwrap_or(0);
+        let minutes = elapsed.max(1) as f64 / 60e9;
+        (group.suspects.len() as f64 - before as f64) / minutes
+    }
+}
+
+fn counted<T: Eq + Hash + Ord + Copy>(items: impl Iterator<Item = T>) -> Counted<T> {
+    let mut counts: HashMap<T, usize> = HashMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    let mut counted: Counted<T> = counts.into_iter().collect();
+    counted.sort_unstable_by_key(|&(item, count)| (std::cmp::Reverse(count), item));
+    counted
+}

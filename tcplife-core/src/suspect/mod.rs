@@ -1,0 +1,148 @@
+//! Sockets that wait for somebody's close, as the kernel has them at one moment.
+//!
+//! What comes in: a dump of the sockets in `CLOSE_WAIT`, `FIN_WAIT_2` and `FIN_WAIT_1` and of the listeners, with every
+//! holder's descriptor, and a table that has taken that dump as a census. What goes out: a [`Suspect`] for each socket,
+//! with its [`Verdict`] and the evidence. What always holds: nothing is in it that the dump has not found; a process is
+//! named only where the kernel's own structures lead to it.
+
+mod evidence;
+pub mod groups;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use tcplife_common::wire::{Found, flag};
+
+pub use verdict::{Facts, Place, Verdict, judge};
+
+use crate::{
+    connection::{Connection, Role},
+    filter::Filter,
+    owner::{Owner, Process, Via},
+    state::State,
+    table::Table,
+    timeline::Age,
+};
+
+use evidence::Sockets;
+
+/// One descriptor of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Whose.
+    pub process: Process,
+    /// Which.
+    pub fd: u32,
+}
+
+/// Who has to accept a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// The process that listens; the first of several that hold the listener.
+    pub process: Process,
+    /// Connections that wait.
+    pub queue: u32,
+    /// How many may wait.
+    pub limit: u32,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// On another host, or not to be told.
+    Unknown,
+    /// On this host; whose it is, if that is known.
+    Here(Option<Process>),
+    /// It was on this host and is gone: nothing will ever come from there.
+    Gone,
+}
+
+/// A socket that waits for somebody's close.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The connection, as the table knows it.
+    pub connection: Connection,
+    /// Whose it is.
+    pub owner: Option<Owner>,
+    /// What it is called.
+    pub verdict: Verdict,
+    /// Why.
+    pub facts: Facts,
+    /// Every descriptor of every process, by process and number.
+    pub holders: Vec<Holder>,
+    /// Of one in an accept queue: who has to accept it.
+    pub listener: Option<Listening>,
+    /// The other end.
+    pub peer: Peer,
+    /// Somebody listens on its local port: the other end opened it.
+    pub of_server: bool,
+    /// `SO_KEEPALIVE` is on.
+    pub keepalive: bool,
+}
+
+impl Suspect {
+    /// Whether the user selected it: by its owner, or by any process that holds it or has to accept it.
+    pub fn is_wanted(&self, filter: &Filter) -> bool {
+        let holders = self.holders.iter().map(|holder| Owner { process: holder.process, via: Via::Holder });
+        let listener = self.listener.map(|listener| Owner { process: listener.process, via: Via::Listener });
+        let mut whose = holders.chain(listener).chain(self.owner).map(Some).chain([None]);
+        whose.any(|owner| filter.matches(&self.connection, owner))
+    }
+
+    /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.
+    pub fn accused(&self) -> Option<Process> {
+        let owns = |holder: &&Holder| self.owner.is_some_and(|owner| owner.process.pid == holder.process.pid);
+        let holder = self.holders.iter().find(owns).or_else(|| self.holders.first());
+        let listener = || self.listener.map(|listener| listener.process);
+        let orphan = || self.owner.filter(|_| self.facts.place == Place::Orphan).map(|owner| owner.process);
+        holder.map(|holder| holder.process).or_else(listener).or_else(orphan)
+    }
+}
+
+/// What the sockets in `found` are, at `now` (nanoseconds of `CLOCK_MONOTONIC`), oldest first. `table` has taken `found`
+/// as a census. A leak needs `leak_after` nanoseconds in its state; `hz` is the kernel's ticks a second.
+pub fn suspects(table: &Table, found: &[Found], now: u64, leak_after: u64, hz: u32) -> Vec<Suspect> {
+    let sockets = Sockets::of(found);
+    let mut suspects: Vec<Suspect> =
+        sockets.iter().filter_map(|socket| suspect(table, &sockets, socket, (now, leak_after, hz))).collect();
+    suspects.sort_by_key(|suspect| (std::cmp::Reverse(suspect.facts.age.min), suspect.connection.id()));
+    suspects
+}
+
+fn suspect(
+    table: &Table,
+    sockets: &Sockets<'_>,
+    socket: &evidence::Socket<'_>,
+    (now, leak_after, hz): (u64, u64, u32),
+) -> Option<Suspect> {
+    let state = socket.state();
+    if !matches!(state, State::CloseWait | State::FinWait2) {
+        return None;
+    }
+    let connection = table.found(socket.found).filter(|connection| connection.state() == state)?;
+    let facts = Facts { age: age(connection, socket.found, now, hz), ..socket.facts(hz) };
+    let awaits_accept = facts.place == Place::AcceptQueue;
+    Some(Suspect {
+        connection: connection.clone(),
+        owner: table.owner(connection),
+        verdict: judge(&facts, leak_after)?,
+        facts,
+        holders: socket.holders(),
+        listener: if awaits_accept { sockets.listener(socket) } else { None },
+        peer: sockets.peer(table, socket),
+        of_server: connection.role() == Some(Role::Server) || sockets.listens_for(socket),
+        keepalive: socket.found.gauge.keepalive != 0,
+    })
+}
+
+/// How long it has been in its state. What the table has seen is exact; the socket's own clocks must not contradict it.
+fn age(connection: &Connection, found: &Found, now: u64, hz: u32) -> Age {
+    let known = connection.since().age(now);
+    if found.head.flags & flag::MINI != 0 {
+        return known;
+    }
+    let clocks = crate::table::since_gauge(connection.state(), &found.gauge, found.head.time_ns, hz).age(now);
+    let overlap =
+        known.max.is_none_or(|max| clocks.min <= max) && clocks.max.is_none_or(|max| known.min <= max);
+    if overlap { known } else { clocks }
+}

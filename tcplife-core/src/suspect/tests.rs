@@ -1,0 +1,275 @@
+//! Suspects of made-up dumps.
+
+use std::net::SocketAddr;
+
+use tcplife_common::wire::{Gauge, Head, Mini, Stats, Task, Tuple};
+
+use super::{
+    groups::{Baseline, ages, groups},
+    *,
+};
+use crate::table::{Census, Config, Scope};
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_000 * SECOND;
+const HZ: u32 = 250;
+const JIFFIES: u64 = 5_000_000;
+const AFTER: u64 = 30 * SECOND;
+
+const FIN_WAIT1: u8 = 4;
+const FIN_WAIT2: u8 = 5;
+const CLOSE_WAIT: u8 = 8;
+const LISTEN: u8 = 10;
+
+fn seconds_ago(seconds: u64) -> u32 {
+    u32::try_from(JIFFIES - seconds * u64::from(HZ)).unwrap()
+}
+
+fn octets(address: SocketAddr) -> [u8; 16] {
+    match address.ip() {
+        std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        std::net::IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// A full socket that nobody holds, in its state for 60 to 62 seconds, which has read everything.
+fn socket(sock: u64, state: u8, local: &str, remote: &str) -> Found {
+    let (local, remote): (SocketAddr, SocketAddr) = (local.parse().unwrap(), remote.parse().unwrap());
+    Found {
+        head: Head { netns: 7, time_ns: NOW, sock, cookie: sock, old: state, new: state, ..Head::default() },
+        tuple: Tuple {
+            local: octets(local),
+            remote: octets(remote),
+            local_port: local.port(),
+            remote_port: remote.port(),
+            err: 0,
+            family: 2,
+        },
+        stats: Stats { bytes_sent: 10, bytes_received: 10, ..Stats::default() },
+        gauge: Gauge {
+            jiffies: JIFFIES,
+            last_ack: seconds_ago(60),
+            last_data: seconds_ago(62),
+            last_sent: seconds_ago(62),
+            ..Gauge::default()
+        },
+        ..Found::default()
+    }
+}
+
+fn held(found: Found, pid: u32, fd: u32) -> Found {
+    Found {
+        head: Head { flags: flag::HELD, ..found.head },
+        task: Task { tgid: pid, comm: *b"server\0\0\0\0\0\0\0\0\0\0", ..Task::default() },
+        gauge: Gauge { fd, ..found.gauge },
+        ..found
+    }
+}
+
+fn alone(found: Found) -> Found {
+    Found { head: Head { flags: flag::ORPHAN, ..found.head }, ..found }
+}
+
+fn in_netns(found: Found, netns: u32) -> Found {
+    Found { head: Head { netns, ..found.head }, ..found }
+}
+
+fn look(found: &[Found]) -> Vec<Suspect> {
+    let mut table = Table::new(Config { hz: HZ, ..Config::default() });
+    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], found };
+    table.take_census(&census, &mut ());
+    suspects(&table, found, NOW, AFTER, HZ)
+}
+
+#[track_caller]
+fn only(found: &[Found]) -> Suspect {
+    let mut suspects = look(found);
+    assert_eq!(suspects.len(), 1, "{suspects:?}");
+    suspects.remove(0)
+}
+
+const SERVER: &str = "10.0.0.1:80";
+const CLIENT: &str = "10.0.0.2:4000";
+
+#[test]
+fn every_holder_is_named_once() {
+    let socket = socket(1, CLOSE_WAIT, SERVER, CLIENT);
+    let suspect = only(&[held(socket, 20, 5), held(socket, 10, 7), held(socket, 10, 7), socket]);
+    assert_eq!(suspect.verdict, Verdict::Unclosed);
+    let holders: Vec<_> = suspect.holders.iter().map(|holder| (holder.process.pid, holder.fd)).collect();
+    assert_eq!(holders, [(10, 7), (20, 5)]);
+    assert_eq!(suspect.peer, Peer::Unknown, "10.0.0.2 may be another host");
+}
+
+#[test]
+fn the_owner_is_accused_before_other_holders() {
+    let socket = socket(1, CLOSE_WAIT, SERVER, CLIENT);
+    // The table takes the first for the owner.
+    let suspect = only(&[held(socket, 20, 5), held(socket, 10, 7)]);
+    assert_eq!(suspect.accused().unwrap().pid, 20);
+}
+
+#[test]
+fn the_age_is_the_bracket_of_its_clocks() {
+    let suspect = only(&[held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7)]);
+    let age = suspect.facts.age;
+    assert!(age.min <= 60 * SECOND && age.min >= 59 * SECOND, "{age:?}");
+    assert!(age.max.is_some_and(|max| (62 * SECOND..63 * SECOND).contains(&max)), "{age:?}");
+}
+
+#[test]
+fn the_newest_look_counts() {
+    let first = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
+    let mut second = socket(1, CLOSE_WAIT, SERVER, CLIENT);
+    second.head.time_ns += 1;
+    second.gauge.recv_queue = 5;
+    assert_eq!(only(&[first, second]).verdict, Verdict::DataUnread);
+}
+
+#[test]
+fn one_in_an_accept_queue_names_who_listens() {
+    let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
+    let mut listener = held(socket(2, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 10, 3);
+    (listener.gauge.recv_queue, listener.gauge.send_queue) = (4, 128);
+    let suspect = only(&[waits, listener]);
+    assert_eq!(suspect.verdict, Verdict::NeverAccepted);
+    let listening = suspect.listener.unwrap();
+    assert_eq!((listening.process.pid, listening.queue, listening.limit), (10, 4, 128));
+    assert_eq!(suspect.accused().unwrap().pid, 10);
+    assert!(suspect.of_server);
+}
+
+#[test]
+fn the_listener_on_its_own_address_is_meant() {
+    let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
+    let any = held(socket(2, LISTEN, "[::]:80", "[::]:0"), 10, 3);
+    let exact = held(socket(3, LISTEN, SERVER, "0.0.0.0:0"), 11, 3);
+    let elsewhere = in_netns(held(socket(4, LISTEN, SERVER, "0.0.0.0:0"), 12, 3), 8);
+    assert_eq!(only(&[waits, any, exact, elsewhere]).listener.unwrap().process.pid, 11);
+    assert_eq!(only(&[waits, any, elsewhere]).listener.unwrap().process.pid, 10, "dual-stack");
+    assert!(only(&[waits, elsewhere]).listener.is_none());
+}
+
+#[test]
+fn listeners_that_share_a_port_are_not_told_apart_by_guess() {
+    let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
+    let listener = |sock, pid, queue| {
+        let mut listener = held(socket(sock, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), pid, 3);
+        listener.gauge.recv_queue = queue;
+        listener
+    };
+    assert!(only(&[waits, listener(2, 10, 1), listener(3, 11, 1)]).listener.is_none());
+    assert_eq!(only(&[waits, listener(2, 10, 0), listener(3, 11, 1)]).listener.unwrap().process.pid, 11);
+}
+
+#[test]
+fn without_descriptor_and_queue_the_kernel_holds_it() {
+    let suspect = only(&[socket(1, CLOSE_WAIT, SERVER, CLIENT)]);
+    assert_eq!(suspect.verdict, Verdict::KernelHeld);
+    assert!(suspect.accused().is_none() && suspect.holders.is_empty());
+}
+
+#[test]
+fn a_clock_that_never_ran_is_not_taken_for_traffic() {
+    let mut quiet = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
+    quiet.gauge.last_sent = seconds_ago(5);
+    assert_eq!(only(&[quiet]).verdict, Verdict::Sending);
+    quiet.stats.bytes_sent = 0;
+    assert_eq!(only(&[quiet]).verdict, Verdict::Unclosed);
+}
+
+#[test]
+fn both_ends_on_one_host_name_each_other() {
+    let server = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
+    let client = held(socket(2, FIN_WAIT2, CLIENT, SERVER), 20, 3);
+    for netns in [7, 8] {
+        let both = look(&[server, in_netns(client, netns)]);
+        let pid = |suspect: &Suspect| match suspect.peer {
+            Peer::Here(Some(process)) => process.pid,
+            other => panic!("{other:?}"),
+        };
+        let of = |verdict| both.iter().find(|suspect| suspect.verdict == verdict).unwrap();
+        assert_eq!(pid(of(Verdict::Unclosed)), 20);
+        assert_eq!(pid(of(Verdict::HalfClosed)), 10);
+    }
+}
+
+#[test]
+fn the_same_addresses_in_two_namespaces_are_not_mixed_up() {
+    let server = held(socket(1, CLOSE_WAIT, "127.0.0.1:80", "127.0.0.1:4000"), 10, 7);
+    let client = |sock, pid, netns| {
+        in_netns(held(socket(sock, FIN_WAIT2, "127.0.0.1:4000", "127.0.0.1:80"), pid, 3), netns)
+    };
+    let peer_of_server = |found: &[Found]| {
+        let suspects = look(found);
+        suspects.iter().find(|suspect| suspect.verdict == Verdict::Unclosed).unwrap().peer
+    };
+    let owner = |peer| if let Peer::Here(Some(process)) = peer { process.pid } else { panic!("{peer:?}") };
+    assert_eq!(owner(peer_of_server(&[server, client(2, 20, 8), client(3, 30, 7)])), 30);
+    assert_eq!(
+        peer_of_server(&[server, client(2, 20, 8)]),
+        Peer::Gone,
+        "loopback never leaves its namespace"
+    );
+    let two = [
+        held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7),
+        in_netns(held(socket(2, FIN_WAIT2, CLIENT, SERVER), 20, 3), 8),
+        in_netns(held(socket(3, FIN_WAIT2, CLIENT, SERVER), 30, 3), 9),
+    ];
+    assert_eq!(peer_of_server(&two), Peer::Unknown);
+}
+
+#[test]
+fn a_peer_in_fin_wait_1_is_not_gone() {
+    let server = held(socket(1, CLOSE_WAIT, "127.0.0.1:80", "127.0.0.1:4000"), 10, 7);
+    assert_eq!(only(&[server]).peer, Peer::Gone);
+    let client = alone(socket(2, FIN_WAIT1, "127.0.0.1:4000", "127.0.0.1:80"));
+    assert_eq!(only(&[server, client]).peer, Peer::Here(None));
+}
+
+#[test]
+fn an_orphan_in_a_mini_socket_waits_for_its_peer() {
+    let mut client = socket(2, FIN_WAIT2, CLIENT, SERVER);
+    client.head.flags = flag::MINI | flag::ORPHAN;
+    client.mini = Mini { address: 2, expires: JIFFIES + 250 * 50, jiffies: JIFFIES, ..Mini::default() };
+    let server = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
+    let suspects = look(&[server, client]);
+    let orphan = suspects.iter().find(|suspect| suspect.facts.state == State::FinWait2).unwrap();
+    assert_eq!(orphan.facts.place, Place::Orphan);
+    assert!(!orphan.verdict.is_leak());
+    assert!(matches!(orphan.peer, Peer::Here(Some(process)) if process.pid == 10));
+}
+
+#[test]
+fn who_is_in_another_state_is_no_suspect() {
+    assert!(look(&[held(socket(1, 1, SERVER, CLIENT), 10, 7)]).is_empty());
+    assert!(look(&[held(socket(2, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 10, 3)]).is_empty());
+}
+
+#[test]
+fn groups_are_by_process_and_the_worst_comes_first() {
+    let of =
+        |sock, pid, fd| held(socket(sock, CLOSE_WAIT, SERVER, &format!("10.0.0.2:{}", 4000 + sock)), pid, fd);
+    let found = [of(1, 20, 3), of(2, 10, 4), of(3, 10, 5), socket(4, CLOSE_WAIT, SERVER, CLIENT)];
+    let suspects = look(&found);
+    let groups = groups(&suspects);
+    let pids: Vec<_> = groups.iter().map(|group| group.process.map(|process| process.pid)).collect();
+    assert_eq!(pids, [Some(10), None, Some(20)]);
+    assert_eq!(groups[0].leaks(), 2);
+    assert_eq!(groups[0].fds(), [4, 5]);
+    assert_eq!(groups[0].local_ports(), [(80, 2)]);
+    let total: usize = groups.iter().map(|group| group.suspects.len()).sum();
+    assert_eq!(total, suspects.len());
+    let (oldest, median) = ages(&groups[0].suspects).unwrap();
+    assert!(oldest >= median);
+}
+
+#[test]
+fn growth_is_by_the_minute() {
+    let of = |sock, pid| held(socket(sock, CLOSE_WAIT, SERVER, &format!("10.0.0.2:{}", 4000 + sock)), pid, 9);
+    let before = look(&[of(1, 10), of(2, 20)]);
+    let after = look(&[of(1, 10), of(3, 10), of(4, 10), of(5, 30)]);
+    let baseline = Baseline::of(&before);
+    let growth: Vec<f64> = groups(&after).iter().map(|group| baseline.growth(group, 30 * SECOND)).collect();
+    assert_eq!(growth, [4.0, 2.0]);
+}

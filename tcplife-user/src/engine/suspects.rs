@@ -1,0 +1,162 @@
+//! Sockets that wait for somebody's close, confirmed against the kernel at the moment of reporting.
+//!
+//! What comes in: a moment at which a sink wants to know. What goes out: suspects, made of what the kernel has just then.
+//! What always holds: a socket that is gone by the end of the look is not among them; that a socket has no descriptor
+//! is said only after a second look.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::Result;
+use tcplife_common::wire::{Found, Malformed, Record, flag};
+use tcplife_core::{
+    connection::Connection,
+    observer::Observer,
+    state::State,
+    suspect::{self, Suspect},
+    table::{self, Census, Scope, Table},
+};
+
+use super::{Engine, census::is_wanted};
+use crate::{
+    clock,
+    config::Config,
+    sink::{Confirm, Sink},
+    source::{
+        Live, Still,
+        dump::{self, Netns, SUSPECTS},
+    },
+};
+
+/// Where dumps come from.
+trait Dumps {
+    fn held(&mut self) -> Result<Vec<Found>>;
+    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>>;
+}
+
+impl Dumps for Still {
+    fn held(&mut self) -> Result<Vec<Found>> {
+        Self::held(self, SUSPECTS)
+    }
+
+    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
+        Self::sockets(self, SUSPECTS, netns)
+    }
+}
+
+/// A running trace, whose records are taken in meanwhile.
+struct Tracing<'a, F>(&'a mut Live, F);
+
+impl<F: FnMut(Result<Record, Malformed>)> Dumps for Tracing<'_, F> {
+    fn held(&mut self) -> Result<Vec<Found>> {
+        self.0.dump_held(SUSPECTS, &mut self.1)
+    }
+
+    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
+        self.0.dump_sockets(SUSPECTS, netns, &mut self.1)
+    }
+}
+
+/// The sockets that are there by the end of the look, with every descriptor of each.
+fn look(dumps: &mut impl Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
+    let entered: HashSet<u32> = netns.iter().map(|netns| netns.inode).collect();
+    let mut first = pass(dumps, netns, &entered)?;
+    let homeless = homeless(&first);
+    if homeless.is_empty() {
+        return Ok(first);
+    }
+    // A descriptor may have gone from one process to another between the looks at the two.
+    let mut second = pass(dumps, netns, &entered)?;
+    let still = self::homeless(&second);
+    first.retain(|found| is_held(found) && still.contains(&key(found)));
+    second.append(&mut first);
+    Ok(second)
+}
+
+fn pass(dumps: &mut impl Dumps, netns: &[Netns], entered: &HashSet<u32>) -> Result<Vec<Found>> {
+    let mut held = dumps.held()?;
+    let mut sockets = dumps.sockets(netns)?;
+    let there: HashSet<(u64, u64)> = sockets.iter().map(key).collect();
+    held.retain(|found| !entered.contains(&found.head.netns) || there.contains(&key(found)));
+    held.append(&mut sockets);
+    Ok(held)
+}
+
+fn key(found: &Found) -> (u64, u64) {
+    (found.head.sock, found.head.cookie)
+}
+
+const fn is_held(found: &Found) -> bool {
+    found.head.flags & flag::HELD != 0
+}
+
+/// Sockets that an application has a handle on, but no process a descriptor.
+fn homeless(found: &[Found]) -> HashSet<(u64, u64)> {
+    let waits = |found: &&Found| {
+        found.head.flags & flag::ORPHAN == 0
+            && matches!(State::from_kernel(found.head.old), Some(State::CloseWait | State::FinWait2))
+    };
+    let mut held: HashMap<(u64, u64), bool> = HashMap::new();
+    for found in found.iter().filter(waits) {
+        *held.entry(key(found)).or_default() |= is_held(found);
+    }
+    held.into_iter().filter_map(|(key, held)| (!held).then_some(key)).collect()
+}
+
+/// The host's suspects as they are now, without a trace.
+///
+/// # Errors
+/// The kernel's sockets cannot be listed.
+pub fn once(config: &Config) -> Result<(Table, Vec<Suspect>)> {
+    let mut still = Still::load(config.verbose)?;
+    let begun = clock::monotonic_ns();
+    let mut netns = dump::namespaces();
+    let mut found = look(&mut still, &netns)?;
+    // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
+    let unknown =
+        found.iter().map(|found| found.head.netns).filter(|&inode| !netns.iter().any(|n| n.inode == inode));
+    let elsewhere = dump::namespaces_elsewhere(&unknown.collect());
+    if !elsewhere.is_empty() {
+        netns.extend(elsewhere);
+        found = look(&mut still, &netns)?;
+    }
+    let hz = clock::kernel_hz();
+    let mut table =
+        Table::new(table::Config { capacity: config.max_connections, hz, ..table::Config::default() });
+    let wanted: Vec<Found> = found.iter().filter(|found| is_wanted(found, &config.filter)).copied().collect();
+    table.take_census(&Census { begun, scope: Scope::Some, netns: &[], found: &wanted }, &mut ());
+    let suspects = suspect::suspects(&table, &found, clock::monotonic_ns(), leak_after_ns(config), hz);
+    Ok((table, suspects))
+}
+
+pub(super) fn leak_after_ns(config: &Config) -> u64 {
+    u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Engine {
+    /// Tells the suspects as they are now. Without a connection old enough to be one, nobody has to look.
+    pub(super) fn tell_suspects<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        let begun = clock::monotonic_ns();
+        let old_enough = |connection: &Connection| {
+            matches!(connection.state(), State::CloseWait | State::FinWait2)
+                && connection.since().age(begun).max.is_none_or(|max| max >= self.leak_after)
+        };
+        let suspects = if sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough) {
+            self.suspects(begun, sink)?
+        } else {
+            Vec::new()
+        };
+        sink.suspects(clock::monotonic_ns(), suspects);
+        Ok(())
+    }
+
+    /// The suspects as they are now.
+    fn suspects<O: Observer>(&mut self, begun: u64, observer: &mut O) -> Result<Vec<Suspect>> {
+        let netns = self.every_namespace();
+        self.table.expect_census();
+        let (live, intake) = self.intake(observer);
+        let found = look(&mut Tracing(live, intake), &netns)?;
+        self.take(begun, Scope::Some, Vec::new(), &found, observer);
+        let now = clock::monotonic_ns();
+        Ok(suspect::suspects(&self.table, &found, now, self.leak_after, clock::kernel_hz()))
+    }
+}

@@ -1,0 +1,159 @@
+//! What `/proc` tells of a process: command line, user, unit, descriptors.
+//!
+//! What comes in: a process as the kernel side named it. What goes out: facts as they are now, each as far as it can be
+//! read. What always holds: a process that has ended, or whose pid is another's by now, has no facts.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use tcplife_core::owner::Process;
+
+use crate::stays::container::{Container, in_cgroups};
+
+/// `USER_HZ`, the unit of times in /proc: nanoseconds.
+const CLOCK_TICK_NS: u64 = 10_000_000;
+
+/// A running process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// The words of its command line; any bytes.
+    pub command: Vec<Vec<u8>>,
+    /// Its effective user's name, or number.
+    pub user: Option<String>,
+    /// How long it has been running.
+    pub running: Option<Duration>,
+    /// The systemd unit it is in.
+    pub unit: Option<String>,
+    /// The container it is in, by the first digits of its id.
+    pub container: Option<String>,
+    /// Descriptors in use.
+    pub descriptors: Option<usize>,
+    /// `RLIMIT_NOFILE`, the soft limit; `None` also for no limit.
+    pub descriptor_limit: Option<u64>,
+}
+
+impl ProcessFacts {
+    /// Of a process, if it is still there.
+    pub fn of(process: &Process) -> Option<Self> {
+        let of = Folder(format!("/proc/{}", process.pid).into());
+        let stat = fs::read(of.0.join("stat")).ok()?;
+        let started = started_ticks(&stat)?;
+        if process.start_ns != 0 && started.abs_diff(process.start_ns / CLOCK_TICK_NS) > 1 {
+            return None;
+        }
+        let cgroup = of.text("cgroup");
+        let command = fs::read(of.0.join("cmdline")).unwrap_or_default();
+        Some(Self {
+            command: command
+                .split(|&byte| byte == 0)
+                .filter(|word| !word.is_empty())
+                .map(<[u8]>::to_vec)
+                .collect(),
+            user: field(&of.text("status"), "Uid:", 1).map(user_name),
+            running: uptime()
+                .map(|uptime| uptime.saturating_sub(Duration::from_nanos(started * CLOCK_TICK_NS))),
+            unit: unit(&cgroup),
+            container: match in_cgroups(&cgroup) {
+                Container::Host => None,
+                id @ Container::Id(_) => Some(id.name().to_owned()),
+            },
+            descriptors: fs::read_dir(of.0.join("fd")).ok().map(Iterator::count),
+            descriptor_limit: field(&of.text("limits"), "Max open files", 0)
+                .and_then(|limit| limit.parse().ok()),
+        })
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn text(&self, file: &str) -> String {
+        fs::read(self.0.join(file))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+/// The 22nd field of /proc/PID/stat (proc_pid_stat(5)); the second is the name, which may hold anything.
+fn started_ticks(stat: &[u8]) -> Option<u64> {
+    let behind_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let rest = std::str::from_utf8(&stat[behind_name..]).ok()?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn uptime() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
+}
+
+/// The `nth` word behind `name`, which begins a line.
+fn field<'a>(text: &'a str, name: &str, nth: usize) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().nth(nth)
+}
+
+fn user_name(uid: &str) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut words = line.split(':');
+        let name = words.next()?;
+        (words.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The innermost service or scope in a control group's path.
+fn unit(cgroup: &str) -> Option<String> {
+    let mut parts = cgroup.lines().flat_map(|line| line.split('/'));
+    let is_unit = |part: &&str| {
+        let kind = part.rsplit_once('.').map(|(_, kind)| kind);
+        matches!(kind, Some("service" | "scope")) && in_cgroups(part) == Container::Host
+    };
+    parts.rfind(is_unit).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Process {
+        Process { pid: std::process::id(), start_ns: 0, comm: [0; 16] }
+    }
+
+    #[test]
+    fn our_own_facts_are_known() {
+        let facts = ProcessFacts::of(&own()).expect("we run");
+        assert!(!facts.command.is_empty());
+        assert!(facts.user.is_some() && facts.running.is_some());
+        assert!(facts.descriptors.is_some_and(|count| count >= 3));
+    }
+
+    #[test]
+    fn another_process_with_the_pid_has_no_facts() {
+        assert_eq!(ProcessFacts::of(&Process { start_ns: u64::MAX, ..own() }), None);
+        assert_eq!(ProcessFacts::of(&Process { pid: u32::MAX, ..own() }), None);
+    }
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let stat = format!("7 (a) b (c) R {} 4242 0", ["0"; 18].join(" "));
+        assert_eq!(started_ticks(stat.as_bytes()), Some(4242));
+        assert_eq!(started_ticks(b"7 (x) R 1"), None);
+        assert_eq!(started_ticks(b""), None);
+    }
+
+    #[test]
+    fn units_are_in_the_control_group() {
+        assert_eq!(unit("0::/system.slice/nginx.service\n").as_deref(), Some("nginx.service"));
+        assert_eq!(unit("0::/user.slice/user-0.slice/session-3.scope\n").as_deref(), Some("session-3.scope"));
+        assert_eq!(unit("0::/\n"), None);
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(unit(&format!("0::/system.slice/docker-{id}.scope\n")), None);
+    }
+
+    #[test]
+    fn limits_are_read_by_name() {
+        let limits = "Max cpu time   unlimited  unlimited  seconds\nMax open files   1024   524288  files\n";
+        assert_eq!(field(limits, "Max open files", 0), Some("1024"));
+        assert_eq!(field("Uid:\t0\t33\t0\t0\n", "Uid:", 1), Some("33"));
+        assert_eq!(field(limits, "Max pending", 0), None);
+    }
+}

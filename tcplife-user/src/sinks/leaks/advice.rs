@@ -1,0 +1,201 @@
+//! What a verdict means, where to look, and what does not help.
+//!
+//! What comes in: suspects with their evidence. What goes out: sentences. What always holds: a sentence says nothing that
+//! the evidence does not show; a new verdict needs its sentences here and nowhere else among the outputs.
+
+use std::fmt::Write as _;
+
+use tcplife_core::suspect::{Peer, Suspect, Verdict};
+
+use super::words::{age, count};
+use crate::escape;
+
+/// What is to be told of all suspects with one verdict.
+pub struct Advice {
+    /// What happened.
+    pub means: &'static str,
+    /// Where in the program to look.
+    pub look_at: &'static str,
+    /// Popular advice that does nothing here, and why.
+    pub in_vain: &'static str,
+}
+
+const KEEPALIVE: &str = "net.ipv4.tcp_fin_timeout: it is about sockets that were closed here. net.ipv4.tcp_keepalive_*: \
+     keepalive ends connections to hosts that do not answer; the peer's does, and only sockets with SO_KEEPALIVE use it";
+const NOT_ABOUT_THIS: &str =
+    "net.ipv4.tcp_fin_timeout and tcp_tw_reuse: they are about sockets that were closed here already.";
+
+/// The advice for a verdict.
+pub const fn of(verdict: Verdict) -> &'static Advice {
+    match verdict {
+        Verdict::Unclosed => &UNCLOSED,
+        Verdict::EofUnread => &EOF_UNREAD,
+        Verdict::DataUnread => &DATA_UNREAD,
+        Verdict::NeverAccepted => &NEVER_ACCEPTED,
+        Verdict::KernelHeld => &KERNEL_HELD,
+        Verdict::HalfClosed => &HALF_CLOSED,
+        Verdict::Sending => &SENDING,
+        Verdict::Receiving => &RECEIVING,
+        Verdict::PeerUnclosed => &PEER_UNCLOSED,
+        Verdict::Young => &YOUNG,
+    }
+}
+
+const UNCLOSED: Advice = Advice {
+    means: "The peer closed and the program has read that (recv returned 0), sent nothing since, and did not \
+            call close.",
+    look_at: "the branch where recv or read returns 0, and each error path and early return that leaves the \
+              socket open: a missing close, finally, defer or with; a response body or stream never closed; a \
+              connection pool that does not evict what its peer closed.",
+    in_vain: KEEPALIVE,
+};
+
+const EOF_UNREAD: Advice = Advice {
+    means: "The peer closed and nobody has read that: the program no longer looks at this socket.",
+    look_at: "the thread or event loop that should read it: blocked in a lock or a slow call, gone, or the \
+              descriptor was removed from epoll or never added; an idle pool that does not check its connections.",
+    in_vain: KEEPALIVE,
+};
+
+const DATA_UNREAD: Advice = Advice {
+    means: "The peer sent data and closed; the program has not read even the data.",
+    look_at: "the reader: a worker that is stuck or too slow, a full queue between reader and worker, back \
+              pressure that never ends.",
+    in_vain: KEEPALIVE,
+};
+
+const NEVER_ACCEPTED: Advice = Advice {
+    means: "The peer connected and closed while the connection waited in the accept queue; the program never \
+            called accept.",
+    look_at: "the accept loop: stopped after an error such as EMFILE, blocked by work done in the same thread, \
+              or a listener inherited by a process that does not use it.",
+    in_vain: "net.core.somaxconn or a longer backlog: more connections would wait for the same accept. \
+              net.ipv4.tcp_fin_timeout: it is about sockets that were closed here.",
+};
+
+const KERNEL_HELD: Advice = Advice {
+    means: "The peer closed; no process has a descriptor, and the socket is in no accept queue.",
+    look_at: "descriptors sent over a Unix socket (SCM_RIGHTS) that nobody receives, files registered with \
+              io_uring, and kernel users such as NFS, iSCSI or a VPN.",
+    in_vain: KEEPALIVE,
+};
+
+const HALF_CLOSED: Advice = Advice {
+    means: "The program shut down its sending side and waits for the peer to close, without limit: the kernel \
+            has no timeout for a socket that a process still holds.",
+    look_at: "the read after shutdown(SHUT_WR): give it a timeout, then close; and the peer, which does not \
+              close.",
+    in_vain: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
+};
+
+const SENDING: Advice = Advice {
+    means: "A half-close in use: the peer has closed its sending side and still receives.",
+    look_at: "nothing, if the protocol is meant to work so.",
+    in_vain: NOT_ABOUT_THIS,
+};
+
+const RECEIVING: Advice = Advice {
+    means: "A half-close in use: the program has closed its sending side and still receives.",
+    look_at: "nothing, if the protocol is meant to work so.",
+    in_vain: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
+};
+
+const PEER_UNCLOSED: Advice = Advice {
+    means: "Closed here; the peer has not closed. The kernel ends it after tcp_fin_timeout.",
+    look_at: "the peer's program: it is the one that does not close.",
+    in_vain: "net.ipv4.tcp_tw_reuse: it is about TIME_WAIT.",
+};
+
+const YOUNG: Advice = Advice {
+    means: "Not long enough in its state to say.",
+    look_at: "nothing yet.",
+    in_vain: NOT_ABOUT_THIS,
+};
+
+/// Why one suspect has its verdict, in a sentence without its full stop.
+pub fn reason(suspect: &Suspect) -> String {
+    let facts = &suspect.facts;
+    let since = age(facts.age);
+    let mut reason = match suspect.verdict {
+        Verdict::Unclosed => format!(
+            "the peer closed {since} ago; the end of stream was read, nothing was sent since, and close was not called"
+        ),
+        Verdict::EofUnread => format!("the peer closed {since} ago and nobody has read the end of stream"),
+        Verdict::DataUnread => {
+            let unread = count(facts.recv_queue.saturating_sub(1), "byte");
+            format!("the peer closed {since} ago; {unread} from before that and the end of stream are unread")
+        }
+        Verdict::NeverAccepted => never_accepted(suspect, &since),
+        Verdict::KernelHeld => format!(
+            "the peer closed {since} ago; no process has a descriptor and it is in no accept queue: the kernel holds \
+             it (SCM_RIGHTS under way, io_uring, a kernel user)"
+        ),
+        Verdict::HalfClosed => {
+            format!(
+                "shut down for sending {since} ago and still held: it waits for the peer's close without limit"
+            )
+        }
+        Verdict::Sending if facts.send_queue > 0 => {
+            format!("a half-close in use: {} not acknowledged yet", count(facts.send_queue, "byte"))
+        }
+        Verdict::Sending => format!("a half-close in use: data was sent {} ago", ago(facts.since_sent)),
+        Verdict::Receiving => {
+            format!("a half-close in use: data was received {} ago", ago(facts.since_received))
+        }
+        Verdict::PeerUnclosed => {
+            format!(
+                "closed here {since} ago; the peer has not closed; the kernel ends it after tcp_fin_timeout"
+            )
+        }
+        Verdict::Young => format!("in {} for {since}", facts.state.lower()),
+    };
+    about_holders(suspect, &mut reason);
+    about_peer(suspect, &mut reason);
+    reason
+}
+
+fn ago(since: Option<u64>) -> String {
+    since.map_or_else(|| "?".to_owned(), super::words::duration)
+}
+
+fn never_accepted(suspect: &Suspect, since: &str) -> String {
+    let queue = suspect.listener.map_or_else(
+        || "a listener that several processes share".to_owned(),
+        |listener| {
+            let (process, queue, limit) = (listener.process, listener.queue, listener.limit);
+            let name = escape::printable(process.comm_bytes());
+            format!("{name}[{}] ({queue} of {limit})", process.pid)
+        },
+    );
+    format!(
+        "the peer closed {since} ago while this waits in the accept queue of {queue}: accept was not called"
+    )
+}
+
+fn about_holders(suspect: &Suspect, reason: &mut String) {
+    let mut pids: Vec<u32> = suspect.holders.iter().map(|holder| holder.process.pid).collect();
+    pids.dedup();
+    match (pids.len(), suspect.holders.len()) {
+        (0 | 1, 0 | 1) => {}
+        (1, fds) => {
+            _ = write!(*reason, "; {fds} descriptors of one process hold it, and each has to be closed");
+        }
+        (n, _) => {
+            _ = write!(*reason, "; {n} processes hold it, and close in one does not close the socket");
+        }
+    }
+}
+
+fn about_peer(suspect: &Suspect, reason: &mut String) {
+    match (suspect.peer, suspect.verdict) {
+        (Peer::Gone, verdict) if verdict.is_leak() => {
+            *reason += "; the other end is gone for good, and until this is closed no new connection can come from its \
+                        address and port";
+        }
+        (Peer::Here(Some(peer)), Verdict::PeerUnclosed | Verdict::HalfClosed) => {
+            let name = escape::printable(peer.comm_bytes());
+            _ = write!(*reason, "; {name}[{}] on this host is the one to close", peer.pid);
+        }
+        _ => {}
+    }
+}

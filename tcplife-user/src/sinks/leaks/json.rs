@@ -1,0 +1,163 @@
+//! `tcplife leaks -o json`: a record `suspect` for each socket, `leaker` for each process, `summary`.
+
+use std::{borrow::Cow, io};
+
+use serde::Serialize;
+use tcplife_core::{
+    filter::Filter,
+    suspect::{Facts, Peer, Suspect, groups::Group},
+    table::Verdict,
+};
+
+use super::{Collected, Report, advice};
+use crate::{
+    clock::{Clock, Stamper},
+    process::ProcessFacts,
+    sink::Confirm,
+    sinks::{
+        json::{self, ProcessFields},
+        json_line::{Line, key},
+        stream::{Ending, Format},
+    },
+};
+
+/// The report as records.
+pub struct LeaksJson {
+    collected: Collected,
+    stamper: Stamper,
+}
+
+impl LeaksJson {
+    /// With times of `clock`.
+    pub fn new(collected: Collected, clock: Clock) -> Self {
+        Self { collected, stamper: Stamper::new(clock) }
+    }
+}
+
+impl AsRef<Collected> for LeaksJson {
+    fn as_ref(&self) -> &Collected {
+        &self.collected
+    }
+}
+
+impl Format for LeaksJson {
+    const TELLS_ALL: bool = true;
+    const CONFIRM: Confirm = Confirm::AtBothEnds;
+
+    fn suspects(&mut self, at: u64, filter: &Filter, suspects: Vec<Suspect>) {
+        self.collected.take(at, filter, suspects);
+    }
+
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
+        json::line(out, &json::Lost { time: self.stamper.rfc3339(at), count, cause });
+    }
+
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
+        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), verdict));
+    }
+
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
+        let report = self.collected.report();
+        let time = self.stamper.rfc3339(report.at);
+        for suspect in report.shown() {
+            suspect_record(ending.out, time, suspect);
+        }
+        for group in report.groups() {
+            json::line(ending.out, &Leaker::of(&report, &group));
+        }
+        json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct AgeFields {
+    min: u64,
+    max: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct HolderFields<'a> {
+    #[serde(flatten)]
+    process: ProcessFields<'a>,
+    fd: u32,
+}
+
+#[derive(Serialize)]
+struct ListenerFields<'a> {
+    #[serde(flatten)]
+    process: ProcessFields<'a>,
+    queue: u32,
+    limit: u32,
+}
+
+fn suspect_record(out: &mut Vec<u8>, time: &str, suspect: &Suspect) {
+    let Facts { state, age, recv_queue, send_queue, .. } = suspect.facts;
+    let mut line = Line::begin(out, "{\"type\":\"suspect\"");
+    line.name(key!("time"), time);
+    line.connection(&suspect.connection, suspect.owner);
+    line.name(key!("state"), state.lower());
+    line.value(key!("age_ns"), &AgeFields { min: age.min, max: age.max });
+    line.name(key!("verdict"), suspect.verdict.name());
+    line.flag(key!("leak"), suspect.verdict.is_leak());
+    line.number(key!("recv_queue"), recv_queue);
+    line.number(key!("send_queue"), send_queue);
+    let holders = suspect.holders.iter();
+    let holders: Vec<_> =
+        holders.map(|holder| HolderFields { process: (&holder.process).into(), fd: holder.fd }).collect();
+    line.value(key!("holders"), &holders);
+    let listener = suspect.listener.as_ref().map(|listener| ListenerFields {
+        process: (&listener.process).into(),
+        queue: listener.queue,
+        limit: listener.limit,
+    });
+    line.value(key!("listener"), &listener);
+    let peer = match &suspect.peer {
+        Peer::Here(Some(process)) => Some(ProcessFields::from(process)),
+        _ => None,
+    };
+    line.value(key!("peer_owner"), &peer);
+    line.flag(key!("peer_gone"), suspect.peer == Peer::Gone);
+    line.flag(key!("keepalive"), suspect.keepalive);
+    line.text(key!("reason"), &advice::reason(suspect));
+    line.end();
+}
+
+/// One process's leaks together.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "leaker")]
+struct Leaker<'a> {
+    process: Option<ProcessFields<'a>>,
+    command: Option<String>,
+    user: Option<String>,
+    running_ns: Option<u64>,
+    unit: Option<String>,
+    container: Option<String>,
+    descriptors: Option<usize>,
+    descriptor_limit: Option<u64>,
+    sockets: usize,
+    leaks: usize,
+    growth_per_minute: Option<f64>,
+}
+
+impl<'a> Leaker<'a> {
+    fn of(report: &Report<'_>, group: &'a Group<'_>) -> Self {
+        let process = group.process.as_ref();
+        let facts = process.and_then(ProcessFacts::of).unwrap_or_default();
+        let words = facts.command.iter().map(|word| String::from_utf8_lossy(word));
+        let command = words.collect::<Vec<Cow<'_, str>>>().join(" ");
+        Self {
+            process: process.map(ProcessFields::from),
+            command: (!command.is_empty()).then_some(command),
+            user: facts.user,
+            running_ns: facts.running.and_then(|running| u64::try_from(running.as_nanos()).ok()),
+            unit: facts.unit,
+            container: facts.container,
+            descriptors: facts.descriptors,
+            descriptor_limit: facts.descriptor_limit,
+            sockets: group.suspects.len(),
+            leaks: group.leaks(),
+            growth_per_minute: report.observed.map(|(baseline, elapsed)| baseline.growth(group, elapsed)),
+        }
+    }
+}

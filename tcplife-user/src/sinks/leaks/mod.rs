@@ -1,0 +1,128 @@
+//! `tcplife leaks`: which process leaks which sockets, and why we say so.
+//!
+//! What comes in: suspects, confirmed against the kernel just now; with `-d` also those of the beginning. What goes out:
+//! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first.
+
+pub mod advice;
+mod commands;
+mod json;
+mod text;
+mod words;
+
+use anyhow::Result;
+use tcplife_core::{
+    filter::Filter,
+    suspect::{
+        Suspect,
+        groups::{Baseline, Group, groups},
+    },
+};
+
+use super::{
+    notes::Notes,
+    out::Out,
+    select::Selector,
+    stream::{Ending, Format, Stream},
+};
+use crate::{
+    cli::TextOrJson,
+    clock::{self, Clock},
+    config::{Config, Suspects},
+    engine,
+    sink::{Health, Hook},
+};
+
+/// What a report is made of.
+struct Report<'a> {
+    /// When the suspects were confirmed, in nanoseconds of `CLOCK_MONOTONIC`.
+    at: u64,
+    /// What is to be told, oldest first.
+    suspects: &'a [Suspect],
+    /// Which of them are told.
+    told: Suspects,
+    /// Nanoseconds in a state after which it can be a leak.
+    leak_after: u64,
+    /// How many there were at first, and nanoseconds since.
+    observed: Option<(&'a Baseline, u64)>,
+}
+
+impl<'a> Report<'a> {
+    /// Suspects by process, without those that have nothing to tell.
+    fn groups(&self) -> Vec<Group<'a>> {
+        let mut groups = groups(self.suspects);
+        groups.retain(|group| self.told == Suspects::All || group.leaks() > 0);
+        groups
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &'a Suspect> {
+        self.suspects.iter().filter(|suspect| self.told == Suspects::All || suspect.verdict.is_leak())
+    }
+
+    fn leaks(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+}
+
+/// Suspects for a report at the end.
+struct Collected {
+    told: Suspects,
+    leak_after: u64,
+    /// The first look: when, and how many.
+    first: Option<(u64, Baseline)>,
+    last: (u64, Vec<Suspect>),
+}
+
+impl Collected {
+    fn new(config: &Config) -> Self {
+        let leak_after = u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX);
+        Self { told: config.suspects, leak_after, first: None, last: (0, Vec::new()) }
+    }
+
+    fn take(&mut self, at: u64, filter: &Filter, mut suspects: Vec<Suspect>) {
+        suspects.retain(|suspect| suspect.is_wanted(filter));
+        self.first.get_or_insert_with(|| (at, Baseline::of(&suspects)));
+        self.last = (at, suspects);
+    }
+
+    fn report(&self) -> Report<'_> {
+        let (at, suspects) = &self.last;
+        let observed = self.first.as_ref().filter(|(begun, _)| begun < at);
+        Report {
+            at: *at,
+            suspects,
+            told: self.told,
+            leak_after: self.leak_after,
+            observed: observed.map(|(begun, baseline)| (baseline, at - begun)),
+        }
+    }
+}
+
+/// Reports leaks: at once, or after having observed for a while. Returns how many there are.
+///
+/// # Errors
+/// The kernel's sockets cannot be listed, tracing is not possible here, or writing failed.
+pub fn run(config: &Config, output: TextOrJson) -> Result<usize> {
+    let collected = Collected::new(config);
+    match output {
+        TextOrJson::Text => run_with(config, text::LeaksText(collected)),
+        TextOrJson::Json => run_with(config, json::LeaksJson::new(collected, Clock::sample())),
+    }
+}
+
+fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Result<usize> {
+    let selector = Selector::new(config.filter.clone());
+    if config.duration.is_some() {
+        let mut stream = Stream::new(format, Out::stdout(), Notes::stderr(config), selector);
+        engine::run(config, &mut stream)?;
+        return Ok(stream.format().as_ref().report().leaks());
+    }
+    let (table, suspects) = engine::suspects_once(config)?;
+    let now = clock::monotonic_ns();
+    format.suspects(now, selector.filter(), suspects);
+    let hooks = vec![Hook::on("dump", "iter/task_file + iter/tcp".to_owned())];
+    let health = Health { hooks, ..Health::default() };
+    let mut out = Out::stdout();
+    format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out.buffer })?;
+    out.flush()?;
+    Ok(format.as_ref().report().leaks())
+}

@@ -1,0 +1,208 @@
+//! `tcplife leaks` for people: a block for each process.
+
+use std::{fmt::Write as _, io, net::SocketAddr};
+
+use tcplife_core::{
+    filter::Filter,
+    owner::Process,
+    suspect::{
+        Suspect, Verdict,
+        groups::{Counted, Group, ages},
+    },
+};
+
+use super::{
+    Collected, Report, advice, commands,
+    words::{count, duration},
+};
+use crate::{
+    config::Suspects,
+    escape,
+    process::ProcessFacts,
+    sink::Confirm,
+    sinks::stream::{Ending, Format},
+};
+
+/// Columns of a line at most, unless a command is longer.
+const WIDTH: usize = 100;
+/// Descriptors, ports and peers that are named; of more, how many.
+const NAMED: usize = 8;
+
+/// The report as text.
+pub struct LeaksText(pub Collected);
+
+impl AsRef<Collected> for LeaksText {
+    fn as_ref(&self) -> &Collected {
+        &self.0
+    }
+}
+
+impl Format for LeaksText {
+    const CONFIRM: Confirm = Confirm::AtBothEnds;
+
+    fn suspects(&mut self, at: u64, filter: &Filter, suspects: Vec<Suspect>) {
+        self.0.take(at, filter, suspects);
+    }
+
+    fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
+        ending.out.extend_from_slice(text(&self.0.report()).as_bytes());
+        Ok(())
+    }
+}
+
+fn text(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    let groups = report.groups();
+    for group in &groups {
+        block(&mut text, report, group);
+    }
+    let leaking = groups.iter().filter(|group| group.leaks() > 0).count();
+    let leaks = report.leaks();
+    if leaks == 0 {
+        let after = duration(report.leak_after);
+        _ = writeln!(text, "no leaks: nothing has waited for a close for {after} or longer");
+    } else {
+        let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
+        _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
+    }
+    if report.told == Suspects::Leaks {
+        let others: Vec<String> = tally(report.suspects.iter().filter(|suspect| !suspect.verdict.is_leak()));
+        if !others.is_empty() {
+            _ = writeln!(text, "not leaks: {} (--all shows them)", others.join(", "));
+        }
+    }
+    text
+}
+
+/// How many there are of each verdict.
+fn tally<'a>(suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
+    let mut counts = [0_usize; Verdict::ALL.len()];
+    for suspect in suspects {
+        counts[suspect.verdict as usize] += 1;
+    }
+    let all = Verdict::ALL.into_iter().zip(counts).filter(|&(_, count)| count > 0);
+    all.map(|(verdict, count)| format!("{count} {}", verdict.name())).collect()
+}
+
+fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>) {
+    let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
+    let tally = tally(group.suspects.iter().copied());
+    _ = write!(text, "{name}: {}", tally.join(", "));
+    if let Some((baseline, elapsed)) = report.observed {
+        _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
+    }
+    text.push('\n');
+    about_process(text, group);
+    let local = list(&group.local_ports(), |port| format!("{port}"));
+    line(text, "ports", &format!("local {local}"));
+    line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
+    if let Some(process) = &group.process {
+        line(text, "threads", &commands::stacks(process));
+    }
+    for (verdict, suspects) in group.by_verdict() {
+        if report.told == Suspects::All || verdict.is_leak() {
+            about_verdict(text, group, verdict, &suspects);
+        }
+    }
+    text.push('\n');
+}
+
+fn about_process(text: &mut String, group: &Group<'_>) {
+    let Some(process) = &group.process else { return };
+    let Some(facts) = ProcessFacts::of(process) else {
+        line(text, "process", "has ended");
+        return;
+    };
+    let words: Vec<_> = facts.command.iter().map(|word| escape::printable(word)).collect();
+    if !words.is_empty() {
+        line(text, "command", &words.join(" "));
+    }
+    let mut runs = Vec::new();
+    runs.extend(facts.user.map(|user| format!("as {}", escape::printable(user.as_bytes()))));
+    runs.extend(facts.running.map(|running| {
+        let ns = u64::try_from(running.as_nanos()).unwrap_or(u64::MAX);
+        format!("for {}", duration(ns))
+    }));
+    runs.extend(facts.unit.map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
+    runs.extend(facts.container.map(|id| format!("in container {id}")));
+    line(text, "runs", &runs.join(", "));
+    let fds = group.fds();
+    if !fds.is_empty() {
+        let used = facts.descriptors.map(|used| match facts.descriptor_limit {
+            Some(limit) => format!("{used} of {limit} in use, "),
+            None => format!("{used} in use, "),
+        });
+        let these = list(&fds.into_iter().map(|fd| (fd, 1)).collect(), u32::to_string);
+        line(text, "fds", &format!("{}these {these}", used.unwrap_or_default()));
+    }
+    let others = group.others();
+    if !others.is_empty() {
+        line(text, "shared", &format!("also held by {}", list(&others, named)));
+    }
+}
+
+fn about_verdict(text: &mut String, group: &Group<'_>, verdict: Verdict, suspects: &[&Suspect]) {
+    let ages = ages(suspects).map(|(oldest, median)| {
+        if suspects.len() == 1 {
+            format!("at least {}", duration(oldest))
+        } else {
+            format!("oldest at least {}, median {}", duration(oldest), duration(median))
+        }
+    });
+    _ = writeln!(text, "  {}: {}, {}", verdict.name(), suspects.len(), ages.unwrap_or_default());
+    let advice = advice::of(verdict);
+    line(text, "means", advice.means);
+    if let Some(suspect) = suspects.first() {
+        line(text, "oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
+    }
+    line(text, "look at", advice.look_at);
+    if verdict.is_leak() {
+        for command in commands::next(group, suspects) {
+            _ = writeln!(text, "    {:<8} {command}", "next");
+        }
+        let keepalive = suspects.iter().filter(|suspect| suspect.keepalive).count();
+        let having = if advice.in_vain.contains("SO_KEEPALIVE") {
+            format!(" ({keepalive} of {} have it)", suspects.len())
+        } else {
+            String::new()
+        };
+        line(text, "in vain", &format!("{}{having}", advice.in_vain));
+    }
+}
+
+fn ends(suspect: &Suspect) -> String {
+    format!("{} > {}", suspect.connection.local(), suspect.connection.remote())
+}
+
+fn named(process: &Process) -> String {
+    format!("{}[{}]", escape::printable(process.comm_bytes()), process.pid)
+}
+
+fn shown(peer: SocketAddr) -> String {
+    if peer.port() == 0 { peer.ip().to_string() } else { peer.to_string() }
+}
+
+/// The first ones, with how often if more than once, and how many more there are.
+fn list<T>(items: &Counted<T>, show: impl Fn(&T) -> String) -> String {
+    let more = items.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = items
+        .iter()
+        .take(NAMED)
+        .map(|(item, n)| if *n == 1 { show(item) } else { format!("{} ({n})", show(item)) })
+        .collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(" ")
+}
+
+/// A labelled paragraph.
+fn line(text: &mut String, label: &str, what: &str) {
+    let first = format!("    {label:<8} ");
+    let rest = " ".repeat(first.len());
+    let options = textwrap::Options::new(WIDTH).initial_indent(&first).subsequent_indent(&rest);
+    for wrapped in textwrap::wrap(what, options) {
+        text.push_str(&wrapped);
+        text.push('\n');
+    }
+}
