@@ -14,6 +14,7 @@ pub mod histogram;
 mod history;
 pub mod observer;
 pub mod owner;
+pub mod ports;
 pub mod state;
 pub mod suspect;
 pub mod table;

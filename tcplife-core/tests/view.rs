@@ -10,7 +10,7 @@ use tcplife_core::{
     filter::{Families, Filter},
     state::State,
     table::{Config, Table},
-    view::{Page, Query, SortKey, page},
+    view::{GroupBy, Page, Query, SortKey, page},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -109,6 +109,25 @@ fn the_text_is_looked_for_in_everything_shown() {
     assert_eq!(found("10.0.0.7:8007"), [7]);
     assert_eq!(found("fdfd:"), [5, 10]);
     assert_eq!(found("nothing"), []);
+}
+
+#[test]
+fn groups_hold_every_row_that_matches() {
+    let table = table(12);
+    for by in GroupBy::ALL {
+        let query = |text: &str, group| Query { text: text.to_owned(), group, ..Query::default() };
+        let grouped = page(&table, &query("-worker-b", Some(by)), 40 * SECOND);
+        assert!(grouped.rows.is_empty());
+        assert_eq!(grouped.groups.iter().map(|group| group.count).sum::<usize>(), 11, "{by:?}");
+        assert_eq!((grouped.matched, grouped.suspicious, grouped.namespaces), (11, 2, 3));
+        assert!(grouped.groups[0].suspicious > 0, "the suspicious come first");
+        for group in &grouped.groups {
+            // The term of a group finds its rows.
+            let rows = page(&table, &query(&group.key.term(), None), 40 * SECOND);
+            let has_self = rows.rows.iter().any(|row| row.id.0 == 1);
+            assert_eq!(rows.matched - usize::from(has_self), group.count, "{by:?} {}", group.key.term());
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod doctor;
 mod engine;
 mod escape;
 mod exit;
+mod facts;
 mod process;
 mod sink;
 mod sinks;

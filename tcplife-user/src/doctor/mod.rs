@@ -1,11 +1,13 @@
 //! `tcplife doctor`: can this host be traced, and does each hook really work.
 //!
 //! What comes in: what the preflight finds, and what the engine sees of the self-test's connections. What goes out: a
-//! report on standard output. What always holds: an error, and its exit status, mean that this host cannot be traced.
+//! report on standard output, with the settings that matter. What always holds: an error, and its exit status, mean that
+//! this host cannot be traced.
 
 mod probe;
 mod report;
 mod selftest;
+mod settings;
 
 use std::{
     io::{self, Write},
@@ -26,6 +28,7 @@ use crate::{
 use probe::{Probe, Verdict};
 use report::{Check, Status};
 use selftest::SelfTest;
+use settings::Settings;
 
 /// The self-test ends by itself long before.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -56,9 +59,15 @@ pub fn run(config: &Config, output: TextOrJson) -> Result<()> {
 fn print(checks: &[Check], summary: &[u8], output: TextOrJson) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match output {
-        TextOrJson::Text => report::write_text(checks, &mut out)?,
+        TextOrJson::Text => {
+            report::write_text(checks, &mut out)?;
+            Settings::read().write_text(&mut out)?;
+        }
         TextOrJson::Json => {
             report::write_json(checks, &mut out)?;
+            let mut settings = Vec::new();
+            Settings::read().write_json(&mut settings);
+            out.write_all(&settings)?;
             out.write_all(summary)?;
         }
     }

@@ -195,8 +195,19 @@ impl Netns {
         fs::metadata(&self.path).is_ok_and(|found| found.ino() == u64::from(self.inode))
     }
 
+    /// The one that this process is in.
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub fn own() -> io::Result<Self> {
+        Self::at("/proc/self/ns/net".into()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     /// Moves the current thread into it.
-    fn enter(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It is gone, or this process may not.
+    pub fn enter(&self) -> io::Result<()> {
         let namespace = File::open(&self.path)?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(())
@@ -262,7 +273,7 @@ mod tests {
 
     #[test]
     fn our_own_namespace_is_among_them_once() {
-        let own = Netns::at("/proc/self/ns/net".into()).expect("a process has a network namespace");
+        let own = Netns::own().expect("a process has a network namespace");
         assert_eq!(namespaces().iter().filter(|netns| netns.inode == own.inode).count(), 1);
     }
 

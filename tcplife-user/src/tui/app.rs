@@ -263,6 +263,7 @@ impl App {
             filter: self.setup.filter.clone(),
             text: self.text().to_owned(),
             states: self.list.states,
+            group: None,
             sort: self.list.sort,
             descending: self.list.descending,
             offset: self.list.top.saturating_sub(visible),

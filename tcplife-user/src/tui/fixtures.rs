@@ -180,6 +180,8 @@ pub fn page() -> Page {
         by_state,
         selected: None,
         detail: None,
+        groups: Vec::new(),
+        namespaces: 2,
         rows,
     }
 }

@@ -68,6 +68,7 @@ impl Still {
             rows,
             selected: selected.map(|at| at + self.query.offset),
             detail: selected.and_then(|at| self.detail(&self.page.rows[at])),
+            groups: self.page.groups.clone(),
             ..self.page
         }
     }

@@ -2,9 +2,15 @@
 //!
 //! What comes in: the table, a [`Query`] and the time. What goes out: a [`Page`] of rows by value, and the detail of
 //! the selected connection. What always holds: rows are in the query's order with ties in a fixed order; only the
-//! rows of the page are made; the cost is linear in the table and n log n in the page alone.
+//! rows of the page are made; the cost is linear in the table and n log n in the page alone. Groups, if they are asked
+//! for, take the place of rows.
 
-use std::{fmt::Write, net::SocketAddr};
+mod groups;
+mod search;
+
+use std::{collections::HashSet, net::SocketAddr};
+
+use foldhash::fast::RandomState;
 
 use crate::{
     connection::{ConnId, Connection, End, FirstClose, Role},
@@ -14,6 +20,10 @@ use crate::{
     table::Table,
     timeline::{Since, Stay},
 };
+
+use groups::Tally;
+pub use groups::{GroupBy, GroupKey, GroupRow};
+pub use search::{Search, Subject, TERMS};
 
 /// By what rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +35,10 @@ pub enum SortKey {
     State,
     /// Owner's name, then pid; connections without owner last.
     Owner,
+    /// Owner's pid; connections without owner last.
+    Pid,
+    /// How the owner is known, the strongest evidence first.
+    Via,
     /// Local address, then port.
     Local,
     /// Remote address, then port.
@@ -37,8 +51,17 @@ pub enum SortKey {
 
 impl SortKey {
     /// Every key, in the order in which the screen offers them.
-    pub const ALL: [Self; 7] =
-        [Self::Age, Self::State, Self::Owner, Self::Local, Self::Remote, Self::Netns, Self::Retransmits];
+    pub const ALL: [Self; 9] = [
+        Self::Age,
+        Self::State,
+        Self::Pid,
+        Self::Owner,
+        Self::Via,
+        Self::Local,
+        Self::Remote,
+        Self::Netns,
+        Self::Retransmits,
+    ];
 
     /// The name on the screen.
     pub const fn name(self) -> &'static str {
@@ -46,6 +69,8 @@ impl SortKey {
             Self::Age => "age",
             Self::State => "state",
             Self::Owner => "owner",
+            Self::Pid => "pid",
+            Self::Via => "via",
             Self::Local => "local",
             Self::Remote => "remote",
             Self::Netns => "netns",
@@ -59,10 +84,12 @@ impl SortKey {
 pub struct Query {
     /// The filters of the command line.
     pub filter: Filter,
-    /// Text that a row has to contain, whatever the case of ASCII letters; empty for any row.
+    /// What rows have to fit, see [`Search`]; empty for any row.
     pub text: String,
     /// States to show; empty for every state.
     pub states: StateSet,
+    /// Groups instead of rows.
+    pub group: Option<GroupBy>,
     /// Order of the rows.
     pub sort: SortKey,
     /// Largest first; for [`SortKey::Age`] that is oldest first.
@@ -84,6 +111,7 @@ impl Default for Query {
             filter: Filter::default(),
             text: String::new(),
             states: StateSet::default(),
+            group: None,
             sort: SortKey::Age,
             descending: true,
             offset: 0,
@@ -155,8 +183,12 @@ pub struct Detail {
 /// The rows of one screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The rows, at most [`Query::limit`].
+    /// The rows, at most [`Query::limit`]; none when groups are asked for.
     pub rows: Vec<Row>,
+    /// The groups, if they are asked for, the largest first.
+    pub groups: Vec<GroupRow>,
+    /// Network namespaces that have a connection, filters or not.
+    pub namespaces: usize,
     /// How many connections match.
     pub matched: usize,
     /// How many connections there are.
@@ -183,10 +215,13 @@ struct Place {
 /// The page that `query` asks for, as things are at `now` (nanoseconds of `CLOCK_MONOTONIC`).
 pub fn page(table: &Table, query: &Query, now: u64) -> Page {
     let mut page = Page { total: table.len(), ..Page::default() };
-    let mut search = Search::new(&query.text);
+    let mut search = Search::parse(&query.text).0;
     let mut places = Vec::new();
     let mut selected = None;
+    let mut tally = query.group.map(Tally::new);
+    let mut namespaces = Namespaces::default();
     for (slot, connection) in table.numbered() {
+        namespaces.see(connection.netns());
         let owner = table.owner(connection);
         let is_selected = query.selected == Some(connection.id());
         if is_selected {
@@ -195,19 +230,26 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         let state = connection.state();
         let wanted = (query.states.is_empty() || query.states.contains(state))
             && query.filter.matches(connection, owner)
-            && search.finds(connection, owner);
+            && (search.is_empty() || search.finds(&Subject::of(connection, owner, now)));
         if !wanted {
+            continue;
+        }
+        let suspicious = is_suspicious(connection, query, now);
+        page.matched += 1;
+        page.by_state[state.index()] += 1;
+        page.suspicious += usize::from(suspicious);
+        if let Some(tally) = &mut tally {
+            tally.add(connection, owner, suspicious);
             continue;
         }
         let place = place(query, slot, connection, owner);
         if is_selected {
             selected = Some(place);
         }
-        page.by_state[state.index()] += 1;
-        page.suspicious += usize::from(is_suspicious(connection, query, now));
         places.push(place);
     }
-    page.matched = places.len();
+    page.namespaces = namespaces.count();
+    page.groups = tally.map(Tally::rows).unwrap_or_default();
     page.selected = selected.map(|selected| places.iter().filter(|&&place| place < selected).count());
     let rows = window(&mut places, query.offset, query.limit).iter().filter_map(|place| {
         let connection = table.at(place.slot)?;
@@ -244,6 +286,11 @@ fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>
             Some(Owner { process, .. }) => (u128::from_be_bytes(process.comm), process.pid),
             None => (if query.descending { 0 } else { u128::MAX }, 0),
         },
+        SortKey::Pid => match owner {
+            Some(Owner { process, .. }) => (u128::from(process.pid), 0),
+            None => (if query.descending { 0 } else { u128::MAX }, 0),
+        },
+        SortKey::Via => (owner.map_or(u128::MAX, |owner| owner.via as u128), 0),
         SortKey::Local => (u128::from_be_bytes(ends.local), u32::from(ends.local_port)),
         SortKey::Remote => (u128::from_be_bytes(ends.remote), u32::from(ends.remote_port)),
         SortKey::Netns => (u128::from(connection.netns()), 0),
@@ -291,31 +338,22 @@ fn detail(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64
     }
 }
 
-/// Looks for a text in what a row shows.
-struct Search {
-    text: String,
-    /// The row at hand; kept for its memory.
-    line: String,
+/// Counts network namespaces. Connections of one come in runs, and there are few.
+#[derive(Default)]
+struct Namespaces {
+    last: Option<u32>,
+    seen: HashSet<u32, RandomState>,
 }
 
-impl Search {
-    fn new(text: &str) -> Self {
-        Self { text: text.to_ascii_lowercase(), line: String::new() }
+impl Namespaces {
+    fn see(&mut self, inode: u32) {
+        if self.last != Some(inode) {
+            self.last = Some(inode);
+            self.seen.insert(inode);
+        }
     }
 
-    fn finds(&mut self, connection: &Connection, owner: Option<Owner>) -> bool {
-        if self.text.is_empty() {
-            return true;
-        }
-        self.line.clear();
-        let (state, local, remote) = (connection.state(), connection.local(), connection.remote());
-        let mut written =
-            write!(self.line, "{state} {}:{} {}:{}", local.ip(), local.port(), remote.ip(), remote.port());
-        if let Some(Owner { process, .. }) = owner {
-            written = written.and_then(|()| write!(self.line, " {} {}", process.pid, process.comm_text()));
-        }
-        written = written.and_then(|()| write!(self.line, " {}", connection.netns()));
-        self.line.make_ascii_lowercase();
-        written.is_ok() && self.line.contains(&self.text)
+    fn count(&self) -> usize {
+        self.seen.len()
     }
 }

@@ -1,0 +1,377 @@
+//! The text that rows have to fit: plain words, and terms such as `state:close_wait pid:123 age>10s`.
+//!
+//! What comes in: text as typed. What goes out: whether a connection or an event fits. What always holds: a row has to
+//! fit every word and term; one that means nothing is told and asks for nothing, so that half-typed text hides nothing.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{
+    connection::Connection,
+    filter::{PortSet, StateSet},
+    owner::Owner,
+    state::State,
+};
+
+/// What a text is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The state; of an event both.
+    pub states: StateSet,
+    /// Local end.
+    pub local: SocketAddr,
+    /// Remote end.
+    pub remote: SocketAddr,
+    /// Inode of the network namespace.
+    pub netns: u32,
+    /// Whose it is.
+    pub owner: Option<Owner>,
+    /// Nanoseconds in the state, at least.
+    pub age: u64,
+}
+
+impl Subject {
+    /// A connection, as things are at `now`.
+    pub fn of(connection: &Connection, owner: Option<Owner>, now: u64) -> Self {
+        Self {
+            states: std::iter::once(connection.state()).collect(),
+            local: connection.local(),
+            remote: connection.remote(),
+            netns: connection.netns(),
+            owner,
+            age: now.saturating_sub(connection.entered()),
+        }
+    }
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    /// In anything that a row shows; with digits and dots it may be in an address.
+    Word {
+        word: String,
+        in_address: bool,
+    },
+    States(StateSet),
+    Pid(Option<u32>),
+    Comm(String),
+    Ports {
+        set: PortSet,
+        local: bool,
+        remote: bool,
+    },
+    Peer(IpAddr),
+    Netns(u32),
+    Over(u64),
+    Under(u64),
+}
+
+/// A text, understood.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Each with whether it has to fit or must not.
+    tests: Vec<(bool, Test)>,
+    /// What the row at hand shows; kept for its memory.
+    line: String,
+}
+
+/// Names of terms, for a help.
+pub const TERMS: &str =
+    "state: pid: comm: port: lport: rport: peer: netns: age> age<; - before one turns it round";
+
+impl Search {
+    /// Understands a text. What is wrong with the first term that means nothing is the second value.
+    pub fn parse(text: &str) -> (Self, Option<String>) {
+        let mut search = Self::default();
+        let mut wrong = None;
+        for typed in text.split_whitespace().filter(|&typed| typed != "-") {
+            let (fits, term) = match typed.strip_prefix('-') {
+                Some(rest) if !rest.is_empty() => (false, rest),
+                _ => (true, typed),
+            };
+            match test(term) {
+                Ok(Some(wanted)) => search.tests.push((fits, wanted)),
+                Ok(None) => {}
+                Err(sentence) => drop(wrong.get_or_insert(sentence)),
+            }
+        }
+        (search, wrong)
+    }
+
+    /// Whether the text asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    /// Whether a subject fits all of it.
+    pub fn finds(&mut self, subject: &Subject) -> bool {
+        let Self { tests, line } = self;
+        line.clear();
+        let mut shown = Shown { line, without_addresses: 0, is_whole: false };
+        tests.iter().all(|(fits, test)| shown.fits(subject, test) == *fits)
+    }
+}
+
+/// What a row shows as text, written as far as it is needed: addresses cost the most.
+struct Shown<'a> {
+    line: &'a mut String,
+    without_addresses: usize,
+    is_whole: bool,
+}
+
+impl Shown<'_> {
+    fn fits(&mut self, subject: &Subject, test: &Test) -> bool {
+        let process = subject.owner.map(|owner| owner.process);
+        match test {
+            Test::Word { word, in_address } => self.text(subject, *in_address).contains(word),
+            Test::States(states) => {
+                State::ALL.iter().any(|&state| states.contains(state) && subject.states.contains(state))
+            }
+            Test::Pid(pid) => process.map(|process| process.pid) == *pid,
+            Test::Comm(name) => {
+                process.is_some_and(|process| process.comm_text().to_ascii_lowercase().contains(name))
+            }
+            Test::Ports { set, local, remote } => {
+                (*local && set.contains(subject.local.port()))
+                    || (*remote && set.contains(subject.remote.port()))
+            }
+            Test::Peer(address) => subject.remote.ip() == *address,
+            Test::Netns(inode) => subject.netns == *inode,
+            Test::Over(age) => subject.age >= *age,
+            Test::Under(age) => subject.age < *age,
+        }
+    }
+
+    fn text(&mut self, subject: &Subject, in_address: bool) -> &str {
+        if self.line.is_empty() {
+            self.write_names(subject);
+            self.line.make_ascii_lowercase();
+            self.without_addresses = self.line.len();
+        }
+        if in_address && !self.is_whole {
+            self.is_whole = true;
+            let (local, remote) = (subject.local, subject.remote);
+            let written =
+                write!(self.line, " {}:{} {}:{}", local.ip(), local.port(), remote.ip(), remote.port());
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        }
+        if in_address { self.line } else { self.line.get(..self.without_addresses).unwrap_or_default() }
+    }
+
+    fn write_names(&mut self, subject: &Subject) {
+        for state in State::ALL.into_iter().filter(|&state| subject.states.contains(state)) {
+            self.line.push_str(state.lower());
+            self.line.push(' ');
+        }
+        if let Some(Owner { process, .. }) = subject.owner {
+            let written = write!(self.line, "{} {} ", process.pid, process.comm_text());
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        }
+        let written = write!(self.line, "{}", subject.netns);
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    }
+}
+
+/// What a word or term asks for; nothing while its value is missing.
+fn test(typed: &str) -> Result<Option<Test>, String> {
+    if let Some((name, value)) = typed.split_once(['>', '<'])
+        && name.eq_ignore_ascii_case("age")
+    {
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let age = duration(value).ok_or_else(|| format!("{typed}: not a duration such as 10s or 5m"))?;
+        return Ok(Some(if typed.contains('>') { Test::Over(age) } else { Test::Under(age) }));
+    }
+    if let Some((name, value)) = typed.split_once(':')
+        && let Some(kind) = Kind::named(name)
+    {
+        return if value.is_empty() { Ok(None) } else { kind.test(typed, value).map(Some) };
+    }
+    let word = typed.to_ascii_lowercase();
+    let in_address = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.' || byte == b':');
+    Ok(Some(Test::Word { word, in_address }))
+}
+
+/// The name before a colon.
+#[derive(Clone, Copy)]
+enum Kind {
+    State,
+    Pid,
+    Comm,
+    Ports { local: bool, remote: bool },
+    Peer,
+    Netns,
+}
+
+impl Kind {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "state" => Self::State,
+            "pid" => Self::Pid,
+            "comm" => Self::Comm,
+            "port" => Self::Ports { local: true, remote: true },
+            "lport" => Self::Ports { local: true, remote: false },
+            "rport" => Self::Ports { local: false, remote: true },
+            "peer" => Self::Peer,
+            "netns" => Self::Netns,
+            _ => return None,
+        })
+    }
+
+    fn test(self, typed: &str, value: &str) -> Result<Test, String> {
+        let wrong = |what: &str| format!("{typed}: {what}");
+        match self {
+            Self::State => {
+                let states: Result<StateSet, _> =
+                    value.split(',').filter(|name| !name.is_empty()).map(str::parse).collect();
+                states.map(Test::States).map_err(|_| wrong("not a state such as close_wait"))
+            }
+            Self::Pid if value == "-" => Ok(Test::Pid(None)),
+            Self::Pid => value.parse().map(|pid| Test::Pid(Some(pid))).map_err(|_| wrong("not a process id")),
+            Self::Comm => Ok(Test::Comm(value.to_ascii_lowercase())),
+            Self::Ports { local, remote } => {
+                let set = ports(value).ok_or_else(|| wrong("not a port or a range such as 8000-8100"))?;
+                Ok(Test::Ports { set, local, remote })
+            }
+            Self::Peer => value.parse().map(Test::Peer).map_err(|_| wrong("not an address")),
+            Self::Netns => value.parse().map(Test::Netns).map_err(|_| wrong("not an inode number")),
+        }
+    }
+}
+
+fn ports(value: &str) -> Option<PortSet> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        // Half typed: `8000-`.
+        let last = if last.is_empty() { first } else { last };
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    value.split(',').filter(|part| !part.is_empty()).map(range).collect()
+}
+
+/// `250ms`, `10s`, `5m`, `2h`, `1d`, and several in a row: `1h30m`.
+fn duration(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut sum = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let ns: u64 = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            _ => return None,
+        };
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(ns)?)?;
+        rest = tail;
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::owner::{Process, Via};
+
+    fn subject() -> Subject {
+        let mut comm = [0; 16];
+        comm[..5].copy_from_slice(b"Nginx");
+        Subject {
+            states: std::iter::once(State::CloseWait).collect(),
+            local: "10.0.0.1:8080".parse().unwrap(),
+            remote: "[fd00::2]:40000".parse().unwrap(),
+            netns: 4_026_531_840,
+            owner: Some(Owner { process: Process { pid: 812, start_ns: 0, comm }, via: Via::Accept }),
+            age: 90_000_000_000,
+        }
+    }
+
+    fn finds(text: &str) -> bool {
+        let (mut search, wrong) = Search::parse(text);
+        assert_eq!(wrong, None, "{text}");
+        search.finds(&subject())
+    }
+
+    #[test]
+    fn every_term_has_to_fit() {
+        for text in [
+            "",
+            "nginx",
+            "812",
+            "close_wait 10.0.0.1",
+            "fd00::2:40000",
+            "state:close-wait,estab",
+            "pid:812",
+            "comm:NGI",
+            "port:8080",
+            "port:40000",
+            "lport:8000-8100",
+            "rport:40000",
+            "peer:fd00::2",
+            "netns:4026531840",
+            "age>10s",
+            "age>1m30s",
+            "age<2m",
+            "-state:established",
+            "-java",
+            "state:close_wait pid:812 age>1m -pid:1",
+        ] {
+            assert!(finds(text), "{text}");
+        }
+        for text in [
+            "java",
+            "state:established",
+            "pid:1",
+            "pid:-",
+            "comm:java",
+            "lport:40000",
+            "rport:8080",
+            "peer:fd00::3",
+            "netns:1",
+            "age>2m",
+            "age<10s",
+            "-nginx",
+            "nginx pid:1",
+            "10.0.0.2",
+        ] {
+            assert!(!finds(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_half_typed_hides_nothing() {
+        for text in ["state:", "pid:", "port:8080,", "port:8080-", "age>", "-", "state:close_wait,"] {
+            assert!(finds(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_told_and_asks_for_nothing() {
+        for (text, sentence) in [
+            ("pid:x nginx", "pid:x: not a process id"),
+            ("state:open", "state:open: not a state such as close_wait"),
+            ("port:http", "port:http: not a port or a range such as 8000-8100"),
+            ("age>soon", "age>soon: not a duration such as 10s or 5m"),
+            ("age>10", "age>10: not a duration such as 10s or 5m"),
+            ("peer:here", "peer:here: not an address"),
+            ("netns:blue", "netns:blue: not an inode number"),
+        ] {
+            let (mut search, wrong) = Search::parse(text);
+            assert_eq!(wrong.as_deref(), Some(sentence));
+            assert!(search.finds(&subject()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_colon_in_an_address_is_no_term() {
+        assert!(finds("10.0.0.1:8080"));
+        assert!(!finds("10.0.0.1:80800"));
+    }
+}
