@@ -155,4 +155,12 @@ layout! {
     inode_mode,
     /// `inode.i_ino`, unsigned long.
     inode_number,
+    /// References to a network namespace, u32: `net.ns.__ns_ref`, before that `ns.count`, `net.count` up to 5.10. 0 when it is going.
+    net_references,
+    /// `net.ipv4.sysctl_tcp_fin_timeout`, int, jiffies.
+    net_fin_timeout,
+    /// `tcp_timewait_sock.tw_ts_recent_stamp`, int, seconds of `CLOCK_MONOTONIC`.
+    tw_ts_recent_stamp,
+    /// `request_sock.num_retrans`, u8.
+    num_retrans,
 }

@@ -107,6 +107,22 @@ pub mod flag {
     pub const HELD: u8 = 128;
 }
 
+/// `Mini::touch`, of a mini-socket that ends: what it met last.
+pub mod touch {
+    /// Nothing that is known.
+    pub const NONE: u32 = 0;
+    /// A reset came in.
+    pub const RESET_IN: u32 = 1;
+    /// A segment came in FIN_WAIT_2 that nobody is there for: it is answered with a reset.
+    pub const RESET_OUT: u32 = 2;
+    /// A SYN came in `TIME_WAIT`, or a connect takes its addresses and ports.
+    pub const REUSE: u32 = 3;
+    /// Somebody destroys it (`SOCK_DESTROY`).
+    pub const DESTROY: u32 = 4;
+    /// Its network namespace goes away.
+    pub const NETNS: u32 = 5;
+}
+
 wire! {
     /// What every record begins with.
     pub struct Head(32) {
@@ -186,8 +202,8 @@ wire! {
         pub jiffies: u64 = 16,
         /// `tw_substate`, in the kernel's numbers: `TCP_FIN_WAIT2` or `TCP_TIME_WAIT`.
         pub substate: u32 = 24,
-        /// Nodes of the ehash chain looked at before it was found.
-        pub walked: u32 = 28,
+        /// What it met last; one of [`touch`].
+        pub touch: u32 = 28,
     }
 }
 

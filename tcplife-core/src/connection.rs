@@ -5,7 +5,10 @@
 
 use std::net::SocketAddr;
 
-pub use crate::ends::Ends;
+pub use crate::{
+    end::{End, MiniEnd},
+    ends::Ends,
+};
 use crate::{
     history::History,
     owner::Via,
@@ -58,40 +61,6 @@ impl FirstClose {
             Self::Remote => "remote",
             Self::Both => "both",
             Self::None => "none",
-        }
-    }
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum End {
-    /// Both ends closed in order.
-    Fin,
-    /// This end reset it.
-    ResetSent,
-    /// The other end reset it.
-    ResetReceived,
-    /// The other end did not answer any more.
-    Timeout,
-    /// The other end refused the connection.
-    Refused,
-    /// Given up or destroyed without a word from the other end.
-    Aborted,
-    /// Its end was not seen.
-    Unknown,
-}
-
-impl End {
-    /// The name in every output.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::ResetSent => "reset_sent",
-            Self::ResetReceived => "reset_received",
-            Self::Timeout => "timeout",
-            Self::Refused => "refused",
-            Self::Aborted => "aborted",
-            Self::Unknown => "unknown",
         }
     }
 }
@@ -182,6 +151,7 @@ pub struct Connection {
     pub(crate) role: Option<Role>,
     pub(crate) first_close: FirstClose,
     pub(crate) end: Option<End>,
+    pub(crate) mini_end: Option<MiniEnd>,
     pub(crate) phase: Phase,
 }
 
@@ -211,6 +181,7 @@ impl Connection {
             role: None,
             first_close: FirstClose::None,
             end: None,
+            mini_end: None,
             phase: Phase::Full,
         }
     }
@@ -315,6 +286,11 @@ impl Connection {
         !matches!(self.phase, Phase::Full)
     }
 
+    /// Whether it is a request so far: the handshake of a passive open, without a full socket.
+    pub(crate) const fn is_request(&self) -> bool {
+        matches!(self.state(), State::SynReceived) && self.sock == 0
+    }
+
     /// What in the kernel stands for it.
     pub const fn phase(&self) -> Phase {
         self.phase
@@ -333,6 +309,16 @@ impl Connection {
     /// How the full socket ended, once it has.
     pub const fn end(&self) -> Option<End> {
         self.end
+    }
+
+    /// Why it is CLOSED: what ended its mini-socket, or else how the full socket ended. `None` before that, for a listener,
+    /// and where it is not known.
+    pub fn cause(&self) -> Option<&'static str> {
+        match (self.state(), self.mini) {
+            (State::Closed, 0) => self.end.filter(|&end| end != End::Unknown).map(End::name),
+            (State::Closed, _) => self.mini_end.map(MiniEnd::name),
+            _ => None,
+        }
     }
 
     /// Whether the end of its `TIME_WAIT` was computed from the kernel's timer rather than seen.

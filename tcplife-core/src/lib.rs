@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+mod end;
 mod ends;
 pub mod filter;
 pub mod histogram;

@@ -26,6 +26,20 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(LANES, 0);
 
+/// The mini-socket that something was done to last, on a CPU.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Touch {
+    /// Its address.
+    pub mini: u64,
+    /// One of [`tcplife_common::wire::touch`].
+    pub what: u64,
+}
+
+/// One element; see [`Touch`].
+#[map]
+pub static LAST_TOUCH: PerCpuArray<Touch> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bitmap of the local ports asked for (`by_local_port`).
 #[map]
 pub static LOCAL_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);

@@ -4,7 +4,10 @@
 //! to CLOSE, so at the move the mini-socket is among the first nodes of the chain.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use tcplife_common::{layout::ABSENT, wire::Mini};
+use tcplife_common::{
+    layout::ABSENT,
+    wire::{Mini, touch},
+};
 
 use crate::{
     maps::offset,
@@ -26,9 +29,7 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     let mask: u32 = Probed::load(hashinfo, offset!(ehash_mask));
     let bucket = ehash.wrapping_add((sock.hash() & mask) as usize * offset!(ehash_bucket_size) as usize);
     let mut node: u64 = Probed::load(bucket, 0);
-    let mut walked = 0;
-    while walked < MAX_WALK {
-        walked += 1;
+    for _ in 0..MAX_WALK {
         // An odd value is the chain's end (hlist_nulls).
         if node & 1 == 1 || node == 0 {
             return None;
@@ -37,7 +38,7 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
         if let Some(tw) = ProbedSock::new(tw)
             && is_of(tw, cookie, remote_port)
         {
-            return Some(Mini { walked, ..describe(tw) });
+            return Some(describe(tw));
         }
         node = Probed::load(node as *const u8, 0);
     }
@@ -64,6 +65,6 @@ pub fn describe(tw: ProbedSock) -> Mini {
         // SAFETY: takes nothing and cannot fail.
         jiffies: unsafe { bpf_jiffies64() },
         substate: u32::from(tw.load::<u8>(offset!(tw_substate))),
-        walked: 0,
+        touch: touch::NONE,
     }
 }

@@ -12,6 +12,7 @@ use aya_ebpf::{
 use crate::hooks::{
     accept, dump, gone, minisock, request, reset, retransmit,
     state::{self, Side},
+    touch,
 };
 
 /// State changes that a task makes in a system call: interrupts are on there, so this program is kept apart.
@@ -87,6 +88,46 @@ pub fn mini_armed(ctx: FEntryContext) -> i32 {
 pub fn mini_armed_probe(ctx: ProbeContext) -> u32 {
     let tw = ctx.arg(0).unwrap_or(core::ptr::null());
     minisock::armed(tw, ctx.arg::<i32>(1).unwrap_or(0), ctx.arg::<u8>(2).unwrap_or(0));
+    0
+}
+
+/// `tcp_timewait_state_process(struct inet_timewait_sock *tw, struct sk_buff *skb, const struct tcphdr *th, ...)`.
+#[fentry(function = "tcp_timewait_state_process")]
+pub fn mini_segment(ctx: FEntryContext) -> i32 {
+    touch::segment(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+#[kprobe(function = "tcp_timewait_state_process")]
+pub fn mini_segment_probe(ctx: ProbeContext) -> u32 {
+    let tw = ctx.arg(0).unwrap_or(core::ptr::null());
+    touch::segment(tw, ctx.arg(2).unwrap_or(core::ptr::null()));
+    0
+}
+
+/// `tcp_twsk_unique(struct sock *sk, struct sock *sktw, void *twp)`.
+#[fentry(function = "tcp_twsk_unique")]
+pub fn mini_connect(ctx: FEntryContext) -> i32 {
+    touch::connect(ctx.arg(1));
+    0
+}
+
+#[kprobe(function = "tcp_twsk_unique")]
+pub fn mini_connect_probe(ctx: ProbeContext) -> u32 {
+    touch::connect(ctx.arg(1).unwrap_or(core::ptr::null()));
+    0
+}
+
+/// `tcp_abort(struct sock *sk, int err)`.
+#[fentry(function = "tcp_abort")]
+pub fn mini_destroy(ctx: FEntryContext) -> i32 {
+    touch::destroy(ctx.arg(0));
+    0
+}
+
+#[kprobe(function = "tcp_abort")]
+pub fn mini_destroy_probe(ctx: ProbeContext) -> u32 {
+    touch::destroy(ctx.arg(0).unwrap_or(core::ptr::null()));
     0
 }
 

@@ -143,6 +143,18 @@ impl<A: Access> Sock<A> {
         self.load(offset!(skc_net))
     }
 
+    /// Any kind: references to its network namespace, which is going when there are none.
+    #[inline(always)]
+    pub fn net_references(self) -> u32 {
+        A::load(self.net(), offset!(net_references))
+    }
+
+    /// Any kind: its network namespace's `tcp_fin_timeout`, in jiffies.
+    #[inline(always)]
+    pub fn fin_timeout(self) -> u32 {
+        A::load(self.net(), offset!(net_fin_timeout))
+    }
+
     /// Any kind: the ehash bucket's number is a part of it.
     #[inline(always)]
     pub fn hash(self) -> u32 {

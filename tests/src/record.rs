@@ -86,6 +86,8 @@ pub struct Transition {
     pub to: String,
     /// Time in `from`, in nanoseconds, if its begin was seen.
     pub elapsed_ns: Option<u64>,
+    /// Why it is closed, if it is and that is known.
+    pub cause: Option<String>,
 }
 
 /// A segment was sent again.
@@ -262,7 +264,10 @@ impl Record {
             ensure!(c.role.as_deref().is_none_or(|r| ["client", "server"].contains(&r)), "unknown role");
         }
         match self {
-            Self::Transition(t) => check_time(&t.time),
+            Self::Transition(t) => {
+                ensure!(t.cause.is_none() || t.to == "closed", "a cause, but it is not closed");
+                check_time(&t.time)
+            }
             Self::Retransmit(r) => check_time(&r.time),
             Self::Reset(r) => check_time(&r.time),
             Self::Lost(l) => check_time(&l.time),
@@ -286,7 +291,8 @@ impl fmt::Display for Record {
         }
         match self {
             Self::Transition(t) => {
-                write!(f, "{} -> {} at {} after {:?}", t.from, t.to, t.mono_ns, t.elapsed_ns)
+                write!(f, "{} -> {} at {} after {:?}", t.from, t.to, t.mono_ns, t.elapsed_ns)?;
+                t.cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
             }
             Self::Retransmit(r) => write!(f, "retransmit {} in {}", r.kind, r.state),
             Self::Reset(r) => write!(f, "reset {} in {}", r.direction, r.state),

@@ -4,7 +4,7 @@ use super::{Field, Head, Mini, Stats, Task, Tuple};
 
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
-    pub struct Gauge(56) {
+    pub struct Gauge(72) {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
         /// Inode number of the socket's file; 0 for none.
@@ -29,12 +29,17 @@ wire! {
         pub references: u32 = 48,
         /// Kernel timer in charge (`icsk_pending`), as `ss -o` shows it.
         pub timer: u32 = 52,
+        /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
+        /// made, rounded down to a second. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
+        pub stamp_ns: u64 = 56,
+        /// Mini-socket: `tcp_fin_timeout` of its network namespace, in jiffies; 0 for not known.
+        pub fin_timeout: u64 = 64,
     }
 }
 
 wire! {
     /// A socket as a dump found it. One that several descriptors hold is found once for each.
-    pub struct Found(216) {
+    pub struct Found(232) {
         /// See [`Head`]; `old` is the protocol's state (of a mini-socket its substate), `new` the kernel object's: a request
         /// is in `SYN_RECV` for the one and in `NEW_SYN_RECV` for the other.
         pub head: Head = 0,

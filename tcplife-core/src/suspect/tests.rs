@@ -76,7 +76,7 @@ fn in_netns(found: Found, netns: u32) -> Found {
 
 fn look(found: &[Found]) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
-    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], found };
+    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found };
     table.take_census(&census, &mut ());
     suspects(&table, found, NOW, AFTER, HZ)
 }

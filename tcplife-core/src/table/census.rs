@@ -5,30 +5,23 @@
 //! event that is newer than the dump's look at a socket wins; a connection is ended only after two dumps in a row
 //! missed it, since a dump can pass by a socket that moves in the kernel's tables meanwhile.
 
+mod mini;
+mod request;
+
 use tcplife_common::wire::{Found, flag};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, Phase},
+    connection::{Connection, End, Ends, Marks, MiniEnd, Phase},
     observer::Observer,
     owner::{Process, Via},
     state::State,
     timeline::Since,
 };
 
-use super::{
-    Table,
-    gauge::since_gauge,
-    moves::is_stranger,
-    seen::Seen,
-    store::Opening,
-    wheel::{self, Timer},
-};
+use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
 const NEW_SYN_RECV: u8 = 12;
-
-/// A mini-socket with less time than this to go is not taken up, nanoseconds.
-const SPENT_NS: u64 = 100_000_000;
 
 /// Which sockets a dump looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +43,8 @@ pub struct Census<'a> {
     pub scope: Scope,
     /// Inodes of the network namespaces that were looked at, in ascending order.
     pub netns: &'a [u32],
+    /// Which of these were found to be gone, with all that was in them.
+    pub gone: &'a [u32],
     /// What was found, each socket at least once, one that is held once for each descriptor.
     pub found: &'a [Found],
 }
@@ -76,10 +71,10 @@ impl Table {
         let listens = |found: &&Found| State::from_kernel(found.head.old) == Some(State::Listen);
         let (listeners, others): (Vec<&Found>, Vec<&Found>) = census.found.iter().partition(listens);
         for found in listeners.into_iter().chain(others) {
-            let slot = if found.head.flags & flag::MINI != 0 {
-                self.count_mini(found, &mut verdict, observer)
-            } else {
-                self.count_full(found, &mut verdict, observer)
+            let slot = match found.head.new {
+                _ if found.head.flags & flag::MINI != 0 => self.count_mini(found, &mut verdict, observer),
+                NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
+                _ => self.count_full(found, &mut verdict, observer),
             };
             if let Some(slot) = slot {
                 seen.mark(slot);
@@ -104,9 +99,6 @@ impl Table {
         let head = &found.head;
         let ends = Ends::of(&found.tuple);
         let state = State::from_kernel(head.old).filter(|&state| state != State::TimeWait)?;
-        if head.new == NEW_SYN_RECV {
-            return None;
-        }
         let known = self.socks.get(&head.sock).copied();
         let slot = match known {
             Some(slot) if self.is_newer(slot, head.time_ns) || self.is_ahead(slot, found, &ends, state) => {
@@ -123,8 +115,12 @@ impl Table {
                 if state == State::Closed {
                     return None;
                 }
-                verdict.adopted += 1;
-                self.take_up(found, ends, state, observer)?
+                if let Some(request) = self.requests.get(head.netns, &ends) {
+                    self.promote(request, found, state, verdict, observer)?
+                } else {
+                    verdict.adopted += 1;
+                    self.take_up(found, ends, state, observer)?
+                }
             }
         };
         if head.flags & flag::HELD != 0 {
@@ -242,102 +238,6 @@ impl Table {
         Some(slot)
     }
 
-    /// A mini-socket was found. Returns its connection.
-    fn count_mini<O: Observer + ?Sized>(
-        &mut self,
-        found: &Found,
-        verdict: &mut Verdict,
-        observer: &mut O,
-    ) -> Option<u32> {
-        let head = &found.head;
-        let ends = Ends::of(&found.tuple);
-        let state = State::from_kernel(head.old)
-            .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
-        let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
-        let slot = match self.mini(head.netns, &ends) {
-            Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
-            Some(slot) if self.is_mini_of(slot, found) => slot,
-            _ if self.departed.has(head) => return None,
-            other => {
-                if other.is_some() {
-                    self.supersede(head.netns, &ends, head.time_ns, observer);
-                }
-                let since = self.time_wait_since(state, &timer);
-                if self.is_spent(state, &timer) {
-                    return None;
-                }
-                verdict.adopted += 1;
-                return self.take_up_mini(found, ends, state, since, timer, observer);
-            }
-        };
-        if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
-            let since = self.time_wait_since(state, &timer);
-            self.step(slot, state, since, observer);
-        }
-        self.arm(slot, timer);
-        Some(slot)
-    }
-
-    fn is_mini_of(&self, slot: u32, found: &Found) -> bool {
-        let known = |a: u64, b: u64| a == 0 || b == 0 || a == b;
-        self.slab.get(slot).is_some_and(|connection| {
-            known(connection.mini, found.head.sock) && known(connection.cookie, found.head.cookie)
-        })
-    }
-
-    /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,
-    /// tcp_timewait_state_process), so its begin is exact to a jiffy.
-    fn time_wait_since(&self, state: State, timer: &Timer) -> Since {
-        if state != State::TimeWait {
-            return Since::Between { earliest: None, latest: timer.at };
-        }
-        let whole = 60 * u64::from(self.config.hz);
-        let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
-        let gone = (whole - left).saturating_mul(wheel::tick_ns(self.config.hz));
-        Since::Seen(timer.at.saturating_sub(gone))
-    }
-
-    /// Whether a mini-socket is about to end: its end may have been told already, by computation.
-    fn is_spent(&self, state: State, timer: &Timer) -> bool {
-        let hz = self.config.hz;
-        let armed = timer.expires.saturating_sub(60 * u64::from(hz));
-        let fires = wheel::fires(armed, timer.expires, hz);
-        let left = fires.saturating_sub(timer.jiffies).saturating_mul(wheel::tick_ns(hz));
-        state == State::TimeWait && left < SPENT_NS
-    }
-
-    fn take_up_mini<O: Observer + ?Sized>(
-        &mut self,
-        found: &Found,
-        ends: Ends,
-        state: State,
-        since: Since,
-        timer: Timer,
-        observer: &mut O,
-    ) -> Option<u32> {
-        let head = &found.head;
-        let opening = Opening {
-            sock: 0,
-            cookie: head.cookie,
-            netns: head.netns,
-            ends,
-            state,
-            since,
-            role: None,
-            phase: Phase::Mini,
-        };
-        let slot = self.open(&opening, observer);
-        let connection = self.slab.get_mut(slot)?;
-        connection.mini = head.sock;
-        connection.closed_at = head.time_ns;
-        connection.end = Some(End::Fin);
-        connection.marks.set(Marks::ORPHAN);
-        connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
-        self.minis.insert(head.netns, &ends, slot);
-        self.arm(slot, timer);
-        Some(slot)
-    }
-
     /// A place of the table, after all that was found is counted: was its connection missed?
     fn miss<O: Observer + ?Sized>(
         &mut self,
@@ -363,8 +263,13 @@ impl Table {
                 // In FIN_WAIT_2 with its time up: that was its end. Otherwise something ended it early.
                 let up = self.due.time_of(connection.due, self.config.hz).filter(|&at| at < census.begun);
                 let at = up.filter(|_| connection.state() == State::FinWait2).unwrap_or(census.begun);
-                self.end_mini(slot, at, true, observer);
+                let cause = match up {
+                    Some(_) if connection.state() == State::FinWait2 => Some(MiniEnd::Expired),
+                    _ => census.gone.contains(&connection.netns).then_some(MiniEnd::NetnsGone),
+                };
+                self.end_mini(slot, at, true, cause, observer);
             }
+            Phase::Full if connection.is_request() => self.drop_request(slot, census.begun, observer),
             Phase::Full if connection.state() == State::Listen => {
                 let since = Since::Between { earliest: None, latest: census.begun };
                 self.totals.mismatched += 1;

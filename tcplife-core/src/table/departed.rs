@@ -1,7 +1,7 @@
 //! What went while the kernel's sockets were being listed.
 //!
-//! What comes in: sockets that end between [`Table::expect_census`] and the census. What goes out: whether a socket in
-//! the list is one of them. What always holds: outside of that time nothing is kept.
+//! What comes in: sockets that end, and requests that become full sockets, between [`Table::expect_census`] and the census.
+//! What goes out: whether a socket in the list is one of them. What always holds: outside of that time nothing is kept.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,14 @@ use foldhash::fast::RandomState;
 use tcplife_common::wire::Head;
 
 use super::Table;
+use crate::connection::Ends;
 
 /// Sockets and mini-sockets by address and cookie: an address can be used again at once.
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     listing: bool,
     gone: HashSet<(u64, u64), RandomState>,
+    born: HashSet<(u32, Ends), RandomState>,
 }
 
 impl Departed {
@@ -23,6 +25,18 @@ impl Departed {
         if self.listing && address != 0 {
             self.gone.insert((address, cookie));
         }
+    }
+
+    /// A request became a full socket, which is known by now.
+    pub(super) fn note_born(&mut self, netns: u32, ends: &Ends) {
+        if self.listing {
+            self.born.insert((netns, *ends));
+        }
+    }
+
+    /// Whether the request with a tuple is a full socket by now.
+    pub(super) fn was_born(&self, netns: u32, ends: &Ends) -> bool {
+        !self.born.is_empty() && self.born.contains(&(netns, *ends))
     }
 
     /// Whether what was listed is gone by now. Kernels that give no cookies give 0 to all.

@@ -2,7 +2,7 @@
 
 use tcplife_common::wire::Gauge;
 
-use super::wheel;
+use super::wheel::{self, Timer};
 use crate::{state::State, timeline::Since};
 
 /// When a full socket entered its state, as far as its own clocks tell. A FIN goes after all data of its side: the peer's
@@ -30,6 +30,38 @@ pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Sin
             let oldest = [ack, data, sent].into_iter().flatten().max();
             Since::Between { earliest: None, latest: oldest.map_or(now, latest) }
         }
+    }
+}
+
+/// `TCP_TIMEWAIT_LEN` (include/net/tcp.h), in seconds.
+const TIME_WAIT_S: u64 = 60;
+/// Nanoseconds in the unit of the clock that a mini-socket takes over.
+const SECOND_NS: u64 = 1_000_000_000;
+/// By how much an ACK can be later than the newest segment whose timestamp was kept: one that comes while an ACK of ours
+/// is delayed is not kept (`tcp_replace_ts_recent`), and that delay is a fifth of a second at most (`TCP_DELACK_MAX`).
+const DELAYED_NS: u64 = 250_000_000;
+
+/// When a mini-socket entered `FIN_WAIT_2`. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
+/// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,
+/// if the last segment came just then. If not, the application let go later or the timer is another one (`TCP_LINGER2`, a
+/// slow peer): then all that is known is that the ACK was not later than the last segment.
+pub(super) fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
+    let (tick, whole) = (wheel::tick_ns(hz), TIME_WAIT_S * u64::from(hz));
+    let (heard, timeout) = (gauge.stamp_ns, gauge.fin_timeout);
+    if heard == 0 || timeout == 0 {
+        return Since::Between { earliest: None, latest: timer.at };
+    }
+    let all = if timeout <= whole { timeout } else { 2 * (timeout - whole) };
+    // It fires some time after it has expired.
+    let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires);
+    let begin = gone.and_then(|gone| timer.at.checked_sub(gone.saturating_mul(tick)));
+    let then = heard.saturating_sub(2 * tick)..heard.saturating_add(SECOND_NS + 2 * tick);
+    match begin.filter(|begin| then.contains(begin)) {
+        Some(begin) => Since::Seen(begin),
+        None => Since::Between {
+            earliest: None,
+            latest: heard.saturating_add(SECOND_NS + DELAYED_NS).min(timer.at),
+        },
     }
 }
 
@@ -69,6 +101,46 @@ mod tests {
         // A peer that still sends: its data says nothing of our FIN.
         assert_eq!(since(gauge(1, 1, 40)), between(Some(40), 1));
         assert_eq!(since(gauge(1, 1, 0)), between(None, 1));
+    }
+
+    /// What is known of a mini-socket whose namespace has a `tcp_fin_timeout` of 60 s, with `left` seconds to go.
+    fn abandoned(left: u64, heard: u64, timeout: u64) -> Since {
+        let hz = u64::from(HZ);
+        let timer = Timer { expires: 100_000 + left * hz, jiffies: 100_000, at: NOW };
+        let gauge = Gauge { stamp_ns: heard, fin_timeout: timeout * hz, ..Gauge::default() };
+        since_abandoned(&timer, &gauge, HZ)
+    }
+
+    #[test]
+    fn an_orphan_is_as_old_as_its_timer_if_the_last_segment_was_its_begin() {
+        let heard = NOW - 3 * SECOND;
+        assert_eq!(abandoned(57, heard, 60), Since::Seen(heard));
+        assert_eq!(abandoned(57, heard - SECOND / 2, 60), Since::Seen(heard));
+        // 63 s: 3 s as a full socket, then 3 s as a mini-socket.
+        assert_eq!(abandoned(1, NOW - 5 * SECOND, 63), Since::Seen(NOW - 5 * SECOND));
+        // Its time is up, and the timer wheel has not fired yet.
+        let timer = Timer { expires: 100_000, jiffies: 100_050, at: NOW };
+        let gauge = Gauge { stamp_ns: NOW - 61 * SECOND, fin_timeout: 15_000, ..Gauge::default() };
+        assert_eq!(since_abandoned(&timer, &gauge, HZ), Since::Seen(NOW - 60 * SECOND - 50 * TICK));
+    }
+
+    #[test]
+    fn an_orphan_with_another_timer_is_at_least_as_old_as_the_last_segment() {
+        let at_least = |age: u64| {
+            let latest = NOW - age + SECOND + DELAYED_NS;
+            Since::Between { earliest: None, latest }
+        };
+        // TCP_LINGER2 of 10 s, 5 s ago: the timer alone would say 55 s.
+        assert_eq!(abandoned(5, NOW - 5 * SECOND, 60), at_least(5 * SECOND));
+        // Longer than the namespace's: the timer alone would say that it begins in the future.
+        assert_eq!(abandoned(100, NOW - 5 * SECOND, 60), at_least(5 * SECOND));
+        // Shut down 30 s ago, let go of 3 s ago.
+        assert_eq!(abandoned(57, NOW - 30 * SECOND, 60), at_least(30 * SECOND));
+        // Without timestamps nothing is known.
+        let unknown = Since::Between { earliest: None, latest: NOW };
+        assert_eq!(abandoned(57, 0, 60), unknown);
+        assert_eq!(abandoned(57, NOW - 3 * SECOND, 0), unknown);
+        assert_eq!(abandoned(5, NOW - SECOND, 60), unknown, "never later than now");
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //! both sockets; a re-armed `TIME_WAIT` does not begin anew; one that times out in `FIN_WAIT_2` never enters
 //! `TIME_WAIT`; a new connection with the same tuple is another connection.
 
-use tcplife_common::wire;
+use tcplife_common::wire::{self, flag, touch};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, Phase},
+    connection::{Connection, End, Ends, Marks, MiniEnd, Phase},
     observer::Observer,
     state::State,
     timeline::Since,
@@ -85,7 +85,9 @@ impl Table {
     pub(super) fn expire<O: Observer + ?Sized>(&mut self, fired: &Fired, observer: &mut O) {
         for &slot in &fired.slots {
             match self.armed(slot, fired.due).map(Connection::state) {
-                Some(State::TimeWait) => self.end_mini(slot, fired.at, true, observer),
+                Some(State::TimeWait) => {
+                    self.end_mini(slot, fired.at, true, Some(MiniEnd::Expired), observer);
+                }
                 // The next dump tells whether it went on to TIME_WAIT.
                 Some(_) if self.config.mini_ends == MiniEnds::Dumped => {}
                 Some(_) => self.lapse(slot, observer),
@@ -94,18 +96,20 @@ impl Table {
         }
     }
 
-    /// A mini-socket ended.
+    /// A mini-socket ended, for a reason that may not be known.
     pub(super) fn end_mini<O: Observer + ?Sized>(
         &mut self,
         slot: u32,
         at: u64,
         computed: bool,
+        cause: Option<MiniEnd>,
         observer: &mut O,
     ) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         self.minis.remove(connection.netns, &connection.ends, slot);
         self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
+        connection.mini_end = cause;
         connection.marks.put(Marks::COMPUTED, computed);
         self.step(slot, State::Closed, Since::Seen(at), observer);
         self.conclude(slot, observer);
@@ -137,7 +141,7 @@ impl Table {
         observer: &mut O,
     ) {
         if let Some(slot) = self.mini(netns, ends) {
-            self.end_mini(slot, at, true, observer);
+            self.end_mini(slot, at, true, Some(MiniEnd::Reused), observer);
         }
     }
 
@@ -165,7 +169,28 @@ impl Table {
         if let Some(slot) = self.mini(note.head.netns, &Ends::of(&note.tuple))
             && self.is_mini(slot, note)
         {
-            self.end_mini(slot, note.head.time_ns, false, observer);
+            let cause = self.cause_of(note);
+            self.end_mini(slot, note.head.time_ns, false, cause, observer);
+        }
+    }
+
+    /// What ended a mini-socket. Its time is up when the timer wheel fires, which is later than what it was set to; what it
+    /// met before it was up, if it met something, is why it ended.
+    fn cause_of(&self, note: &wire::MiniNote) -> Option<MiniEnd> {
+        let hz = self.config.hz;
+        let set = note.mini.expires.saturating_sub(TIME_WAIT_S * u64::from(hz));
+        let fires = wheel::fires(set, note.mini.expires, hz);
+        let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
+        let is_early = note.head.flags & flag::EARLY != 0;
+        match note.mini.touch {
+            _ if in_time_wait && note.mini.jiffies >= fires => Some(MiniEnd::Expired),
+            _ if !in_time_wait && !is_early => Some(MiniEnd::Expired),
+            touch::RESET_IN => Some(MiniEnd::ResetReceived),
+            touch::RESET_OUT => Some(MiniEnd::ResetSent),
+            touch::REUSE => Some(MiniEnd::Reused),
+            touch::DESTROY => Some(MiniEnd::Destroyed),
+            touch::NETNS => Some(MiniEnd::NetnsGone),
+            _ => (!is_early).then_some(MiniEnd::Expired),
         }
     }
 

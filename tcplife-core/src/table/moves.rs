@@ -218,6 +218,7 @@ impl Table {
             phase: Phase::Full,
         };
         let slot = self.open(&opening, observer);
+        self.inherit(slot);
         self.reuses(slot, observer);
         slot
     }
@@ -264,11 +265,9 @@ impl Table {
         if connection.role != Some(Role::Server) {
             return;
         }
-        if let Some(reserved) = self.requests.take(connection.netns, connection.ends) {
-            connection.id = reserved.id;
-            connection.retransmits += reserved.retransmits;
-        }
         let (netns, ends) = (connection.netns, connection.ends);
+        self.departed.note_born(netns, &ends);
+        self.inherit(slot);
         if let Some(process) = self.listening(netns, &ends) {
             self.offer(slot, &process, Via::Listener);
         }

@@ -6,7 +6,7 @@
 use tcplife_common::wire::{self, flag};
 
 use crate::{
-    connection::{Connection, Ends, Marks, Phase, Role},
+    connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
     history::History,
     observer::{Direction, Observer, RetransmitKind},
     owner::{Owner, Via},
@@ -14,7 +14,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::Table;
+use super::{MiniEnds, Table};
 
 /// A request socket's state in the kernel (`TCP_NEW_SYN_RECV`).
 const NEW_SYN_RECV: u8 = 12;
@@ -43,6 +43,11 @@ impl Table {
         *count = count.saturating_add(1);
         let connection = &*connection;
         observer.reset(connection, self.processes.owner(connection), direction, note.head.time_ns);
+        // A mini-socket that resets ends by it (tcp_v4_rcv, tcp_v6_rcv).
+        let ends = connection.phase == Phase::Mini && direction == Direction::Sent;
+        if ends && self.config.mini_ends != MiniEnds::Told {
+            self.end_mini(slot, note.head.time_ns, false, Some(MiniEnd::ResetSent), observer);
+        }
     }
 
     /// The connection that a note is about.
@@ -81,11 +86,7 @@ impl Table {
     /// A SYN-ACK was sent again: of a request, which is no connection yet, or of a TCP Fast Open child.
     fn syn_ack<O: Observer + ?Sized>(&mut self, note: &wire::Note, observer: &mut O) {
         let (netns, ends, at) = (note.head.netns, Ends::of(&note.tuple), note.head.time_ns);
-        let is_child = |slot: &u32| {
-            let child = self.slab.get(*slot);
-            child.is_some_and(|child| child.netns == netns && child.ends == ends)
-        };
-        if let Some(slot) = self.embryos.iter().find(is_child) {
+        if let Some(slot) = self.embryo(netns, &ends).or_else(|| self.requests.get(netns, &ends)) {
             if let Some(child) = self.slab.get_mut(slot) {
                 child.retransmits = child.retransmits.saturating_add(1);
             }
@@ -103,6 +104,14 @@ impl Table {
         request.marks.set(Marks::ORPHAN);
         let owner = self.listening(netns, &ends).map(|process| Owner { process, via: Via::Listener });
         observer.retransmit(&request, owner, RetransmitKind::SynAck, at);
+    }
+
+    /// The server's connection with a tuple, if its handshake is not over.
+    pub(super) fn embryo(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        self.embryos.iter().find(|&slot| {
+            let child = self.slab.get(slot);
+            child.is_some_and(|child| child.netns == netns && child.ends == *ends)
+        })
     }
 
     fn tell_retransmit<O: Observer + ?Sized>(

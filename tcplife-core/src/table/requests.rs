@@ -1,7 +1,8 @@
 //! Handshakes that have a request socket only: their ids wait for the connection.
 //!
-//! What comes in: tuples of requests whose SYN-ACK was sent again. What goes out: the id reserved for the connection
-//! that the request becomes, if it does. What always holds: bounded; the oldest reservation is dropped first.
+//! What comes in: tuples of requests whose SYN-ACK was sent again, and of those that a census found. What goes out: the id
+//! reserved for the connection that the request becomes, if it does, or the place of the request in the table. What
+//! always holds: reservations are bounded, and the oldest is dropped first.
 
 use std::collections::HashMap;
 
@@ -29,6 +30,8 @@ pub(super) struct Requests {
     ring: Vec<Option<Key>>,
     next: usize,
     held: HashMap<Key, (usize, Reserved), RandomState>,
+    /// Numbers of requests that are in the table.
+    slots: HashMap<Key, u32, RandomState>,
 }
 
 impl Requests {
@@ -54,6 +57,23 @@ impl Requests {
         reserved
     }
 
+    /// A request is in the table.
+    pub(super) fn insert(&mut self, netns: u32, ends: Ends, slot: u32) {
+        self.slots.insert((netns, ends), slot);
+    }
+
+    /// The number of the request with a tuple, if it is in the table.
+    pub(super) fn get(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        if self.slots.is_empty() { None } else { self.slots.get(&(netns, *ends)).copied() }
+    }
+
+    /// What was a request, if it was one, is none any more.
+    pub(super) fn remove(&mut self, netns: u32, ends: Ends, slot: u32) {
+        if self.get(netns, &ends) == Some(slot) {
+            self.slots.remove(&(netns, ends));
+        }
+    }
+
     /// The connection came: its reservation, if there is one.
     pub(super) fn take(&mut self, netns: u32, ends: Ends) -> Option<Reserved> {
         if self.held.is_empty() {
@@ -64,6 +84,13 @@ impl Requests {
             *taken = None;
         }
         Some(reserved)
+    }
+}
+
+#[cfg(test)]
+impl Requests {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
     }
 }
 

@@ -67,7 +67,11 @@ impl Table {
             self.listeners.insert(netns, ends.local_port, slot);
         }
         if state == State::SynReceived {
-            self.embryos.insert(slot);
+            if sock == 0 {
+                self.requests.insert(netns, ends, slot);
+            } else {
+                self.embryos.insert(slot);
+            }
         }
         self.totals.opened += 1;
         self.totals.listeners += u64::from(listens);
@@ -81,14 +85,23 @@ impl Table {
         let connection = self.slab.get_mut(slot)?;
         let left = (connection.state(), connection.since());
         connection.enter(to, since);
-        self.totals.live[left.0.index()] -= 1;
+        let (netns, ends) = (connection.netns, connection.ends);
         self.totals.live[to.index()] += 1;
-        match left.0 {
-            State::SynReceived => self.embryos.remove(slot),
-            State::Listen => self.listeners.remove(connection.netns, connection.ends.local_port, slot),
+        self.left(slot, left.0, netns, &ends);
+        Some(left)
+    }
+
+    /// A connection left a state: it is not counted there, nor found by what only that state is found by.
+    fn left(&mut self, slot: u32, state: State, netns: u32, ends: &Ends) {
+        self.totals.live[state.index()] -= 1;
+        match state {
+            State::SynReceived => {
+                self.embryos.remove(slot);
+                self.requests.remove(netns, *ends, slot);
+            }
+            State::Listen => self.listeners.remove(netns, ends.local_port, slot),
             _ => {}
         }
-        Some(left)
     }
 
     /// A connection moves, and that is told.
@@ -153,8 +166,7 @@ impl Table {
     /// A connection leaves. The caller counts why.
     pub(super) fn remove(&mut self, slot: u32) {
         let Some(connection) = self.slab.remove(slot) else { return };
-        let state = connection.state();
-        self.totals.live[state.index()] -= 1;
+        self.left(slot, connection.state(), connection.netns, &connection.ends);
         if connection.marks.has(Marks::BY_SOCK) {
             self.socks.remove(&connection.sock);
             self.departed.note(connection.sock, connection.cookie);
@@ -162,11 +174,6 @@ impl Table {
         if connection.phase == Phase::Mini {
             self.minis.remove(connection.netns, &connection.ends, slot);
             self.departed.note(connection.mini, connection.cookie);
-        }
-        match state {
-            State::SynReceived => self.embryos.remove(slot),
-            State::Listen => self.listeners.remove(connection.netns, connection.ends.local_port, slot),
-            _ => {}
         }
         if connection.via.is_some() {
             self.processes.release(connection.process);

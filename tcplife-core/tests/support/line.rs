@@ -120,6 +120,8 @@ impl Draft {
             "retransmits" => self.stats.retransmits = number(value)?,
             "srtt" => self.stats.srtt_us = number(value)?,
             "begun" => self.begun = time(value)?,
+            "overdue" => self.mini.expires -= time(value)? / (1_000_000_000 / u64::from(hz)),
+            "touch" => self.mini.touch = number(value)?,
             "by" => {
                 self.task = task(value)?;
                 self.head.flags |= flag::BY_TASK;
@@ -170,7 +172,8 @@ impl Draft {
                 Record::Born(wire::Born { head, tuple, begun_ns })
             }
             "mini_armed" | "mini_gone" => {
-                self.head.flags = 0;
+                let early = self.verb == "mini_gone" && self.mini.jiffies < self.mini.expires;
+                self.head.flags = if early { flag::EARLY } else { 0 };
                 self.head.new = u8::try_from(self.mini.substate).map_err(|_| "substate")?;
                 self.head.old = self.head.new;
                 self.head.sock = self.mini.address;

@@ -49,6 +49,10 @@ impl Observer for Told {
                 marks.push_str(mark);
             }
         }
+        if let Some(cause) = connection.cause() {
+            marks.push_str(" by ");
+            marks.push_str(cause);
+        }
         assert_eq!(connection.state(), t.to, "shown in the state after the change");
         self.0.push(format!(
             "#{id} {} {} -> {} after {} {}{marks}",

@@ -15,7 +15,10 @@ use tcplife_common::{
 use crate::{
     maps::{DUMP_STATES, offset},
     mini,
-    read::{self, Access, Probed, ProbedSock, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV, TCP_TIME_WAIT},
+    read::{
+        self, Access, Probed, ProbedSock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
+        TCP_TIME_WAIT,
+    },
     record::head,
 };
 
@@ -123,14 +126,39 @@ fn describe(sock: ProbedSock, found: &mut Found) -> bool {
         TCP_TIME_WAIT => {
             found.head.old = found.mini.substate as u8;
             found.head.flags |= flag::MINI | flag::ORPHAN;
+            if found.head.old == TCP_FIN_WAIT2 {
+                abandoned(sock, found);
+            }
         }
         TCP_NEW_SYN_RECV => {
             found.head.old = TCP_SYN_RECV;
             found.head.flags |= flag::ORPHAN;
+            request(sock, found);
         }
         _ => full(sock, kernel_state, found),
     }
     true
+}
+
+/// What tells how old a mini-socket in FIN_WAIT_2 is.
+#[inline(always)]
+fn abandoned(tw: ProbedSock, found: &mut Found) {
+    if offset!(tw_ts_recent_stamp) != ABSENT && offset!(net_fin_timeout) != ABSENT {
+        let seconds: u32 = tw.load(offset!(tw_ts_recent_stamp));
+        found.gauge.stamp_ns = u64::from(seconds) * 1_000_000_000;
+        found.gauge.fin_timeout = u64::from(tw.fin_timeout());
+    }
+}
+
+/// What only a request has.
+#[inline(always)]
+fn request(request: ProbedSock, found: &mut Found) {
+    if offset!(snt_synack) != ABSENT {
+        found.gauge.stamp_ns = request.load::<u64>(offset!(snt_synack)).wrapping_mul(1000);
+    }
+    if offset!(num_retrans) != ABSENT {
+        found.stats.retransmits = u32::from(request.load::<u8>(offset!(num_retrans)));
+    }
 }
 
 /// What only a full socket has.

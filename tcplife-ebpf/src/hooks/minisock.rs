@@ -5,6 +5,7 @@ use tcplife_common::{
     wire::{Mini, MiniNote, flag, kind},
 };
 
+use super::touch;
 use crate::{
     maps::{Outcome, count},
     mini,
@@ -21,6 +22,8 @@ pub fn armed(tw: *const u8, timeout: i32, rearm: u8) {
     if rearm == 0 || timer.substate != u32::from(TCP_TIME_WAIT) {
         return;
     }
+    // What came in was a FIN, or a late segment: it ends nothing.
+    touch::take(tw);
     timer.expires = timer.jiffies.wrapping_add(timeout as u64);
     tell(Lane::MiniArmed, kind::MINI_ARMED, 0, tw, timer);
 }
@@ -29,7 +32,7 @@ pub fn armed(tw: *const u8, timeout: i32, rearm: u8) {
 #[inline(always)]
 pub fn gone(tw: *const u8) {
     let Some(tw) = ProbedSock::new(tw) else { return };
-    let timer = mini::describe(tw);
+    let timer = Mini { touch: touch::of(tw), ..mini::describe(tw) };
     let early = (timer.jiffies.wrapping_sub(timer.expires) as i64) < 0;
     tell(Lane::MiniGone, kind::MINI_GONE, if early { flag::EARLY } else { 0 }, tw, timer);
 }

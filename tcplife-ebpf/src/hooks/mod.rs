@@ -8,3 +8,4 @@ pub mod request;
 pub mod reset;
 pub mod retransmit;
 pub mod state;
+pub mod touch;

@@ -188,6 +188,7 @@ fn without(what: &str) -> &'static str {
         "time_wait_from_fin_wait_2" => {
             "an orphan's move from FIN_WAIT_2 to TIME_WAIT is not seen when it happens"
         }
+        "time_wait_cause" => "why a mini-socket ended early is known only where a new connection follows",
         "syn_received" => "the length of a server's handshake is not known",
         "accept" => "a server's connections are owned by the listener's process until they are closed",
         "socket_gone" => {

@@ -28,7 +28,7 @@ use crate::{
 const LEAVE: Duration = Duration::from_millis(700);
 
 /// Hooks that the self-test exercises, by their names in `summary.hooks`.
-const EXERCISED: [&str; 11] = [
+const EXERCISED: [&str; 12] = [
     "state",
     "retransmit",
     "retransmit_syn_ack",
@@ -40,6 +40,7 @@ const EXERCISED: [&str; 11] = [
     "time_wait_begin",
     "time_wait_from_fin_wait_2",
     "time_wait_end",
+    "time_wait_cause",
 ];
 
 /// Those of them that take a second.
@@ -157,6 +158,11 @@ impl Observer for Probe {
             }
             (State::TimeWait, State::Closed) if !connection.end_computed() => {
                 self.saw("time_wait_end");
+            }
+            (State::FinWait2, State::Closed)
+                if !connection.end_computed() && connection.cause() == Some("reset_sent") =>
+            {
+                self.saw("time_wait_cause");
             }
             _ => {}
         }

@@ -148,6 +148,7 @@ fn live(heard: &Receiver<()>) -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     shut_down(Pair::new(&listener)?)?;
     orphaned(Pair::new(&listener)?);
+    spoken_to(Pair::new(&listener)?)?;
     reset(Pair::new(&listener)?)?;
     refused()?;
     let unheard = send_unheard(Pair::new(&listener)?)?;
@@ -174,6 +175,14 @@ fn orphaned(pair: Pair) {
     drop(pair.client);
     thread::sleep(ORPHAN_WAIT);
     drop(pair.server);
+}
+
+/// The client closes, and its peer still has something to say: `FIN_WAIT_2` ends with a reset.
+fn spoken_to(mut pair: Pair) -> Result<()> {
+    drop(pair.client);
+    thread::sleep(ORPHAN_WAIT);
+    pair.server.write_all(b"?")?;
+    Ok(())
 }
 
 fn reset(mut pair: Pair) -> Result<()> {

@@ -108,7 +108,7 @@ impl Engine {
         let found = live.dump_sockets(MINI_SOCKETS, netns, &mut intake)?;
         drop(intake);
         let inodes = netns.iter().map(|netns| netns.inode).collect();
-        Ok(self.take(begun, Scope::MiniSockets, inodes, &found, observer))
+        Ok(self.take(begun, Scope::MiniSockets, inodes, &[], &found, observer))
     }
 
     fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
@@ -127,10 +127,10 @@ impl Engine {
         drop(intake);
         // A namespace without a way into it and without a socket that a process holds is gone with all that was in it.
         let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
-        let gone = unknown.difference(&inhabited);
-        let inodes = netns.iter().map(|netns| netns.inode).chain(gone.copied()).collect();
+        let gone: Vec<u32> = unknown.difference(&inhabited).copied().collect();
+        let inodes = netns.iter().map(|netns| netns.inode).chain(gone.iter().copied()).collect();
         self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
-        Ok(self.take(begun, Scope::Everything, inodes, &found, observer))
+        Ok(self.take(begun, Scope::Everything, inodes, &gone, &found, observer))
     }
 
     /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
@@ -152,6 +152,7 @@ impl Engine {
         begun: u64,
         scope: Scope,
         mut netns: Vec<u32>,
+        gone: &[u32],
         found: &[Found],
         observer: &mut O,
     ) -> Verdict {
@@ -162,7 +163,7 @@ impl Engine {
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
         netns.sort_unstable();
-        self.table.take_census(&Census { begun, scope, netns: &netns, found: &wanted }, observer)
+        self.table.take_census(&Census { begun, scope, netns: &netns, gone, found: &wanted }, observer)
     }
 }
 

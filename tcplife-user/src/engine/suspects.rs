@@ -123,7 +123,7 @@ pub fn once(config: &Config) -> Result<(Table, Vec<Suspect>)> {
     let mut table =
         Table::new(table::Config { capacity: config.max_connections, hz, ..table::Config::default() });
     let wanted: Vec<Found> = found.iter().filter(|found| is_wanted(found, &config.filter)).copied().collect();
-    table.take_census(&Census { begun, scope: Scope::Some, netns: &[], found: &wanted }, &mut ());
+    table.take_census(&Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted }, &mut ());
     let suspects = suspect::suspects(&table, &found, clock::monotonic_ns(), leak_after_ns(config), hz);
     Ok((table, suspects))
 }
@@ -155,7 +155,7 @@ impl Engine {
         self.table.expect_census();
         let (live, intake) = self.intake(observer);
         let found = look(&mut Tracing(live, intake), &netns)?;
-        self.take(begun, Scope::Some, Vec::new(), &found, observer);
+        self.take(begun, Scope::Some, Vec::new(), &[], &found, observer);
         let now = clock::monotonic_ns();
         Ok(suspect::suspects(&self.table, &found, now, self.leak_after, clock::kernel_hz()))
     }

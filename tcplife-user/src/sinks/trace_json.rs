@@ -4,6 +4,7 @@ use std::io;
 
 use tcplife_core::{
     observer::{Direction, RetransmitKind, Transition},
+    state::State,
     table::Verdict,
 };
 
@@ -37,10 +38,14 @@ impl Format for TraceJson {
     const TELLS_ALL: bool = true;
 
     fn transition(&mut self, mut change: Change<'_>, transition: &Transition) {
+        let cause = change.connection.cause();
         let mut line = self.begin(&mut change, "{\"type\":\"transition\"", transition.at);
         line.name(key!("from"), transition.from.lower());
         line.name(key!("to"), transition.to.lower());
         line.number_or_null(key!("elapsed_ns"), transition.elapsed);
+        if transition.to == State::Closed {
+            line.name_or_null(key!("cause"), cause);
+        }
         line.end();
     }
 

@@ -86,7 +86,23 @@ pub struct Hook {
 
 /// Every hook, in the order of attaching: what ends a socket before what begins one, so that no end is missed of a
 /// beginning that was seen. Of the choices, the first that can be loaded and attached is taken.
-pub const HOOKS: [Hook; 10] = [
+pub const HOOKS: [Hook; 11] = [
+    Hook {
+        what: "time_wait_cause",
+        required: false,
+        choices: &[
+            &[
+                function("mini_connect", Mechanism::Fentry, "tcp_twsk_unique"),
+                function("mini_destroy", Mechanism::Fentry, "tcp_abort"),
+                function("mini_segment", Mechanism::Fentry, "tcp_timewait_state_process"),
+            ],
+            &[
+                function("mini_connect_probe", Mechanism::Kprobe, "tcp_twsk_unique"),
+                function("mini_destroy_probe", Mechanism::Kprobe, "tcp_abort"),
+                function("mini_segment_probe", Mechanism::Kprobe, "tcp_timewait_state_process"),
+            ],
+        ],
+    },
     Hook {
         what: "time_wait_end",
         required: false,

@@ -17,7 +17,7 @@ enum Need {
 use Need::{Optional, Required};
 
 /// Each field of [`Layout`] with its struct and member.
-const MEMBERS: [(&str, &str, &str, Need); 53] = [
+const MEMBERS: [(&str, &str, &str, Need); 57] = [
     ("skc_daddr", "sock_common", "skc_daddr", Required),
     ("skc_rcv_saddr", "sock_common", "skc_rcv_saddr", Required),
     ("skc_hash", "sock_common", "skc_hash", Required),
@@ -72,11 +72,20 @@ const MEMBERS: [(&str, &str, &str, Need); 53] = [
     ("inode_number", "inode", "i_ino", Required),
     // `f_ref.refcnt` in later kernels: see `renamed`.
     ("file_references", "file", "f_count", Optional),
+    // `ns.count` and `count` in earlier kernels.
+    ("net_references", "net", "ns.__ns_ref", Optional),
+    ("net_fin_timeout", "net", "ipv4.sysctl_tcp_fin_timeout", Optional),
+    ("tw_ts_recent_stamp", "tcp_timewait_sock", "tw_ts_recent_stamp", Optional),
+    ("num_retrans", "request_sock", "num_retrans", Optional),
 ];
 
 /// What a member is called in other kernels.
-fn renamed(member: &str) -> Option<&'static str> {
-    (member == "f_count").then_some("f_ref.refcnt")
+fn renamed(member: &str) -> &'static [&'static str] {
+    match member {
+        "f_count" => &["f_ref.refcnt"],
+        "ns.__ns_ref" => &["ns.count", "count"],
+        _ => &[],
+    }
 }
 
 /// Finds every member's offset.
@@ -92,8 +101,8 @@ pub fn resolve(types: &KernelTypes) -> Result<Layout> {
         let Some(&(_, structure, member, need)) = MEMBERS.iter().find(|row| row.0 == field) else {
             return ABSENT;
         };
-        let offset =
-            types.offset_of(structure, member).or_else(|| types.offset_of(structure, renamed(member)?));
+        let mut names = [member].into_iter().chain(renamed(member).iter().copied());
+        let offset = names.find_map(|name| types.offset_of(structure, name));
         if offset.is_none() && need == Required {
             missing.push(format!("{structure}.{member}"));
         }

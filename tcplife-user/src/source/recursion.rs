@@ -12,6 +12,9 @@ use std::{
 use aya::{Ebpf, programs::Program};
 use tcplife_common::counters::Counters;
 
+/// Programs that tell of no event, by the begin of their names.
+const OF_CAUSES: [&str; 3] = ["mini_connect", "mini_destroy", "mini_segment"];
+
 /// Misses since the programs were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misses {
@@ -34,6 +37,8 @@ impl Misses {
                 "state_by_net" => misses.state_by_net = count,
                 // It is interrupted by its runs in softirq, which have nothing to tell.
                 "socket_gone" => {}
+                // They only say why a mini-socket ends.
+                name if OF_CAUSES.iter().any(|cause| name.starts_with(cause)) => {}
                 _ => misses.others += count,
             }
         }

@@ -25,6 +25,7 @@ macro_rules! on_both_families {
 
 mod adopt;
 mod agent;
+mod ages;
 mod churn;
 mod close;
 mod common;

@@ -4,8 +4,9 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Result, bail, ensure};
+use rustix::io::Errno;
 use tcplife_tests::{
-    actor::Span,
+    actor::{Span, expect_failure},
     deadline::scaled,
     kernel_table::sockets,
     lab::Lab,
@@ -23,6 +24,7 @@ on_both_families! {
     fin_wait_2_times_out
     data_for_nobody_ends_fin_wait_2
     reset_in_time_wait
+    destroyed_in_time_wait
     reused_by_a_bound_connect
     reused_by_tcp_tw_reuse
     new_syn_in_time_wait
@@ -54,6 +56,14 @@ pub(crate) fn early(output: &Output) -> Duration {
 pub(crate) fn check_time(step: &Transition, span: Span, late: Duration) -> Result<()> {
     let (from, to) = (span.began.saturating_sub(ns(NEAR)), span.ended + ns(late));
     ensure!((from..=to).contains(&step.mono_ns), "{step:?}: not in {from}..{to}");
+    Ok(())
+}
+
+/// Checks why a mini-socket ended; without hooks on functions a `cause` in brackets may not be known.
+pub(crate) fn check_cause(output: &Output, step: &Transition, cause: &str) -> Result<()> {
+    let name = cause.trim_matches(['(', ')']);
+    let unknown = name != cause && !output.hooks_mini_sockets() && step.cause.is_none();
+    ensure!(unknown || step.cause.as_deref() == Some(name), "{step:?}: not {cause}");
     Ok(())
 }
 
@@ -118,7 +128,9 @@ fn fin_wait_2_times_out(family: Family) -> Result<()> {
     let outcome = pair.lab.finish()?;
     let client = Expected::client(&pair.client, CLIENT_ACTIVE_CUT, "local", "fin");
     let (story, _) = outcome.check(pair.ends, &client)?;
-    let stay = story.step("fin_wait_2", "closed")?.elapsed_ns.unwrap_or(0);
+    let step = story.step("fin_wait_2", "closed")?;
+    check_cause(&outcome.trace, step, "expired")?;
+    let stay = step.elapsed_ns.unwrap_or(0);
     // An eighth is the most that the wheel adds to a timer.
     let longest = 3_000_000_000 / 8 * 9 + ns(NEAR);
     ensure!((3_000_000_000 - ns(NEAR)..=longest).contains(&stay), "{stay} ns in FIN_WAIT_2");
@@ -136,7 +148,10 @@ fn data_for_nobody_ends_fin_wait_2(family: Family) -> Result<()> {
     let outcome = pair.lab.finish()?;
     let story = outcome.story(pair.ends)?;
     check_path(&story, CLIENT_ACTIVE_CUT)?;
-    check_time(story.step("fin_wait_2", "closed")?, sent, early(&outcome.trace))
+    let step = story.step("fin_wait_2", "closed")?;
+    // The reset itself is told by a tracepoint, from 6.12 on with the mini-socket.
+    check_cause(&outcome.trace, step, "(reset_sent)")?;
+    check_time(step, sent, early(&outcome.trace))
 }
 
 /// A stray segment makes the client's `TIME_WAIT` speak, and the server's host resets it.
@@ -149,7 +164,32 @@ fn reset_in_time_wait(family: Family) -> Result<()> {
     let outcome = pair.lab.finish()?;
     let story = outcome.story(pair.ends)?;
     check_path(&story, CLIENT_TO_THE_END)?;
-    check_time(story.step("time_wait", "closed")?, poke, early(&outcome.trace))
+    let step = story.step("time_wait", "closed")?;
+    check_cause(&outcome.trace, step, "(reset_received)")?;
+    check_time(step, poke, early(&outcome.trace))
+}
+
+/// Somebody destroys the client's `TIME_WAIT`, as `ss -K` does. Up to 5.10 that is refused (`tcp_abort`).
+fn destroyed_in_time_wait(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    let command = format!("destroy {} {}", pair.ends.local, pair.ends.remote);
+    let destroyed = match pair.server.call(&command) {
+        Ok(reply) => reply.span,
+        refused => {
+            expect_failure(&command, refused, Errno::OPNOTSUPP)?;
+            eprintln!("this kernel destroys no mini-sockets");
+            return pair.lab.finish().map(drop);
+        }
+    };
+    pair.lab.reached(pair.ends, "closed")?;
+    let outcome = pair.lab.finish()?;
+    let story = outcome.story(pair.ends)?;
+    check_path(&story, CLIENT_TO_THE_END)?;
+    let step = story.step("time_wait", "closed")?;
+    check_cause(&outcome.trace, step, "(destroyed)")?;
+    check_time(step, destroyed, early(&outcome.trace))
 }
 
 /// A connect from the same port, bound to, to the same server. It ends the client's `TIME_WAIT` at that moment.
@@ -187,7 +227,9 @@ fn check_reuse(pair: Pair, connected: Span) -> Result<()> {
     let [old, new] = stories.as_slice() else { bail!("{} connections", stories.len()) };
     check_path(old, CLIENT_TO_THE_END)?;
     check_path(new, "closed > syn_sent > established")?;
-    check_time(old.step("time_wait", "closed")?, connected, Duration::ZERO)
+    let step = old.step("time_wait", "closed")?;
+    check_cause(&outcome.trace, step, "reused")?;
+    check_time(step, connected, Duration::ZERO)
 }
 
 /// The server is in `TIME_WAIT`; the same client comes again. Its SYN ends that at once.
@@ -208,7 +250,9 @@ fn new_syn_in_time_wait(family: Family) -> Result<()> {
     let [old, new] = stories.as_slice() else { bail!("{} connections", stories.len()) };
     check_path(old, SERVER_TO_THE_END)?;
     check_path(new, "listen > syn_received > established")?;
-    check_time(old.step("time_wait", "closed")?, connected, Duration::ZERO)
+    let step = old.step("time_wait", "closed")?;
+    check_cause(&outcome.trace, step, "reused")?;
+    check_time(step, connected, Duration::ZERO)
 }
 
 /// The namespace may have no `TIME_WAIT` at all: the client is closed with the ACK of its FIN, or with the server's.

@@ -19,7 +19,7 @@ use tcplife_tests::{
     tracer::{Output, Tracer},
 };
 
-use crate::mini::{CLIENT_TO_THE_END, NEAR, close_both, ns};
+use crate::mini::{CLIENT_TO_THE_END, NEAR, check_cause, close_both, ns};
 
 on_both_families! {
     dies_with_its_namespace
@@ -66,7 +66,7 @@ fn dies_with_its_namespace(family: Family) -> Result<()> {
     let seen = now()?;
     ensure!(end.connection.is_between(ends) && end.to == "closed", "{end:?}");
     ensure!((began..=seen).contains(&end.mono_ns), "{end:?}: not in {began}..{seen}");
-    trace.stop()?;
+    check_cause(&trace.stop()?, &end, "netns_gone")?;
     lives.stop()?;
     Ok(())
 }
@@ -155,6 +155,7 @@ fn check_stays(trace: &Output, lives: &Output, all: u64) -> Result<()> {
             path.push_str(&t.to);
         }
         if t.from == "time_wait" {
+            check_cause(trace, t, "expired")?;
             let stay = t.elapsed_ns.context("no length")?;
             ensure!(bounds.contains(&stay), "{stay} ns in TIME_WAIT, not {bounds:?}");
             let twice = stays.insert(t.connection.ends().local, stay);

@@ -12,8 +12,8 @@ use crate::{
     timeline::Since,
 };
 
-const SECOND: u64 = 1_000_000_000;
-const NETNS: u32 = 7;
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const NETNS: u32 = 7;
 
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
@@ -35,7 +35,7 @@ fn head(sock: u64, state: u8, at: u64) -> Head {
 }
 
 /// A full socket; each has the port of its number.
-fn found(sock: u64, state: u8, at: u64) -> Found {
+pub(super) fn found(sock: u64, state: u8, at: u64) -> Found {
     let port = u16::try_from(sock).expect("a small number");
     Found { head: head(sock, state, at), tuple: tuple(port), ..Found::default() }
 }
@@ -55,13 +55,13 @@ fn mini(sock: u64, state: u8, at: u64, left: u64) -> Found {
     }
 }
 
-fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
+pub(super) fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
     let full = found(sock, new, at);
     Record::Move(Move { head: Head { old, ..full.head }, tuple: full.tuple, task: Task::default() })
 }
 
-fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
-    let census = Census { begun, scope: Scope::Everything, netns: &[NETNS], found };
+pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
+    let census = Census { begun, scope: Scope::Everything, netns: &[NETNS], gone: &[], found };
     let verdict = table.take_census(&census, log);
     check::table(table);
     log.check(table);
@@ -125,7 +125,7 @@ fn an_event_after_the_look_wins() {
 }
 
 /// How a socket ends that was in `old`.
-fn ended(sock: u64, old: u8, at: u64) -> Record {
+pub(super) fn ended(sock: u64, old: u8, at: u64) -> Record {
     let full = found(sock, CLOSE, at);
     let head = Head { old, flags: flag::ORPHAN, ..full.head };
     Record::End(wire::End { head, tuple: full.tuple, ..wire::End::default() })
@@ -204,9 +204,10 @@ fn other_namespaces_and_newer_connections_are_not_missed() {
     let records = [moved(1, CLOSE, SYN_SENT, 10 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
     assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), Verdict::default());
-    let elsewhere = Census { begun: 20 * SECOND, scope: Scope::Everything, netns: &[NETNS + 1], found: &[] };
+    let all = Census { begun: 20 * SECOND, scope: Scope::Everything, netns: &[NETNS], gone: &[], found: &[] };
+    let elsewhere = Census { netns: &[NETNS + 1], ..all };
     assert_eq!(table.take_census(&elsewhere, &mut log), Verdict::default());
-    let minis = Census { begun: 20 * SECOND, scope: Scope::MiniSockets, netns: &[NETNS], found: &[] };
+    let minis = Census { scope: Scope::MiniSockets, ..all };
     assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
     assert_eq!(table.len(), 1);
 }
@@ -300,7 +301,9 @@ fn as_found(record: &Record) -> Found {
         Record::End(wire::End { mini, .. }) => *mini,
         _ => Mini::default(),
     };
-    Found { head: *record.head(), tuple, mini, ..Found::default() }
+    let head = *record.head();
+    let gauge = Gauge { stamp_ns: head.time_ns / 2, fin_timeout: 15_000, ..Gauge::default() };
+    Found { head, tuple, mini, gauge, ..Found::default() }
 }
 
 proptest! {
@@ -317,7 +320,8 @@ proptest! {
         let begun = records.last().map_or(0, |record| record.head().time_ns);
         let dump: Vec<Found> = dump.iter().map(as_found).collect();
         for n in 0..3 {
-            let census = Census { begun: begun + n, scope: Scope::Everything, netns: &[1, 2], found: &dump };
+            let census =
+                Census { begun: begun + n, scope: Scope::Everything, netns: &[1, 2], gone: &[2], found: &dump };
             table.take_census(&census, &mut log);
             check::table(&table);
         }

@@ -15,7 +15,8 @@ pub(super) fn table(table: &Table) {
     assert!(totals.unattributed <= totals.connections());
     let mut live = [0; State::COUNT];
     let mut ids = HashSet::new();
-    let (mut by_sock, mut minis, mut listening, mut embryos, mut processes) = (0, 0, 0, 0, HashSet::new());
+    let (mut by_sock, mut minis, mut listening, mut embryos) = (0, 0, 0, 0);
+    let (mut requests, mut processes) = (0, HashSet::new());
     for (slot, connection) in table.numbered() {
         live[connection.state().index()] += 1;
         assert!(ids.insert(connection.id()), "an id is here once");
@@ -42,6 +43,10 @@ pub(super) fn table(table: &Table) {
         if connection.state() == State::SynReceived && connection.phase == Phase::Full {
             embryos += usize::from(table.embryos.iter().any(|other| other == slot));
         }
+        if connection.is_request() {
+            requests += 1;
+            assert_eq!(table.requests.get(connection.netns, &connection.ends), Some(slot));
+        }
         if connection.via.is_some() {
             processes.insert(connection.process);
             assert!(table.processes.get(connection.process).is_some());
@@ -51,5 +56,6 @@ pub(super) fn table(table: &Table) {
     assert_eq!(ids.len(), table.len());
     assert_eq!((by_sock, minis), (table.socks.len(), table.minis.len()));
     assert_eq!((listening, embryos), (table.listeners.len(), table.embryos.iter().count()));
+    assert_eq!(requests, table.requests.len());
     assert_eq!(processes.len(), table.processes.len());
 }

@@ -3,6 +3,7 @@
 mod census;
 mod check;
 mod random;
+mod requests;
 mod traffic;
 
 use std::collections::{HashMap, HashSet};
@@ -50,6 +51,13 @@ impl Observer for Log {
 }
 
 impl Log {
+    fn transitions(&self) -> impl Iterator<Item = (u64, &Transition)> {
+        self.0.iter().filter_map(|told| match told {
+            Told::Transition(id, _, transition) => Some((*id, transition)),
+            _ => None,
+        })
+    }
+
     fn lives(&self) -> impl Iterator<Item = (u64, &Life)> {
         self.0.iter().filter_map(|told| match told {
             Told::Life(id, _, life) => Some((*id, &**life)),

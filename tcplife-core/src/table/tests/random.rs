@@ -21,13 +21,13 @@ fn tuple() -> impl Strategy<Value = Tuple> {
 }
 
 fn mini() -> impl Strategy<Value = Mini> {
-    (prop::sample::select(vec![0_u32, 5, 6, 6, 300]), 0..4_u64, 0..40_000_u64).prop_map(
-        |(substate, address, left)| Mini {
+    (prop::sample::select(vec![0_u32, 5, 6, 6, 300]), 0..4_u64, 0..40_000_u64, 0..8_u32).prop_map(
+        |(substate, address, left, touch)| Mini {
             address,
             expires: 5_000_000 + left,
             jiffies: 5_000_000,
             substate,
-            walked: 0,
+            touch,
         },
     )
 }

@@ -204,7 +204,7 @@ fn record(plan: &Plan, n: usize, place: usize, step: Step, at: u64) -> Record {
                     expires: jiffies + 15_000,
                     jiffies,
                     substate: u32::from(substate),
-                    walked: 1,
+                    touch: 0,
                 }
             };
             head.flags |= flags;

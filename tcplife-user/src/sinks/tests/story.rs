@@ -74,7 +74,7 @@ impl Socket {
             expires: 15_000,
             jiffies: 0,
             substate: TIME_WAIT.into(),
-            walked: 1,
+            touch: 0,
         };
         Record::End(End {
             head: self.head(kind::END, flags, at, (old, CLOSE)),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod churn;
+mod destroy;
 mod network;
 mod parcel;
 mod poke;
@@ -86,6 +87,7 @@ fn perform(world: &mut World, words: &[&str]) -> io::Result<String> {
         }),
         ["netns" | "unshare" | "lo" | "sysctl" | "table", ..] => network::perform(words),
         ["inbox" | "hand" | "unpack", ..] => parcel::perform(world, words),
+        ["destroy", local, remote] => destroy::socket(parse(local)?, parse(remote)?),
         ["poke", from, to] => poke::segment(parse(from)?, parse(to)?),
         ["churn" | "serve", ..] => churn::perform(world, words),
         _ => sockets::perform(world, words),

@@ -83,7 +83,7 @@ fn set_lo(flags: u32) -> io::Result<String> {
 }
 
 /// `struct nlmsgerr`: 0, or an errno below 0.
-fn acknowledged(reply: &[u8]) -> io::Result<String> {
+pub(crate) fn acknowledged(reply: &[u8]) -> io::Result<String> {
     let kind = reply.get(4..6).and_then(|b| b.try_into().ok()).map(u16::from_ne_bytes);
     let error = reply.get(16..20).and_then(|b| b.try_into().ok()).map(i32::from_ne_bytes);
     match (kind, error) {

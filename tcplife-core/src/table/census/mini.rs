@@ -1,0 +1,118 @@
+//! Mini-sockets that a dump found.
+
+use tcplife_common::wire::Found;
+
+use super::super::{
+    Table,
+    gauge::since_abandoned,
+    store::Opening,
+    wheel::{self, Timer},
+};
+use super::Verdict;
+use crate::{
+    connection::{End, Ends, Marks, Phase},
+    observer::Observer,
+    state::State,
+    timeline::Since,
+};
+
+/// A mini-socket with less time than this to go is not taken up, nanoseconds.
+const SPENT_NS: u64 = 100_000_000;
+
+impl Table {
+    /// A mini-socket was found. Returns its connection.
+    pub(super) fn count_mini<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        verdict: &mut Verdict,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let ends = Ends::of(&found.tuple);
+        let state = State::from_kernel(head.old)
+            .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
+        let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
+        let slot = match self.mini(head.netns, &ends) {
+            Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
+            Some(slot) if self.is_mini_of(slot, found) => slot,
+            _ if self.departed.has(head) => return None,
+            other => {
+                if other.is_some() {
+                    self.supersede(head.netns, &ends, head.time_ns, observer);
+                }
+                let since = match state {
+                    State::TimeWait => self.time_wait_since(&timer),
+                    _ => since_abandoned(&timer, &found.gauge, self.config.hz),
+                };
+                if self.is_spent(state, &timer) {
+                    return None;
+                }
+                verdict.adopted += 1;
+                return self.take_up_mini(found, ends, state, since, timer, observer);
+            }
+        };
+        if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
+            let since = self.time_wait_since(&timer);
+            self.step(slot, state, since, observer);
+        }
+        self.arm(slot, timer);
+        Some(slot)
+    }
+
+    fn is_mini_of(&self, slot: u32, found: &Found) -> bool {
+        let known = |a: u64, b: u64| a == 0 || b == 0 || a == b;
+        self.slab.get(slot).is_some_and(|connection| {
+            known(connection.mini, found.head.sock) && known(connection.cookie, found.head.cookie)
+        })
+    }
+
+    /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,
+    /// tcp_timewait_state_process), so its begin is exact to a jiffy.
+    fn time_wait_since(&self, timer: &Timer) -> Since {
+        let whole = 60 * u64::from(self.config.hz);
+        let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
+        let gone = (whole - left).saturating_mul(wheel::tick_ns(self.config.hz));
+        Since::Seen(timer.at.saturating_sub(gone))
+    }
+
+    /// Whether a mini-socket is about to end: its end may have been told already, by computation.
+    fn is_spent(&self, state: State, timer: &Timer) -> bool {
+        let hz = self.config.hz;
+        let armed = timer.expires.saturating_sub(60 * u64::from(hz));
+        let fires = wheel::fires(armed, timer.expires, hz);
+        let left = fires.saturating_sub(timer.jiffies).saturating_mul(wheel::tick_ns(hz));
+        state == State::TimeWait && left < SPENT_NS
+    }
+
+    fn take_up_mini<O: Observer + ?Sized>(
+        &mut self,
+        found: &Found,
+        ends: Ends,
+        state: State,
+        since: Since,
+        timer: Timer,
+        observer: &mut O,
+    ) -> Option<u32> {
+        let head = &found.head;
+        let opening = Opening {
+            sock: 0,
+            cookie: head.cookie,
+            netns: head.netns,
+            ends,
+            state,
+            since,
+            role: None,
+            phase: Phase::Mini,
+        };
+        let slot = self.open(&opening, observer);
+        let connection = self.slab.get_mut(slot)?;
+        connection.mini = head.sock;
+        connection.closed_at = head.time_ns;
+        connection.end = Some(End::Fin);
+        connection.marks.set(Marks::ORPHAN);
+        connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
+        self.minis.insert(head.netns, &ends, slot);
+        self.arm(slot, timer);
+        Some(slot)
+    }
+}

@@ -1,0 +1,179 @@
+//! Ages of sockets that were there before tcplife, and handshakes that were under way.
+
+use std::{collections::BTreeMap, thread, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use tcplife_tests::{
+    actor::Span,
+    kernel_table::states,
+    lab::watch,
+    namespace::Family,
+    record::{Record, Retransmit, Transition},
+};
+
+use crate::{
+    adopt::{AGE, World},
+    mini::{NEAR, ns},
+};
+
+on_both_families! {
+    true_in_every_state
+    an_orphans_by_its_timer
+    an_orphans_by_another_timer
+    of_a_socket_shut_down_long_before_its_close
+    a_handshake_goes_on
+}
+
+/// What the kernel's clocks round an age down by, besides [`NEAR`]: the last segment's clock counts whole seconds.
+const ROUNDED: Duration = Duration::from_millis(1250);
+
+/// What `tcplife hist` says of the stays that last, and when it was asked.
+struct Asked {
+    open: BTreeMap<String, (u64, Option<u64>)>,
+    span: Span,
+}
+
+impl Asked {
+    fn now(world: &mut World) -> Result<Self> {
+        let began = world.client.call("table")?.span.began;
+        let open = world.hist()?;
+        let ended = world.client.call("table")?.span.ended;
+        Ok(Self { open, span: Span { began, ended } })
+    }
+
+    /// The oldest stay in a state, as old as it is at the least.
+    fn least(&self, state: &str) -> Result<u64> {
+        self.open.get(state).and_then(|open| open.1).with_context(|| format!("no {state}"))
+    }
+
+    /// Checks the age of the oldest in `state`, which began during `begin`: not more than the truth, and less by `off` at
+    /// most.
+    fn check(&self, state: &str, begin: Span, off: Duration) -> Result<()> {
+        let age = self.least(state)?;
+        let (shortest, longest) = (self.span.began - begin.ended, self.span.ended - begin.began);
+        ensure!(age <= longest + ns(NEAR), "{state} since {age} ns, but {longest} is the most");
+        ensure!(age + ns(NEAR + off) >= shortest, "{state} since {age} ns, but {shortest} is the least");
+        Ok(())
+    }
+}
+
+/// When everything was made that `make` makes.
+fn during<T>(world: &mut World, make: impl FnOnce(&mut World) -> Result<T>) -> Result<Span> {
+    let began = world.client.call("table")?.span.began;
+    make(world)?;
+    Ok(Span { began, ended: world.client.call("table")?.span.ended })
+}
+
+/// One socket in each state, made [`AGE`] before: none is said to be older than it is. What was last to come or go made the
+/// state in most, so that they are not said to be much younger either; of a listener and a `SYN_SENT` nothing is known.
+fn true_in_every_state(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let made = during(&mut world, |world| {
+        world.time_wait()?;
+        world.half_closed()?;
+        world.last_ack()?;
+        world.closing()?;
+        world.syn_sent()?;
+        world.syn_received()?;
+        world.connect().map(drop)
+    })?;
+    thread::sleep(AGE);
+    let asked = Asked::now(&mut world)?;
+    let kernel = states(&mut world.client)?;
+    ensure!(asked.open.values().filter(|open| open.0 > 0).count() == kernel.len(), "{kernel:?}");
+    for state in ["time_wait", "close_wait", "fin_wait_2", "syn_received", "established"] {
+        asked.check(state, made, Duration::ZERO)?;
+    }
+    for state in ["fin_wait_1", "closing", "last_ack", "syn_sent", "listen"] {
+        asked.check(state, made, 2 * AGE)?;
+    }
+    Ok(())
+}
+
+/// The application is gone; the kernel's timer says since when.
+fn an_orphans_by_its_timer(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let (_, closed) = world.half_closed()?;
+    thread::sleep(AGE);
+    Asked::now(&mut world)?.check("fin_wait_2", closed, Duration::ZERO)
+}
+
+/// The timer was set to something else than what the namespace would set it to now (as with `TCP_LINGER2`): it tells nothing,
+/// and the age is what the last segment tells.
+fn an_orphans_by_another_timer(family: Family) -> Result<()> {
+    for now in ["60", "5"] {
+        let mut world = World::new(family)?;
+        world.namespace.sysctl("net/ipv4/tcp_fin_timeout", "20")?;
+        let (_, closed) = world.half_closed()?;
+        world.namespace.sysctl("net/ipv4/tcp_fin_timeout", now)?;
+        thread::sleep(AGE);
+        Asked::now(&mut world)?.check("fin_wait_2", closed, ROUNDED)?;
+    }
+    Ok(())
+}
+
+/// The application shuts down, waits, and closes: the state is as old as the first of these, the timer as the last.
+fn of_a_socket_shut_down_long_before_its_close(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let (old, shut) = world.shut_down()?;
+    thread::sleep(AGE);
+    world.client.close(old.near)?;
+    Asked::now(&mut world)?.check("fin_wait_2", shut, ROUNDED)
+}
+
+/// A handshake is under way when tcplife starts: it is there once, its SYN-ACK is sent again on it, and the connection that it
+/// becomes is the same one, with the whole time that it took.
+fn a_handshake_goes_on(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let (near, ends) = world.syn_received()?;
+    let begun = world.client.call("table")?.span;
+    thread::sleep(Duration::from_millis(500));
+    let trace = watch(&world.namespace, "trace", &[])?;
+    let server = ends.turned();
+    let again = trace.wait_for("the SYN-ACK sent again", |records| {
+        records.iter().find_map(|record| match record {
+            Record::Retransmit(r) if r.connection.is_between(server) => Some(r.clone()),
+            _ => None,
+        })
+    })?;
+    world.client.on(near, "hear")?;
+    let done = world.client.on(near, "finish")?.span;
+    let (far, _) = world.server.accept(world.listener)?;
+    trace.wait_for("established", |records| {
+        records
+            .iter()
+            .any(|r| matches!(r, Record::Transition(t) if is(t, server, "established")))
+            .then_some(())
+    })?;
+    world.server.close(far)?;
+    let output = trace.stop()?;
+    let moves: Vec<&Transition> = output
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Transition(t) if t.connection.is_between(server) => Some(t),
+            _ => None,
+        })
+        .collect();
+    check_handshake(&again, &moves, begun, done)
+}
+
+fn is(t: &Transition, ends: tcplife_tests::actor::Ends, to: &str) -> bool {
+    t.connection.is_between(ends) && t.to == to
+}
+
+fn check_handshake(again: &Retransmit, moves: &[&Transition], begun: Span, done: Span) -> Result<()> {
+    let [first, second, ..] = moves else { bail!("{} moves", moves.len()) };
+    ensure!((first.from.as_str(), first.to.as_str()) == ("listen", "syn_received"), "{first:?}");
+    ensure!((second.from.as_str(), second.to.as_str()) == ("syn_received", "established"), "{second:?}");
+    for step in moves {
+        ensure!(step.connection.id == again.connection.id, "not the request's: {step:?}");
+        ensure!(step.connection.role.as_deref() == Some("server"), "{step:?}");
+    }
+    let took = second.elapsed_ns.context("how long it took is not known")?;
+    // `begun` is just after the handshake began.
+    let least = second.mono_ns.min(done.began) - begun.ended;
+    ensure!(took + ns(NEAR) >= least, "{took} ns, but {least} is the least");
+    ensure!(took <= done.ended - begun.began + ns(NEAR + Duration::from_secs(1)), "{took} ns is too long");
+    Ok(())
+}
