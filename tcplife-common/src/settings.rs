@@ -29,6 +29,8 @@ pub struct Settings {
     pub netns: [u32; MAX_NETNS],
     /// 1: the helper `bpf_get_socket_cookie` exists for tracing programs (6.1 has it, 5.10 has not).
     pub has_cookie_helper: u32,
+    /// 1: the helper `bpf_get_current_task_btf` exists (from 5.11 on): the task's members are read by plain loads.
+    pub has_task_helper: u32,
     /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
     pub retransmit_has_err: u32,
     /// Bytes waiting in the ring buffer from which a record wakes the agent.
@@ -47,6 +49,7 @@ impl Settings {
         netns_count: 0,
         netns: [0; MAX_NETNS],
         has_cookie_helper: 0,
+        has_task_helper: 0,
         retransmit_has_err: 0,
         wakeup_bytes: 0,
     };
@@ -64,6 +67,7 @@ impl Settings {
         words[4..4 + MAX_NETNS].copy_from_slice(&self.netns);
         words[4 + MAX_NETNS..].copy_from_slice(&[
             self.has_cookie_helper,
+            self.has_task_helper,
             self.retransmit_has_err,
             self.wakeup_bytes,
         ]);
@@ -75,4 +79,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 3));
+const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 4));

@@ -35,7 +35,8 @@ macro_rules! wire {
         $($(#[$fdoc:meta])* pub $field:ident: $t:ty = $at:literal,)*
     }) => {
         $(#[$doc])*
-        #[repr(C)]
+        // All sizes are multiples of 8: the kernel side copies whole words, not two bytes at a time.
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct $name {
             $($(#[$fdoc])* pub $field: $t,)*

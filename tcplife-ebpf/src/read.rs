@@ -11,13 +11,14 @@ use aya_ebpf::{
     helpers::{
         bpf_get_current_pid_tgid,
         generated::{
-            bpf_get_current_task, bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_skc_to_tcp_sock,
+            bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_probe_read_kernel,
+            bpf_skc_to_tcp_sock,
         },
     },
 };
 use tcplife_common::{
     layout::ABSENT,
-    wire::{Stats, Task, Tuple},
+    wire::{Born, End, Found, Handle, MiniNote, Move, Note, Stats, Task, Tuple},
 };
 
 use crate::maps::{offset, setting};
@@ -47,6 +48,29 @@ impl Plain for u64 {}
 impl Plain for i32 {}
 impl Plain for *const u8 {}
 impl Plain for [u8; 16] {}
+impl Plain for Move {}
+impl Plain for End {}
+impl Plain for Note {}
+impl Plain for Handle {}
+impl Plain for Born {}
+impl Plain for MiniNote {}
+impl Plain for Found {}
+
+/// Makes a value of zeroes where it is to be, a word at a time: of `T::default()` the compiler makes a loop over bytes, which
+/// takes longer than all the rest of a short program.
+#[inline(always)]
+pub fn zeroed<T: Plain>(place: &mut MaybeUninit<T>) -> &mut T {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) }
+    let words = place.as_mut_ptr().cast::<u64>();
+    let mut n = 0;
+    while n < size_of::<T>() / 8 {
+        // SAFETY: within the value, which is made of whole, aligned words. Volatile, or it is that loop again.
+        unsafe { words.add(n).write_volatile(0) };
+        n += 1;
+    }
+    // SAFETY: all of it is zeroes, and these are a `T`.
+    unsafe { place.assume_init_mut() }
+}
 
 /// How memory behind a pointer is read.
 pub trait Access: Copy {
@@ -83,7 +107,7 @@ impl Access for Typed {
 impl Access for Probed {
     #[inline(always)]
     fn load<T: Plain>(base: *const u8, offset: u32) -> T {
-        let mut value = MaybeUninit::<T>::zeroed();
+        let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the helper checks the address, and leaves zeroes when it cannot read; all-zero bytes are a `T`.
         unsafe {
             let from = base.wrapping_add(offset as usize);
@@ -291,28 +315,32 @@ fn mapped(address: u32) -> [u8; 16] {
 /// The current task's process; `None` for a kernel thread.
 #[inline(always)]
 pub fn current_task() -> Option<Task> {
+    if setting!(has_task_helper) == 1 {
+        // SAFETY: takes nothing, returns the address of a live task_struct; the verifier types it.
+        return unless_kernel_thread::<Typed>(unsafe { bpf_get_current_task_btf() }.cast());
+    }
     // SAFETY: takes nothing, returns the address of a live task_struct.
-    let task = unsafe { bpf_get_current_task() } as *const u8;
-    if Probed::load::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0 {
+    unless_kernel_thread::<Probed>(unsafe { bpf_get_current_task() } as *const u8)
+}
+
+#[inline(always)]
+fn unless_kernel_thread<A: Access>(task: *const u8) -> Option<Task> {
+    if A::load::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0 {
         return None;
     }
-    Some(Task { tid: bpf_get_current_pid_tgid() as u32, ..process_of(task) })
+    Some(Task { tid: bpf_get_current_pid_tgid() as u32, ..process_of::<A>(task) })
 }
 
 /// The process of a task.
 #[inline(always)]
-pub fn process_of(task: *const u8) -> Task {
-    let leader: *const u8 = Probed::load(task, offset!(task_group_leader));
+pub fn process_of<A: Access>(task: *const u8) -> Task {
+    let leader: *const u8 = A::load(task, offset!(task_group_leader));
+    let start = offset!(task_start_boottime);
+    let comm = offset!(task_comm);
     Task {
-        tgid: Probed::load(task, offset!(task_tgid)),
+        tgid: A::load(task, offset!(task_tgid)),
         tid: 0,
-        start_ns: optional(leader, offset!(task_start_boottime)),
-        comm: Probed::load(leader, offset!(task_comm)),
+        start_ns: if start == ABSENT { 0 } else { A::load(leader, start) },
+        comm: bytes16([A::load(leader, comm), A::load(leader, comm + 8)]),
     }
-}
-
-/// A member that the kernel may not have: then zero.
-#[inline(always)]
-pub fn optional<T: Plain>(base: *const u8, offset: u32) -> T {
-    if offset == ABSENT { Probed::load(core::ptr::null(), 0) } else { Probed::load(base, offset) }
 }

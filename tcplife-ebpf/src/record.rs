@@ -9,7 +9,7 @@ use tcplife_common::{
 
 use crate::{
     maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, count, setting},
-    read::{Access, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
+    read::{self, Access, Plain, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
 };
 
 /// `BPF_RB_NO_WAKEUP`, include/uapi/linux/bpf.h.
@@ -24,12 +24,12 @@ const WAKEUP_WINDOW: u64 = 4096;
 
 /// Has a record filled in where it lies in the ring buffer, since a program's stack is small, and counts how that went.
 #[inline(always)]
-pub fn deliver<T: Default + 'static>(lane: Lane, fill: impl FnOnce(&mut T)) {
+pub fn deliver<T: Plain + 'static>(lane: Lane, fill: impl FnOnce(&mut T)) {
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         count(lane, Outcome::LostRing);
         return;
     };
-    fill(entry.write(T::default()));
+    fill(read::zeroed(&mut entry));
     entry.submit(wakeup());
     count(lane, Outcome::Delivered);
 }

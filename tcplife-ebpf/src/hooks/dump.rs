@@ -1,6 +1,6 @@
 //! Iterators: the sockets as they are now. Their records go to the reader of the iterator, not to the ring buffer.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::seq_file,
@@ -47,9 +47,10 @@ fn member(ctx: *mut c_void, at: usize) -> *const u8 {
 #[inline(always)]
 pub fn socket(ctx: *mut c_void) {
     let Some(sock) = ProbedSock::new(member(ctx, SOCKET)) else { return };
-    let mut found = Found::default();
-    if describe(sock, &mut found) {
-        write(ctx, &found);
+    let mut place = MaybeUninit::uninit();
+    let found = read::zeroed(&mut place);
+    if describe(sock, found) {
+        write(ctx, found);
     }
 }
 
@@ -70,16 +71,17 @@ pub fn file(ctx: *mut c_void) {
     if !is_tcp(sock) {
         return;
     }
-    let mut found = Found::default();
-    if !describe(sock, &mut found) {
+    let mut place = MaybeUninit::uninit();
+    let found = read::zeroed(&mut place);
+    if !describe(sock, found) {
         return;
     }
     found.head.flags |= flag::HELD;
-    found.task = read::process_of(task);
+    found.task = read::process_of::<Probed>(task);
     // SAFETY: the descriptor's number, a u32 member of the context.
     found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
     found.gauge.inode = Probed::load(inode, offset!(inode_number));
-    write(ctx, &found);
+    write(ctx, found);
 }
 
 /// A descriptor's socket can be of any family.

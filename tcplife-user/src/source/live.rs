@@ -214,6 +214,7 @@ pub(super) fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Op
     let settings = Settings {
         // bpf_get_socket_cookie for tracing programs came with this function.
         has_cookie_helper: u32::from(types.has_function("bpf_get_socket_ptr_cookie")),
+        has_task_helper: u32::from(types.has_function("bpf_get_current_task_btf")),
         retransmit_has_err: u32::from(types.tracepoint_arguments("tcp_retransmit_skb") == Some(3)),
         wakeup_bytes: options.ring_bytes / 4,
         ..options.settings
