@@ -136,6 +136,9 @@ pub struct Leaks {
     /// Also what is not a leak, with its reason
     #[arg(long)]
     pub all: bool,
+    /// Where the evidence comes from, without -d [default: bpf, and sock_diag where that is refused]
+    #[arg(long, value_name = "SOURCE")]
+    pub evidence: Option<Evidence>,
     /// Exit with status 1 if there are leaks
     #[arg(long)]
     pub exit_code: bool,
@@ -179,6 +182,14 @@ pub struct Tracing {
     /// What to show.
     #[command(flatten)]
     pub filters: Filters,
+}
+
+/// Ways to list the kernel's sockets and who holds them.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    Bpf,
+    #[value(name = "sock_diag", alias = "sock-diag")]
+    SockDiag,
 }
 
 /// Mechanisms on kernel functions: trampolines, breakpoints, or none, with mini-sockets listed each second instead.

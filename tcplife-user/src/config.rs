@@ -10,12 +10,16 @@ use std::{
     time::Duration,
 };
 
+mod choices;
+
+pub use choices::{Evidence, Suspects};
+
 use anyhow::{Result, anyhow, bail, ensure};
 use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
 use tcplife_core::filter::{Families, Filter};
 
 use crate::{
-    cli::{Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
+    cli::{self, Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
     source::Allowed,
     stays::By,
 };
@@ -63,15 +67,6 @@ pub struct HistOptions {
     pub interval: Duration,
 }
 
-/// Which sockets that wait for a close are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspects {
-    /// Leaks.
-    Leaks,
-    /// Also those that are none, with the reason.
-    All,
-}
-
 /// How it is to be done.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -97,6 +92,8 @@ pub struct Config {
     pub refresh: Duration,
     /// Time in its state from which a socket can be a leak.
     pub leak_after: Duration,
+    /// How a look at the host is taken.
+    pub evidence: Evidence,
     /// Which suspects are told.
     pub suspects: Suspects,
 }
@@ -115,6 +112,7 @@ impl Default for Config {
             verbose: false,
             refresh: DEFAULT_REFRESH,
             leak_after: DEFAULT_LEAK_AFTER,
+            evidence: Evidence::Best,
             suspects: Suspects::Leaks,
         }
     }
@@ -147,7 +145,16 @@ impl Config {
             Command::Leaks(leaks) => {
                 let leak_after = leaks.leak_after;
                 let suspects = if leaks.all { Suspects::All } else { Suspects::Leaks };
-                let config = Self { leak_after, suspects, ..Self::of(leaks.tracing)? };
+                let evidence = match leaks.evidence {
+                    Some(cli::Evidence::SockDiag) => Evidence::SockDiag,
+                    Some(cli::Evidence::Bpf) => Evidence::Bpf,
+                    None => Evidence::Best,
+                };
+                ensure!(
+                    evidence != Evidence::SockDiag || leaks.tracing.duration.is_none(),
+                    "--evidence sock_diag looks once and -d observes, which needs BPF; leave one of them out"
+                );
+                let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
                 (Job::Leaks(leaks.output, leaks.exit_code), config)
             }
             Command::Doctor(doctor) => {

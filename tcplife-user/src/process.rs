@@ -3,7 +3,11 @@
 //! What comes in: a process as the kernel side named it. What goes out: facts as they are now, each as far as it can be
 //! read. What always holds: a process that has ended, or whose pid is another's by now, has no facts.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tcplife_core::owner::Process;
 
@@ -35,9 +39,8 @@ impl ProcessFacts {
     /// Of a process, if it is still there.
     pub fn of(process: &Process) -> Option<Self> {
         let of = Folder(format!("/proc/{}", process.pid).into());
-        let stat = fs::read(of.0.join("stat")).ok()?;
-        let started = started_ticks(&stat)?;
-        if process.start_ns != 0 && started.abs_diff(process.start_ns / CLOCK_TICK_NS) > 1 {
+        let started = start_ns(&of.0)?;
+        if process.start_ns != 0 && started.abs_diff(process.start_ns) > CLOCK_TICK_NS {
             return None;
         }
         let cgroup = of.text("cgroup");
@@ -49,14 +52,13 @@ impl ProcessFacts {
                 .map(<[u8]>::to_vec)
                 .collect(),
             user: field(&of.text("status"), "Uid:", 1).map(user_name),
-            running: uptime()
-                .map(|uptime| uptime.saturating_sub(Duration::from_nanos(started * CLOCK_TICK_NS))),
+            running: uptime().map(|uptime| uptime.saturating_sub(Duration::from_nanos(started))),
             unit: unit(&cgroup),
             container: match in_cgroups(&cgroup) {
                 Container::Host => None,
                 id @ Container::Id(_) => Some(id.name().to_owned()),
             },
-            descriptors: fs::read_dir(of.0.join("fd")).ok().map(Iterator::count),
+            descriptors: descriptors(&of.0.join("fd")),
             descriptor_limit: field(&of.text("limits"), "Max open files", 0)
                 .and_then(|limit| limit.parse().ok()),
         })
@@ -71,6 +73,19 @@ impl Folder {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// How many descriptors a process has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
+fn descriptors(folder: &Path) -> Option<usize> {
+    match fs::metadata(folder).ok()?.len() {
+        0 => Some(fs::read_dir(folder).ok()?.count()),
+        size => usize::try_from(size).ok(),
+    }
+}
+
+/// When the process of a folder of /proc began, in nanoseconds of `CLOCK_BOOTTIME`, to a tick.
+pub fn start_ns(folder: &Path) -> Option<u64> {
+    started_ticks(&fs::read(folder.join("stat")).ok()?)?.checked_mul(CLOCK_TICK_NS)
 }
 
 /// The 22nd field of /proc/PID/stat (proc_pid_stat(5)); the second is the name, which may hold anything.

@@ -2,6 +2,7 @@
 //! and each second, or slower if they are many, for mini-sockets where no hook tells of their ends.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     time::Duration,
 };
@@ -156,8 +157,7 @@ impl Engine {
         found: &[Found],
         observer: &mut O,
     ) -> Verdict {
-        let wanted: Vec<Found> =
-            found.iter().filter(|found| is_wanted(found, &self.filter)).copied().collect();
+        let wanted = wanted(found, &self.filter);
         // What happened before and during the look comes first; not all that comes after it, under a load that never
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
@@ -167,8 +167,17 @@ impl Engine {
     }
 }
 
+/// What the kernel side would let through.
+pub(super) fn wanted<'a>(found: &'a [Found], filter: &Filter) -> Cow<'a, [Found]> {
+    if found.iter().all(|found| is_wanted(found, filter)) {
+        Cow::Borrowed(found)
+    } else {
+        found.iter().filter(|found| is_wanted(found, filter)).copied().collect()
+    }
+}
+
 /// What the kernel side would let through: the rest would never be heard of again.
-pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
+fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
     let family = match filter.families {
         Families::Both => true,

@@ -28,7 +28,7 @@ use tokio::{
 
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
 
-pub use suspects::once as suspects_once;
+pub use suspects::{Glance, glance};
 
 use crate::{
     clock,

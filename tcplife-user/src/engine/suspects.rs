@@ -16,30 +16,30 @@ use tcplife_core::{
     table::{self, Census, Scope, Table},
 };
 
-use super::{Engine, census::is_wanted};
+use super::{Engine, census::wanted};
 use crate::{
     clock,
-    config::Config,
-    sink::{Confirm, Sink},
+    config::{Config, Evidence},
+    sink::{Confirm, Hook, Sink},
     source::{
-        Live, Still,
+        Live, Still, diag,
         dump::{self, Netns, SUSPECTS},
+        preflight::Preflight,
     },
 };
 
+const SOCK_DIAG: &str = "sock_diag + /proc/PID/fd";
+
 /// Where dumps come from.
 trait Dumps {
-    fn held(&mut self) -> Result<Vec<Found>>;
-    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>>;
+    /// Sockets that are there by the end of it, with every descriptor of each.
+    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>>;
 }
 
 impl Dumps for Still {
-    fn held(&mut self) -> Result<Vec<Found>> {
-        Self::held(self, SUSPECTS)
-    }
-
-    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
-        Self::sockets(self, SUSPECTS, netns)
+    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
+        let held = self.held(SUSPECTS)?;
+        Ok(together(held, self.sockets(SUSPECTS, netns)?, netns))
     }
 }
 
@@ -47,38 +47,43 @@ impl Dumps for Still {
 struct Tracing<'a, F>(&'a mut Live, F);
 
 impl<F: FnMut(Result<Record, Malformed>)> Dumps for Tracing<'_, F> {
-    fn held(&mut self) -> Result<Vec<Found>> {
-        self.0.dump_held(SUSPECTS, &mut self.1)
-    }
-
-    fn sockets(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
-        self.0.dump_sockets(SUSPECTS, netns, &mut self.1)
+    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
+        let held = self.0.dump_held(SUSPECTS, &mut self.1)?;
+        Ok(together(held, self.0.dump_sockets(SUSPECTS, netns, &mut self.1)?, netns))
     }
 }
 
-/// The sockets that are there by the end of the look, with every descriptor of each.
-fn look(dumps: &mut impl Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
+/// Without BPF.
+struct Diag;
+
+impl Dumps for Diag {
+    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
+        diag::dump(SUSPECTS, netns)
+    }
+}
+
+/// Descriptors that were found first, of sockets that were found afterwards. Those of a namespace that could not be
+/// entered are believed.
+fn together(mut held: Vec<Found>, mut sockets: Vec<Found>, netns: &[Netns]) -> Vec<Found> {
     let entered: HashSet<u32> = netns.iter().map(|netns| netns.inode).collect();
-    let mut first = pass(dumps, netns, &entered)?;
-    let homeless = homeless(&first);
-    if homeless.is_empty() {
-        return Ok(first);
-    }
-    // A descriptor may have gone from one process to another between the looks at the two.
-    let mut second = pass(dumps, netns, &entered)?;
-    let still = self::homeless(&second);
-    first.retain(|found| is_held(found) && still.contains(&key(found)));
-    second.append(&mut first);
-    Ok(second)
-}
-
-fn pass(dumps: &mut impl Dumps, netns: &[Netns], entered: &HashSet<u32>) -> Result<Vec<Found>> {
-    let mut held = dumps.held()?;
-    let mut sockets = dumps.sockets(netns)?;
     let there: HashSet<(u64, u64)> = sockets.iter().map(key).collect();
     held.retain(|found| !entered.contains(&found.head.netns) || there.contains(&key(found)));
     held.append(&mut sockets);
-    Ok(held)
+    held
+}
+
+/// The sockets that are there by the end of the look, with every descriptor of each.
+fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
+    let mut first = dumps.dump(netns)?;
+    if homeless(&first).is_empty() {
+        return Ok(first);
+    }
+    // A descriptor may have gone from one process to another between the looks at the two.
+    let mut second = dumps.dump(netns)?;
+    let still = homeless(&second);
+    first.retain(|found| is_held(found) && still.contains(&key(found)));
+    second.append(&mut first);
+    Ok(second)
 }
 
 fn key(found: &Found) -> (u64, u64) {
@@ -102,30 +107,59 @@ fn homeless(found: &[Found]) -> HashSet<(u64, u64)> {
     held.into_iter().filter_map(|(key, held)| (!held).then_some(key)).collect()
 }
 
-/// The host's suspects as they are now, without a trace.
+/// The suspects of the host as they are now, without a trace.
+pub struct Glance {
+    /// Every connection that was found.
+    pub table: Table,
+    /// The suspects, oldest first.
+    pub suspects: Vec<Suspect>,
+    /// What told of them.
+    pub evidence: Hook,
+    /// Why the better way was not to be had.
+    pub fallback: Option<String>,
+}
+
+/// Looks at the host's sockets once.
 ///
 /// # Errors
 /// The kernel's sockets cannot be listed.
-pub fn once(config: &Config) -> Result<(Table, Vec<Suspect>)> {
-    let mut still = Still::load(config.verbose)?;
+pub fn glance(config: &Config) -> Result<Glance> {
+    if config.evidence == Evidence::SockDiag {
+        return glance_with(&mut Diag, diag::HZ, config, Hook::on("dump", SOCK_DIAG.to_owned()));
+    }
+    let host = Preflight::look();
+    match host.check().and_then(|()| Still::load(config.verbose)) {
+        Ok(mut still) => {
+            let evidence = Hook::on("dump", "iter/task_file + iter/tcp".to_owned());
+            glance_with(&mut still, clock::kernel_hz(), config, evidence)
+        }
+        Err(why) if host.may_trace && config.evidence == Evidence::Best => {
+            let evidence = Hook::on("dump", SOCK_DIAG.to_owned());
+            let glance = glance_with(&mut Diag, diag::HZ, config, evidence)?;
+            Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
+        }
+        Err(why) => Err(why),
+    }
+}
+
+fn glance_with(dumps: &mut dyn Dumps, hz: u32, config: &Config, evidence: Hook) -> Result<Glance> {
     let begun = clock::monotonic_ns();
     let mut netns = dump::namespaces();
-    let mut found = look(&mut still, &netns)?;
+    let mut found = look(dumps, &netns)?;
     // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
     let unknown =
         found.iter().map(|found| found.head.netns).filter(|&inode| !netns.iter().any(|n| n.inode == inode));
     let elsewhere = dump::namespaces_elsewhere(&unknown.collect());
     if !elsewhere.is_empty() {
         netns.extend(elsewhere);
-        found = look(&mut still, &netns)?;
+        found = look(dumps, &netns)?;
     }
-    let hz = clock::kernel_hz();
-    let mut table =
-        Table::new(table::Config { capacity: config.max_connections, hz, ..table::Config::default() });
-    let wanted: Vec<Found> = found.iter().filter(|found| is_wanted(found, &config.filter)).copied().collect();
+    let capacity = config.max_connections;
+    let mut table = Table::new(table::Config { capacity, hz, ..table::Config::default() });
+    let wanted = wanted(&found, &config.filter);
     table.take_census(&Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted }, &mut ());
     let suspects = suspect::suspects(&table, &found, clock::monotonic_ns(), leak_after_ns(config), hz);
-    Ok((table, suspects))
+    Ok(Glance { table, suspects, evidence, fallback: None })
 }
 
 pub(super) fn leak_after_ns(config: &Config) -> u64 {

@@ -67,6 +67,11 @@ impl Notes {
         }
     }
 
+    /// A look at the host was taken without BPF.
+    pub fn without_bpf(&mut self, why: &str) {
+        self.note(&format!("sock_diag and /proc are read instead of BPF iterators: {why}"));
+    }
+
     /// Events were lost.
     pub fn lost(&mut self, count: u64, cause: &str) {
         self.say(&format!("{count} events lost ({cause}): {}", explain(cause)));

@@ -6,6 +6,7 @@
 
 mod attach;
 mod btf;
+pub mod diag;
 pub mod dump;
 mod hooks;
 mod layout;

@@ -30,6 +30,7 @@ mod churn;
 mod close;
 mod common;
 mod drops;
+mod evidence;
 mod filter;
 mod kinds;
 mod mini;

@@ -28,8 +28,8 @@ use crate::{
     cli::TextOrJson,
     clock::{self, Clock},
     config::{Config, Suspects},
-    engine,
-    sink::{Health, Hook},
+    engine::{self, Glance},
+    sink::Health,
 };
 
 /// What a report is made of.
@@ -116,11 +116,13 @@ fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Resu
         engine::run(config, &mut stream)?;
         return Ok(stream.format().as_ref().report().leaks());
     }
-    let (table, suspects) = engine::suspects_once(config)?;
+    let Glance { table, suspects, evidence, fallback } = engine::glance(config)?;
+    if let Some(why) = fallback {
+        Notes::stderr(config).without_bpf(&why);
+    }
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
-    let hooks = vec![Hook::on("dump", "iter/task_file + iter/tcp".to_owned())];
-    let health = Health { hooks, ..Health::default() };
+    let health = Health { hooks: vec![evidence], ..Health::default() };
     let mut out = Out::stdout();
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out.buffer })?;
     out.flush()?;
