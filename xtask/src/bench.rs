@@ -10,11 +10,14 @@ use crate::process;
 
 mod churn;
 mod floor;
+mod leaks;
 mod load;
 mod meter;
 mod programs;
+mod quiet;
 mod running;
 mod sample;
+mod stall;
 mod tool;
 
 /// What `cargo xtask bench` can be told.
@@ -41,11 +44,25 @@ enum Part {
     Churn,
     /// Time in the kernel programs for each state change
     Kernel,
+    /// What is lost by a reader that is stopped for a second
+    Stall,
+    /// CPU time and memory while nothing happens
+    Idle,
+    /// From the start to the ready line
+    Start,
+    /// Memory for each connection
+    Memory,
+    /// `leaks` beside `ss -tanp`
+    Leaks,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Churn, Self::Kernel];
+    const ALL: [Self; 7] =
+        [Self::Churn, Self::Kernel, Self::Stall, Self::Idle, Self::Start, Self::Memory, Self::Leaks];
 }
+
+/// Rounds of what varies little.
+const FEW: u32 = 3;
 
 /// The command.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -57,7 +74,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for part in parts {
         match part {
             Part::Churn => churn::costs(&tools, args.rounds, args.connections)?,
-            Part::Kernel => churn::kernel(&tools, args.rounds, args.connections)?,
+            Part::Kernel => churn::kernel(&tools, args.rounds.min(FEW), args.connections)?,
+            Part::Stall => stall::stall(&tools, args.rounds.min(FEW), 2 * args.connections)?,
+            Part::Idle => quiet::idle(&tools)?,
+            Part::Start => quiet::start(&tools, args.rounds)?,
+            Part::Memory => quiet::memory()?,
+            Part::Leaks => leaks::compare(args.rounds)?,
         }
     }
     Ok(())
@@ -78,6 +100,18 @@ pub(crate) enum Helper {
         /// Which of them
         program: String,
     },
+    /// Sockets in CLOSE_WAIT, until its standard input ends
+    Stuck {
+        /// How many
+        sockets: usize,
+    },
+    /// Connections, until its standard input ends
+    Hold {
+        /// The other end
+        to: std::net::SocketAddr,
+        /// How many
+        count: usize,
+    },
 }
 
 /// Does what a helper does.
@@ -85,5 +119,7 @@ pub(crate) fn help(helper: &Helper) -> Result<()> {
     match helper {
         Helper::Load { connections } => load::make(*connections),
         Helper::Floor { object, program } => floor::trace(object, program),
+        Helper::Stuck { sockets } => leaks::make(*sockets),
+        Helper::Hold { to, count } => leaks::hold(*to, *count),
     }
 }

@@ -21,6 +21,11 @@ pub(super) fn peak_mib(pid: u32) -> Result<f64> {
     kib(pid, "VmHWM:").map(|kib| kib / 1024.0)
 }
 
+/// The memory that a process has now, in MiB.
+pub(super) fn resident_mib(pid: u32) -> Result<f64> {
+    kib(pid, "VmRSS:").map(|kib| kib / 1024.0)
+}
+
 fn kib(pid: u32, key: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let value = status.lines().find_map(|line| line.strip_prefix(key)).context("no memory in its status")?;

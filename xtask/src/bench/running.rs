@@ -38,7 +38,8 @@ const STEP: Duration = Duration::from_millis(10);
 pub(super) struct Running {
     child: Child,
     kind: Kind,
-    output: PathBuf,
+    /// Where its output is.
+    pub(super) output: PathBuf,
     said: Receiver<String>,
     /// From its start to its being ready, where it says so.
     pub(super) ready_after: Duration,
@@ -49,7 +50,7 @@ impl Running {
     pub(super) fn start(tool: &Tool) -> Result<Self> {
         let folder = workspace::target()?.join("bench");
         fs::create_dir_all(&folder)?;
-        let output = folder.join("output");
+        let output = folder.join(tool.name.replace([' ', ':'], "-"));
         let stdout = File::create(&output)?;
         let [program, args @ ..] = tool.command.as_slice() else { bail!("a tool without a program") };
         let mut command = Command::new(program);
@@ -126,6 +127,21 @@ impl Running {
 
     /// Ends it. Returns how many events it lost of those of `connections` connections, if that can be known.
     pub(super) fn stop(mut self, connections: u64) -> Result<Option<u64>> {
+        self.wait_for_end()?;
+        match self.kind {
+            Kind::Floor | Kind::Ours => Ok(self.last_record()?["lost"].as_u64()),
+            Kind::Peer(each) => Ok(Some((each * connections).saturating_sub(self.lines_of_load()?))),
+            Kind::Screen => Ok(None),
+        }
+    }
+
+    /// Ends one of ours. Returns its summary.
+    pub(super) fn end(mut self) -> Result<Value> {
+        self.wait_for_end()?;
+        self.last_record()
+    }
+
+    fn wait_for_end(&mut self) -> Result<()> {
         drop(self.child.stdin.take());
         if self.kind != Kind::Floor {
             self.signal(Signal::INT)?;
@@ -135,15 +151,11 @@ impl Running {
             ensure!(Instant::now() < deadline, "it does not end");
             thread::sleep(STEP);
         }
-        match self.kind {
-            Kind::Floor | Kind::Ours => Ok(self.last_record()?["lost"].as_u64()),
-            Kind::Peer(each) => Ok(Some((each * connections).saturating_sub(self.lines_of_load()?))),
-            Kind::Screen => Ok(None),
-        }
+        Ok(())
     }
 
     /// The last line of its output.
-    pub(super) fn last_record(&self) -> Result<Value> {
+    fn last_record(&self) -> Result<Value> {
         let mut file = File::open(&self.output)?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(1 << 16)))?;

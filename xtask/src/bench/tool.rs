@@ -30,6 +30,13 @@ pub(super) struct Tool {
     pub(super) kind: Kind,
 }
 
+impl Tool {
+    /// A command of tcplife with a ready line.
+    pub(super) fn is_ours(&self) -> bool {
+        self.kind == Kind::Ours
+    }
+}
+
 /// What is not ours: name in the tables, program, arguments, Debian's package of it, lines for each connection.
 const PEERS: [(&str, &str, &[&str], &str, u64); 5] = [
     ("libbpf tcpstates", "/usr/sbin/tcpstates", &[], "libbpf-tools", CHANGES),
