@@ -104,7 +104,7 @@ pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     groups
 }
 
-/// How many leaks each process had at one moment; `None` stands for no process.
+/// How many suspects each process had at one moment; `None` stands for no process.
 #[derive(Clone, Debug, Default)]
 pub struct Baseline(BTreeMap<Option<(u32, u64)>, usize>);
 

@@ -11,6 +11,8 @@ pub mod groups;
 mod tests;
 mod verdict;
 
+use std::cmp::Reverse;
+
 use tcplife_common::wire::{Found, flag};
 
 pub use verdict::{Facts, Place, Verdict, judge};
@@ -83,6 +85,9 @@ pub struct Suspect {
 impl Suspect {
     /// Whether the user selected it: by its owner, or by any process that holds it or has to accept it.
     pub fn is_wanted(&self, filter: &Filter) -> bool {
+        if filter.is_empty() {
+            return true;
+        }
         let holders = self.holders.iter().map(|holder| Owner { process: holder.process, via: Via::Holder });
         let listener = self.listener.map(|listener| Owner { process: listener.process, via: Via::Listener });
         let mut whose = holders.chain(listener).chain(self.owner).map(Some).chain([None]);
@@ -105,7 +110,7 @@ pub fn suspects(table: &Table, found: &[Found], now: u64, leak_after: u64, hz: u
     let sockets = Sockets::of(found);
     let mut suspects: Vec<Suspect> =
         sockets.iter().filter_map(|socket| suspect(table, &sockets, socket, (now, leak_after, hz))).collect();
-    suspects.sort_by_key(|suspect| (std::cmp::Reverse(suspect.facts.age.min), suspect.connection.id()));
+    suspects.sort_by_cached_key(|suspect| (Reverse(suspect.facts.age.min), suspect.connection.id()));
     suspects
 }
 

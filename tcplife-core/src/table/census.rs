@@ -230,7 +230,9 @@ impl Table {
         };
         let slot = self.open(&opening, observer);
         self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        // Who holds it is known better than who listens.
         if state != State::Listen
+            && head.flags & flag::HELD == 0
             && let Some(process) = self.listening(head.netns, &ends)
         {
             self.offer(slot, &process, Via::Listener);

@@ -4,9 +4,8 @@
 //! What always holds: a socket that is gone by the end of the look is not among them; that a socket has no descriptor
 //! is said only after a second look.
 
-use std::collections::{HashMap, HashSet};
-
 use anyhow::Result;
+use foldhash::{HashMap, HashMapExt, HashSet};
 use tcplife_common::wire::{Found, Malformed, Record, flag};
 use tcplife_core::{
     connection::Connection,
@@ -149,7 +148,7 @@ fn glance_with(dumps: &mut dyn Dumps, hz: u32, config: &Config, evidence: Hook) 
     // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
     let unknown =
         found.iter().map(|found| found.head.netns).filter(|&inode| !netns.iter().any(|n| n.inode == inode));
-    let elsewhere = dump::namespaces_elsewhere(&unknown.collect());
+    let elsewhere = dump::namespaces_elsewhere(&unknown.collect::<std::collections::HashSet<u32>>());
     if !elsewhere.is_empty() {
         netns.extend(elsewhere);
         found = look(dumps, &netns)?;

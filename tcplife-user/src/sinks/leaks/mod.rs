@@ -69,30 +69,32 @@ struct Collected {
     leak_after: u64,
     /// The first look: when, and how many.
     first: Option<(u64, Baseline)>,
-    last: (u64, Vec<Suspect>),
+    /// The last one: when, and all.
+    last: Option<(u64, Vec<Suspect>)>,
 }
 
 impl Collected {
     fn new(config: &Config) -> Self {
         let leak_after = u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX);
-        Self { told: config.suspects, leak_after, first: None, last: (0, Vec::new()) }
+        Self { told: config.suspects, leak_after, first: None, last: None }
     }
 
     fn take(&mut self, at: u64, filter: &Filter, mut suspects: Vec<Suspect>) {
         suspects.retain(|suspect| suspect.is_wanted(filter));
-        self.first.get_or_insert_with(|| (at, Baseline::of(&suspects)));
-        self.last = (at, suspects);
+        let before = std::mem::replace(&mut self.last, Some((at, suspects)));
+        if let (None, Some((at, suspects))) = (&self.first, before) {
+            self.first = Some((at, Baseline::of(&suspects)));
+        }
     }
 
     fn report(&self) -> Report<'_> {
-        let (at, suspects) = &self.last;
-        let observed = self.first.as_ref().filter(|(begun, _)| begun < at);
+        let (at, suspects) = self.last.as_ref().map_or((0, &[][..]), |(at, suspects)| (*at, suspects));
         Report {
-            at: *at,
+            at,
             suspects,
             told: self.told,
             leak_after: self.leak_after,
-            observed: observed.map(|(begun, baseline)| (baseline, at - begun)),
+            observed: self.first.as_ref().map(|(begun, baseline)| (baseline, at.saturating_sub(*begun))),
         }
     }
 }
