@@ -31,6 +31,18 @@ impl Hook {
     }
 }
 
+/// Whether the table is what the kernel has, as far as losses go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Nothing was lost.
+    #[default]
+    Whole,
+    /// Events were lost, and the table was not compared with the kernel's sockets since.
+    Incomplete,
+    /// Events were lost, and the table is whole again.
+    Mended,
+}
+
 /// How well the trace goes, at one moment. All counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -44,6 +56,8 @@ pub struct Health {
     pub filtered: u64,
     /// Losses by cause.
     pub lost: Vec<(&'static str, u64)>,
+    /// What the table is worth after them.
+    pub knowledge: Knowledge,
     /// How often the table was compared with the kernel's sockets.
     pub resyncs: u64,
 }

@@ -179,6 +179,8 @@ pub struct LostByCause {
     pub recursion: u64,
     /// Records that made no sense to the agent.
     pub malformed: u64,
+    /// Events that nobody saw missing until a later one, or the kernel's list of sockets, did not fit.
+    pub mismatch: u64,
 }
 
 /// The last record.
@@ -205,9 +207,9 @@ pub struct Summary {
 impl Summary {
     /// Whether each hit of a hook ended in exactly one way, and each loss has one cause.
     pub const fn is_balanced(&self) -> bool {
-        let LostByCause { ring_full, recursion, malformed } = self.lost_by_cause;
+        let LostByCause { ring_full, recursion, malformed, mismatch } = self.lost_by_cause;
         self.hits == self.events + malformed + self.filtered + ring_full
-            && self.lost == ring_full + recursion + malformed
+            && self.lost == ring_full + recursion + malformed + mismatch
     }
 }
 

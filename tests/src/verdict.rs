@@ -48,7 +48,14 @@ impl<'a> Expected<'a> {
     /// The end that `actor` listened for.
     pub fn server(actor: &'a Actor, path: &'a str, first_close: &'a str, end: &'a str) -> Self {
         let owner = (actor.pid(), actor.comm());
-        Self { path, role: "server", owner, via: &["listener", "accept", "close"], first_close, end }
+        Self {
+            path,
+            role: "server",
+            owner,
+            via: &["listener", "accept", "close", "holder"],
+            first_close,
+            end,
+        }
     }
 }
 

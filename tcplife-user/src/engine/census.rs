@@ -29,9 +29,17 @@ pub(super) const MINI_PERIOD: Duration = Duration::from_secs(1);
 /// Listing mini-sockets takes one part in so many of the time at most: a busy host has a hundred thousand of them.
 const MINI_SHARE: u32 = 50;
 
+/// Comparing the table while events are being lost takes one part in so many of the time at most.
+const LOSS_SHARE: u32 = 10;
+
 /// When to look at mini-sockets again after it took so long.
 pub(super) fn pause(took: Duration) -> Duration {
     (took * MINI_SHARE).clamp(MINI_PERIOD, RESYNC_PERIOD)
+}
+
+/// When to compare the table again at the earliest, after a comparison took so long and events are lost all the same.
+pub(super) fn pause_after_loss(took: Duration) -> Duration {
+    (took * LOSS_SHARE).min(RESYNC_PERIOD)
 }
 
 /// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.

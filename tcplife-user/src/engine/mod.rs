@@ -5,6 +5,7 @@
 //! detached and what was seen is written out.
 
 mod census;
+mod health;
 mod suspects;
 
 use std::{
@@ -33,7 +34,7 @@ pub use suspects::{Glance, glance};
 use crate::{
     clock,
     config::Config,
-    sink::{Confirm, Health, Sink},
+    sink::{Confirm, Health, Knowledge, Sink},
     source::{Live, Options, preflight::Preflight},
 };
 
@@ -104,6 +105,8 @@ impl Stop {
 struct Chores {
     health: Instant,
     resync: Instant,
+    /// After a loss, not before this: under a load that goes on losing, lists of sockets are not to make it worse.
+    mend: Instant,
     minis: Instant,
     suspects: Instant,
 }
@@ -114,6 +117,7 @@ impl Chores {
         Self {
             health: now + HEALTH_PERIOD,
             resync: now + RESYNC_PERIOD,
+            mend: now,
             minis: now + MINI_PERIOD,
             suspects: now,
         }
@@ -133,6 +137,10 @@ struct Engine {
     malformed: u64,
     /// The last reading of losses by recursion.
     recursion: u64,
+    /// The kernel side leaves out events by port: what is known of other ports has gaps by design.
+    filters_ports: bool,
+    /// Signs of lost events (`Totals::mismatched`) that are accounted for.
+    signs: u64,
     /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
     attached: u64,
     /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
@@ -181,6 +189,8 @@ impl Engine {
             health,
             malformed: 0,
             recursion: 0,
+            filters_ports: config.settings.by_local_port + config.settings.by_remote_port > 0,
+            signs: 0,
             attached: clock::monotonic_ns(),
             heard_until: 0,
             stop,
@@ -191,6 +201,7 @@ impl Engine {
         if self.live.get_ref().can_dump() {
             // Nobody is told of what ends before the trace begins.
             self.census(&mut ()).context("cannot take up the sockets that exist already")?;
+            self.signs = self.table.totals().mismatched;
         }
         sink.ready();
         self.stop.begin();
@@ -232,18 +243,20 @@ impl Engine {
     /// What is due at a slower pace than reading.
     fn do_chores<S: Sink>(&mut self, chores: &mut Chores, sink: &mut S) -> Result<()> {
         let now = Instant::now();
-        let lost = now >= chores.health && self.check_health(sink)? > 0;
         if now >= chores.health {
             chores.health = now + HEALTH_PERIOD;
+            self.check_health(sink)?;
         }
         if !self.live.get_ref().can_dump() {
             return Ok(());
         }
-        if lost || now >= chores.resync {
+        let lost = self.health.knowledge == Knowledge::Incomplete;
+        if lost && now >= chores.mend || now >= chores.resync {
             let verdict = self.census(sink)?;
             chores.resync = Instant::now() + RESYNC_PERIOD;
+            chores.mend = Instant::now() + census::pause_after_loss(now.elapsed());
             if lost {
-                sink.resynced(clock::monotonic_ns(), &verdict);
+                self.mended(&verdict, sink);
             }
         } else if self.dumps_minis && now >= chores.minis {
             self.mini_census(sink)?;
@@ -288,34 +301,15 @@ impl Engine {
         (live.get_mut(), take)
     }
 
-    /// Reads the kernel side's counts and tells the sink of new losses. Returns how many there are.
-    fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<u64> {
-        let live = self.live.get_ref();
-        let counters = live.counters()?;
-        // Events under way look like missed ones: what two readings agree on was missed.
-        let recursion = live.recursion_losses(&counters);
-        let agreed = std::mem::replace(&mut self.recursion, recursion).min(recursion);
-        let recursion = if live.is_attached() { agreed } else { recursion };
-        let lost =
-            vec![("ring_full", counters.lost_ring), ("recursion", recursion), ("malformed", self.malformed)];
-        let now = clock::monotonic_ns();
-        let mut new = 0;
-        for &(cause, count) in &lost {
-            let known = self.health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1);
-            if count > known {
-                new += count - known;
-                sink.lost(now, count - known, cause);
-            }
-        }
-        self.health.hits = counters.hits;
-        self.health.filtered = counters.filtered;
-        self.health.lost = lost;
-        Ok(new)
-    }
-
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         if sink.confirm() == Confirm::AtBothEnds {
             self.tell_suspects(sink)?;
+        }
+        // For the ends that no event told. Without it the rest is still right.
+        if self.live.get_ref().can_dump()
+            && let Err(error) = self.census(sink)
+        {
+            log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
         }
         self.live.get_mut().detach();
         while self.take_batch(sink) > 0 {}

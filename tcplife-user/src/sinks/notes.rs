@@ -111,6 +111,7 @@ fn explain(cause: &str) -> &'static str {
         }
         "recursion" => "the kernel skips a program that interrupted itself; states and times may have gaps",
         "malformed" => "agent and kernel side do not fit; build tcplife anew",
+        "mismatch" => "something happened that no program was run for; states and times may have gaps",
         _ => "states and times may have gaps",
     }
 }

@@ -145,7 +145,8 @@ impl Bridge {
     fn is_quiet(&self, now: u64, last: &Frame, table: &Table, health: &Health) -> bool {
         let nothing_happened = last.totals == *table.totals()
             && last.health.events == health.events
-            && last.health.resyncs == health.resyncs;
+            && last.health.resyncs == health.resyncs
+            && last.health.knowledge == health.knowledge;
         let can_turn = table.totals().live[State::CloseWait.index()] > 0;
         nothing_happened && (!can_turn || now.saturating_sub(self.paged) < SECOND)
     }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    sink::{Health, Hook},
+    sink::{Health, Hook, Knowledge},
 };
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -198,7 +198,8 @@ pub fn health() -> Health {
 
 /// A day with losses and a hook that is not there.
 pub fn bad_health() -> Health {
-    let mut health = Health { lost: vec![("ring_full", 12_000), ("recursion", 3)], ..health() };
+    let lost = vec![("ring_full", 12_000), ("recursion", 3)];
+    let mut health = Health { lost, knowledge: Knowledge::Incomplete, ..health() };
     health
         .hooks
         .push(Hook::off("mini-socket", "the kernel has no inet_twsk_kill that can be traced".to_owned()));

@@ -8,6 +8,7 @@ use super::{
     fixtures::{self as fix, LARGE, SMALL, USUAL},
     theme::Theme,
 };
+use crate::sink::{Health, Knowledge};
 
 fn drawn(app: &App) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(app.size.width, app.size.height)).unwrap();
@@ -140,6 +141,15 @@ fn losses_and_missing_hooks() {
         fix::feed(&mut app, frame);
         app
     });
+}
+
+#[test]
+fn whole_again_after_losses() {
+    let mut app = fix::app(USUAL);
+    let health = Health { knowledge: Knowledge::Mended, ..fix::bad_health() };
+    let frame = super::frame::Frame { health, ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    insta::assert_snapshot!("mended_80x24", text(&app));
 }
 
 #[test]

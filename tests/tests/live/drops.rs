@@ -9,7 +9,8 @@ use tcplife_tests::{
     lab::Lab,
     namespace::{Family, Namespace},
     pair::Pair,
-    verdict::Expected,
+    record::Life,
+    verdict::{Expected, Story},
 };
 
 use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, SERVER_PASSIVE};
@@ -44,6 +45,14 @@ fn impatient(family: Family) -> Result<Lab> {
     Lab::with(family, namespace, &[])
 }
 
+/// The kernel's own count is in the life. Timers make retransmissions, in softirqs on top of whatever runs: on some hosts no
+/// program is run for those on top of process 1 (see `UNSEEN` in the test of many connections), so that one can be untold.
+fn check_count(life: &Life, story: &Story<'_>) -> Result<()> {
+    let (counted, told) = (life.retransmits, u64::try_from(story.retransmits.len())?);
+    ensure!(counted == told || counted == told + 1, "{counted} in the life, told: {:#?}", story.retransmits);
+    Ok(())
+}
+
 /// Nobody answers the SYN.
 fn connect_timeout(family: Family) -> Result<()> {
     let lab = impatient(family)?;
@@ -66,7 +75,7 @@ fn connect_timeout(family: Family) -> Result<()> {
     for again in &story.retransmits {
         ensure!((again.state.as_str(), again.kind.as_str()) == ("syn_sent", "segment"), "{again:?}");
     }
-    ensure!(life.retransmits == u64::try_from(story.retransmits.len())?, "{life:?}");
+    check_count(life, &story)?;
     ensure!(story.resets.is_empty(), "{:?}", story.resets);
     ensure!(outcome.stories(ends.turned()).is_empty(), "there is no other end");
     Ok(())
@@ -108,9 +117,8 @@ fn data_sent_again(family: Family) -> Result<()> {
     let outcome = pair.lab.finish()?;
     let client = Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin");
     let (story, life) = outcome.check(pair.ends, &client)?;
-    let told = u64::try_from(story.retransmits.len())?;
-    let told_all = told > 0 && life.retransmits == told;
-    ensure!(told_all, "{} in the life, told: {:#?}", life.retransmits, story.retransmits);
+    ensure!(!story.retransmits.is_empty(), "nothing sent again");
+    check_count(life, &story)?;
     ensure!(life.bytes_sent == 1000, "{life:?}");
     let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
     let (_, life) = outcome.check(pair.ends.turned(), &server)?;

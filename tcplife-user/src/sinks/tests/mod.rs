@@ -53,6 +53,7 @@ fn print(format: impl Format, filter: Filter, records: &[Record]) -> Printed {
         filtered: 0,
         lost: vec![("ring_full", 2), ("recursion", 0)],
         resyncs: 1,
+        ..Health::default()
     };
     stream.ready();
     for record in records {

@@ -4,7 +4,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
 
 use super::{fill, labelled};
 use crate::{
-    sink::Health,
+    sink::{Health, Knowledge},
     tui::{
         app::App,
         text,
@@ -56,7 +56,12 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
             .collect();
         word = format!("{word}: {}", causes.join(", "));
     }
-    vec![Span::styled(word + " ", theme.alarm_box())]
+    match health.knowledge {
+        Knowledge::Mended => vec![Span::styled(word + ", whole again ", theme.alarm())],
+        Knowledge::Whole | Knowledge::Incomplete => {
+            vec![Span::styled(word + ", incomplete ", theme.alarm_box())]
+        }
+    }
 }
 
 fn hooks(theme: Theme, health: &Health) -> Vec<Span<'static>> {

@@ -1,0 +1,59 @@
+//! Losses: counted by cause, told, and mended.
+//!
+//! What comes in: the kernel side's counts, and the table's signs that an event is missing. What goes out: losses by cause.
+//! What always holds: a loss is counted once; signs that a counted loss explains are not counted again.
+
+use anyhow::Result;
+use tcplife_core::table::Verdict;
+
+use super::Engine;
+use crate::{
+    clock,
+    sink::{Health, Knowledge, Sink},
+};
+
+/// An event that nobody counted as lost: a later one, or the kernel's list of sockets, does not follow from what was told.
+const MISMATCH: &str = "mismatch";
+
+impl Engine {
+    /// Reads the kernel side's counts and tells the sink of new losses.
+    pub(super) fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+        let live = self.live.get_ref();
+        let counters = live.counters()?;
+        // Events under way look like missed ones: what two readings agree on was missed.
+        let reading = live.recursion_losses(&counters);
+        let agreed = std::mem::replace(&mut self.recursion, reading).min(reading);
+        let recursion = if live.is_attached() { agreed } else { reading };
+        let mut lost =
+            vec![("ring_full", counters.lost_ring), ("recursion", recursion), ("malformed", self.malformed)];
+        let told = |health: &Health, cause| {
+            health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1)
+        };
+        let explained = self.health.knowledge == Knowledge::Incomplete
+            || reading > recursion
+            || lost.iter().any(|&(cause, count)| count > told(&self.health, cause));
+        let signs = self.table.totals().mismatched;
+        let new = if explained || self.filters_ports { 0 } else { signs - self.signs };
+        self.signs = signs;
+        lost.push((MISMATCH, told(&self.health, MISMATCH) + new));
+        let now = clock::monotonic_ns();
+        for &(cause, count) in &lost {
+            let new = count.saturating_sub(told(&self.health, cause));
+            if new > 0 {
+                self.health.knowledge = Knowledge::Incomplete;
+                sink.lost(now, new, cause);
+            }
+        }
+        self.health.hits = counters.hits;
+        self.health.filtered = counters.filtered;
+        self.health.lost = lost;
+        Ok(())
+    }
+
+    /// After a loss the table was compared with the kernel's sockets.
+    pub(super) fn mended<S: Sink>(&mut self, verdict: &Verdict, sink: &mut S) {
+        self.health.knowledge = Knowledge::Mended;
+        self.signs = self.table.totals().mismatched;
+        sink.resynced(clock::monotonic_ns(), verdict);
+    }
+}
