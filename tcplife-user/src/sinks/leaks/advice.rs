@@ -189,8 +189,8 @@ fn about_holders(suspect: &Suspect, reason: &mut String) {
 fn about_peer(suspect: &Suspect, reason: &mut String) {
     match (suspect.peer, suspect.verdict) {
         (Peer::Gone, verdict) if verdict.is_leak() => {
-            *reason += "; the other end is gone for good, and until this is closed no new connection can come from its \
-                        address and port";
+            *reason += "; the other end is gone for good, and this 4-tuple is poisoned: a new connection from there meets \
+                        this socket first and may time out";
         }
         (Peer::Here(Some(peer)), Verdict::PeerUnclosed | Verdict::HalfClosed) => {
             let name = escape::printable(peer.comm_bytes());

@@ -81,7 +81,7 @@ impl Collected {
 
     fn take(&mut self, at: u64, filter: &Filter, mut suspects: Vec<Suspect>) {
         suspects.retain(|suspect| suspect.is_wanted(filter));
-        let before = std::mem::replace(&mut self.last, Some((at, suspects)));
+        let before = self.last.replace((at, suspects));
         if let (None, Some((at, suspects))) = (&self.first, before) {
             self.first = Some((at, Baseline::of(&suspects)));
         }
