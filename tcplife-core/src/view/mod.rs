@@ -23,7 +23,7 @@ use crate::{
 
 use groups::Tally;
 pub use groups::{GroupBy, GroupKey, GroupRow};
-pub use search::{Search, Subject, TERMS};
+pub use search::{Search, Subject};
 
 /// By what rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +225,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         let owner = table.owner(connection);
         let is_selected = query.selected == Some(connection.id());
         if is_selected {
-            page.detail = Some(detail(connection, owner, query, now));
+            page.detail = Some(detail_of(connection, owner, query.leak_after, now));
         }
         let state = connection.state();
         let wanted = (query.states.is_empty() || query.states.contains(state))
@@ -234,7 +234,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         if !wanted {
             continue;
         }
-        let suspicious = is_suspicious(connection, query, now);
+        let suspicious = is_suspicious(connection, query.leak_after, now);
         page.matched += 1;
         page.by_state[state.index()] += 1;
         page.suspicious += usize::from(suspicious);
@@ -253,7 +253,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
     page.selected = selected.map(|selected| places.iter().filter(|&&place| place < selected).count());
     let rows = window(&mut places, query.offset, query.limit).iter().filter_map(|place| {
         let connection = table.at(place.slot)?;
-        Some(row(connection, table.owner(connection), query, now))
+        Some(row_of(connection, table.owner(connection), query.leak_after, now))
     });
     page.rows = rows.collect();
     page
@@ -299,11 +299,12 @@ fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>
     if query.descending { Place { major: !major, minor: !minor, slot } } else { Place { major, minor, slot } }
 }
 
-fn is_suspicious(connection: &Connection, query: &Query, now: u64) -> bool {
-    connection.state() == State::CloseWait && connection.since().age(now).min >= query.leak_after
+fn is_suspicious(connection: &Connection, leak_after: u64, now: u64) -> bool {
+    connection.state() == State::CloseWait && connection.since().age(now).min >= leak_after
 }
 
-fn row(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64) -> Row {
+/// A connection as a row, as things are at `now`; suspicious after `leak_after` nanoseconds in `CLOSE_WAIT`.
+pub fn row_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, now: u64) -> Row {
     Row {
         id: connection.id(),
         state: connection.state(),
@@ -316,14 +317,15 @@ fn row(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64) -
         retransmits: connection.retransmits(),
         orphan: connection.is_orphan(),
         in_mini_socket: connection.in_mini_socket(),
-        suspicious: is_suspicious(connection, query, now),
+        suspicious: is_suspicious(connection, leak_after, now),
     }
 }
 
-fn detail(connection: &Connection, owner: Option<Owner>, query: &Query, now: u64) -> Detail {
+/// All of a connection, as [`row_of`].
+pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, now: u64) -> Detail {
     let ended = connection.end().is_some();
     Detail {
-        row: row(connection, owner, query, now),
+        row: row_of(connection, owner, leak_after, now),
         stays: connection.stays().collect(),
         awaits_accept: connection.awaits_accept(),
         opened: connection.opened(),

@@ -77,10 +77,6 @@ pub struct Search {
     line: String,
 }
 
-/// Names of terms, for a help.
-pub const TERMS: &str =
-    "state: pid: comm: port: lport: rport: peer: netns: age> age<; - before one turns it round";
-
 impl Search {
     /// Understands a text. What is wrong with the first term that means nothing is the second value.
     pub fn parse(text: &str) -> (Self, Option<String>) {

@@ -69,7 +69,7 @@ impl Reading {
     }
 
     /// From the texts of the files.
-    pub(super) fn of(
+    pub fn of(
         netns: u32,
         sysctls: HashMap<&'static str, String>,
         counters: &[&str],

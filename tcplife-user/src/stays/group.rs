@@ -18,6 +18,21 @@ pub enum By {
     Container,
 }
 
+impl By {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Process, Self::LocalPort, Self::Remote, Self::Container];
+
+    /// The name on a screen.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::LocalPort => "local port",
+            Self::Remote => "remote address",
+            Self::Container => "container",
+        }
+    }
+}
+
 /// One group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {

@@ -4,14 +4,14 @@
 //! [`Request`] that follows from it. What always holds: what is open is one value of one type, never a pair of flags;
 //! no terminal, no clock, no channel in here.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ratatui::layout::Size;
 use tcplife_core::{
     connection::ConnId,
     filter::{Filter, StateSet},
     state::State,
-    view::{Detail, Query, Row, SortKey},
+    view::{Detail, GroupBy, GroupKey, Query, Row, Search, SortKey},
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     layout,
     theme::Theme,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, stays::By};
 
 /// The views, in the order of their tabs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,18 +28,39 @@ pub enum Tab {
     /// The table of connections.
     #[default]
     Connections,
+    /// Who leaks what.
+    Leaks,
+    /// How long connections stay in each state.
+    Histograms,
+    /// Local ports in use, TIME_WAIT among them.
+    TimeWait,
     /// Events as they come.
     Events,
 }
 
 impl Tab {
     /// Every view.
-    pub const ALL: [Self; 2] = [Self::Connections, Self::Events];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Leaks, Self::Histograms, Self::TimeWait, Self::Events];
 
     /// The name on the tab.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connections => "Connections",
+            Self::Leaks => "Leaks",
+            Self::Histograms => "Histograms",
+            Self::TimeWait => "Time-wait",
+            Self::Events => "Events",
+        }
+    }
+
+    /// The name where there is little room.
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::Connections => "Conns",
+            Self::Leaks => "Leaks",
+            Self::Histograms => "Hist",
+            Self::TimeWait => "TW",
             Self::Events => "Events",
         }
     }
@@ -88,6 +109,47 @@ pub enum Target {
     Position,
     /// A connection, wherever its row goes.
     Connection(ConnId),
+    /// A group, wherever its row goes.
+    Group(GroupKey),
+}
+
+/// A list of lines that are all there: where the cursor is, and the first line in view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The line that is selected.
+    pub at: usize,
+    /// The first line in view.
+    pub top: usize,
+}
+
+impl Cursor {
+    /// Moves to a line, or as near as there are lines, and scrolls as little as needed.
+    pub fn go(&mut self, at: usize, lines: usize, visible: usize) {
+        let visible = visible.max(1);
+        self.at = at.min(lines.saturating_sub(1));
+        let lowest = (self.at + 1).saturating_sub(visible);
+        self.top = self.top.clamp(lowest, self.at).min(lines.saturating_sub(visible));
+    }
+}
+
+/// The view of leaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeaksTab {
+    /// Which line.
+    pub cursor: Cursor,
+    /// Processes whose sockets are shown; by thread-group id, `None` for sockets that no process has.
+    pub unfolded: BTreeSet<Option<u32>>,
+    /// The socket whose timeline is open.
+    pub open: Option<ConnId>,
+}
+
+/// The view of histograms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StaysTab {
+    /// What stays are grouped by.
+    pub by: Option<By>,
+    /// Which line.
+    pub cursor: Cursor,
 }
 
 /// The table of connections.
@@ -107,6 +169,8 @@ pub struct List {
     pub text: String,
     /// States to show; empty for every state.
     pub states: StateSet,
+    /// Groups instead of connections.
+    pub group: Option<GroupBy>,
     /// The detail pane.
     pub pane: Pane,
 }
@@ -126,6 +190,8 @@ pub enum Stream {
 pub struct Setup {
     /// Name of the host.
     pub host: String,
+    /// Inode of tcplife's own network namespace, if that is known.
+    pub netns: Option<u32>,
     /// Its kernel's release.
     pub kernel: String,
     /// How things look.
@@ -153,8 +219,18 @@ pub struct App {
     pub flow: Flow,
     /// The view of connections.
     pub list: List,
+    /// The view of leaks.
+    pub leaks: LeaksTab,
+    /// The view of histograms.
+    pub stays: StaysTab,
+    /// The view of local ports.
+    pub ports: Cursor,
     /// The view of events.
     pub stream: Stream,
+    /// What was done last, until the next key.
+    pub notice: Option<String>,
+    /// What the terminal is to copy.
+    pub clipboard: Option<String>,
     /// The newest data.
     pub frame: Arc<Frame>,
 }
@@ -181,6 +257,7 @@ impl List {
             descending: natural_direction(SortKey::Age),
             text: String::new(),
             states,
+            group: None,
             pane: Pane::Closed,
         }
     }
@@ -188,7 +265,7 @@ impl List {
     /// The connection under the cursor, if it is known.
     pub const fn selected(&self) -> Option<ConnId> {
         match self.target {
-            Target::Position => None,
+            Target::Position | Target::Group(_) => None,
             Target::Connection(id) => Some(id),
         }
     }
@@ -210,7 +287,12 @@ impl App {
             overlay: Overlay::default(),
             flow: Flow::default(),
             list,
+            leaks: LeaksTab::default(),
+            stays: StaysTab::default(),
+            ports: Cursor::default(),
             stream: Stream::default(),
+            notice: None,
+            clipboard: None,
             frame: Arc::default(),
         }
     }
@@ -220,6 +302,9 @@ impl App {
         match self.overlay {
             Overlay::None => match self.tab {
                 Tab::Connections => Scope::Connections,
+                Tab::Leaks => Scope::Leaks,
+                Tab::Histograms => Scope::Histograms,
+                Tab::TimeWait => Scope::TimeWait,
                 Tab::Events => Scope::Events,
             },
             Overlay::Help(_) => Scope::Help,
@@ -244,7 +329,7 @@ impl App {
         }
     }
 
-    /// Rows of connections that fit on the screen.
+    /// Rows of the view that fit on the screen.
     pub fn visible_rows(&self) -> usize {
         layout::of(self).rows()
     }
@@ -255,6 +340,32 @@ impl App {
         self.frame.page.rows.get(position.checked_sub(first)?)
     }
 
+    /// Whether the newest data has groups.
+    pub fn is_grouped(&self) -> bool {
+        self.frame.request.query.group.is_some()
+    }
+
+    /// Rows of the view of connections, in view or not.
+    pub fn rows(&self) -> usize {
+        let page = &self.frame.page;
+        if self.is_grouped() { page.groups.len() } else { page.matched }
+    }
+
+    /// What is wrong with the filter, if anything is.
+    pub fn problem(&self) -> Option<String> {
+        Search::parse(self.text()).1
+    }
+
+    /// Whether the screen shows what settings there are.
+    fn shows_settings(&self) -> bool {
+        match self.tab {
+            Tab::Connections => self.list.pane.is_open(),
+            Tab::Leaks => self.leaks.open.is_some(),
+            Tab::TimeWait => true,
+            Tab::Histograms | Tab::Events => false,
+        }
+    }
+
     /// What the screen wants to see next: the rows in view and one screen of rows on either side, so that moving
     /// needs no answer first.
     pub fn request(&self) -> Request {
@@ -263,7 +374,7 @@ impl App {
             filter: self.setup.filter.clone(),
             text: self.text().to_owned(),
             states: self.list.states,
-            group: None,
+            group: self.list.group,
             sort: self.list.sort,
             descending: self.list.descending,
             offset: self.list.top.saturating_sub(visible),
@@ -271,6 +382,7 @@ impl App {
             selected: self.list.selected(),
             leak_after: self.setup.leak_after,
         };
-        Request { tab: self.tab, flow: self.flow, query }
+        let settings = self.shows_settings();
+        Request { tab: self.tab, flow: self.flow, by: self.stays.by, settings, query }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
@@ -21,10 +22,13 @@ use tokio::sync::watch;
 
 use super::{
     app::Tab,
-    frame::{Flow, Frame, Request},
-    log::{Log, Logged, What, Whose},
+    cost::CostMeter,
+    frame::{Flow, Frame, Leaks, Request},
+    log::What,
     rates::Meter,
+    settings::Settings,
     still::Still,
+    views::Views,
 };
 use crate::sink::{Confirm, Health, Sink};
 
@@ -43,10 +47,11 @@ pub struct Bridge {
     paged: u64,
     started: Option<u64>,
     meter: Meter,
-    log: Log,
+    cost: CostMeter,
+    views: Views,
+    settings: Settings,
     still: Option<Box<Still>>,
-    /// Leaks that the kernel confirmed last.
-    leaks: usize,
+    leaks: Arc<Leaks>,
 }
 
 /// What the screen wants of us.
@@ -70,7 +75,10 @@ pub struct Ends {
 
 impl Bridge {
     /// A bridge that answers `request` until it is asked for something else, and the screen's ends of it.
-    pub fn new(request: Request, refresh: Duration) -> (Self, Ends) {
+    ///
+    /// # Errors
+    /// Never, but the histogram library does not know.
+    pub fn new(request: Request, refresh: Duration) -> Result<(Self, Ends)> {
         let (requests, asked) = watch::channel(request.clone());
         let (answers, frames) = watch::channel(Arc::default());
         let bridge = Self {
@@ -82,11 +90,13 @@ impl Bridge {
             paged: 0,
             started: None,
             meter: Meter::default(),
-            log: Log::default(),
+            cost: CostMeter::default(),
+            views: Views::new()?,
+            settings: Settings::default(),
             still: None,
-            leaks: 0,
+            leaks: Arc::default(),
         };
-        (bridge, Ends { requests, frames })
+        Ok((bridge, Ends { requests, frames }))
     }
 
     /// Takes over a new request, if there is one.
@@ -101,7 +111,10 @@ impl Bridge {
         self.still = match (self.request.flow, self.still.take()) {
             (Flow::Live, _) => None,
             (Flow::Paused, Some(still)) if still.answers(query) => Some(still),
-            (Flow::Paused, _) => Some(Box::new(Still::take(table, &self.log, query, now))),
+            (Flow::Paused, _) => {
+                let views = self.views.still(table, &query.filter, now);
+                Some(Box::new(Still::take(table, views, query, now)))
+            }
         };
         Heard::Request
     }
@@ -109,31 +122,35 @@ impl Bridge {
     /// Sends a frame: always if it answers a new request, otherwise if it would look different.
     fn publish(&mut self, now: u64, table: &Table, health: &Health, is_answer: bool) {
         let last = self.frames.borrow().clone();
-        let query = &self.request.query;
-        let (now, totals, page, log) = match &self.still {
+        let request = &self.request;
+        let (now, totals, page, view) = match &self.still {
             Some(still) if is_answer => {
-                (still.now, still.totals, Arc::new(still.page(query)), self.shown(|| still.log.clone()))
+                let page = Arc::new(still.page(&request.query));
+                (still.now, still.totals, page, still.views.view(request, still.now))
             }
-            Some(still) => (still.now, still.totals, last.page.clone(), last.log.clone()),
+            Some(still) => (still.now, still.totals, last.page.clone(), last.view.clone()),
             None if !is_answer && self.is_quiet(now, &last, table, health) => {
-                (now, last.totals, last.page.clone(), last.log.clone())
+                (now, last.totals, last.page.clone(), last.view.clone())
             }
             None => {
                 self.paged = now;
-                let page = Arc::new(view::page(table, query, now));
-                (now, *table.totals(), page, self.shown(|| self.log.newest_first()))
+                let page = Arc::new(view::page(table, &request.query, now));
+                (now, *table.totals(), page, self.views.view(request, table, now))
             }
         };
+        let leaks = if self.still.is_some() { last.leaks.clone() } else { self.leaks.clone() };
         let frame = Frame {
             request: self.request.clone(),
             now,
             started: self.started.unwrap_or(now),
             page,
             totals,
-            log,
+            view,
+            leaks,
+            settings: self.settings.known(),
             health: health.clone(),
             rates: self.meter.rates().clone(),
-            leaks: self.leaks,
+            cost: self.cost.at(now),
         };
         if is_answer || !frame.looks_like(&last) {
             self.frames.send_replace(Arc::new(frame));
@@ -147,16 +164,9 @@ impl Bridge {
             && last.health.events == health.events
             && last.health.resyncs == health.resyncs
             && last.health.knowledge == health.knowledge;
-        let can_turn = table.totals().live[State::CloseWait.index()] > 0;
+        let has_ages = matches!(self.request.tab, Tab::Histograms | Tab::TimeWait);
+        let can_turn = has_ages || table.totals().live[State::CloseWait.index()] > 0;
         nothing_happened && (!can_turn || now.saturating_sub(self.paged) < SECOND)
-    }
-
-    /// The events, if the open view shows them.
-    fn shown(&self, log: impl FnOnce() -> Arc<[Logged]>) -> Arc<[Logged]> {
-        match self.request.tab {
-            Tab::Events => log(),
-            Tab::Connections => Arc::default(),
-        }
     }
 
     fn filter(&self) -> &Filter {
@@ -166,25 +176,17 @@ impl Bridge {
 
 impl Observer for Bridge {
     fn transition(&mut self, connection: &Connection, owner: Option<Owner>, transition: &Transition) {
-        let &Transition { from, to, at, elapsed } = transition;
-        let filter = self.filter();
-        if filter.matches_any_state(connection, owner) && (filter.wants_state(from) || filter.wants_state(to))
-        {
-            self.log.push(at, What::Move { from, to, elapsed }, Whose::of(connection, owner));
-        }
+        self.views.transition(connection, owner, transition, &self.request.query.filter);
     }
 
     fn retransmit(&mut self, connection: &Connection, owner: Option<Owner>, kind: RetransmitKind, at: u64) {
-        if self.filter().matches(connection, owner) {
-            let what = What::Retransmit(connection.state(), kind);
-            self.log.push(at, what, Whose::of(connection, owner));
-        }
+        let what = What::Retransmit(connection.state(), kind);
+        self.views.note(connection, owner, what, at, &self.request.query.filter);
     }
 
     fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
-        if self.filter().matches(connection, owner) {
-            self.log.push(at, What::Reset(connection.state(), direction), Whose::of(connection, owner));
-        }
+        let what = What::Reset(connection.state(), direction);
+        self.views.note(connection, owner, what, at, &self.request.query.filter);
     }
 }
 
@@ -196,9 +198,9 @@ impl Sink for Bridge {
         Confirm::Every(CONFIRM)
     }
 
-    fn suspects(&mut self, _at: u64, suspects: Vec<Suspect>) {
-        let selected = suspects.iter().filter(|suspect| suspect.is_wanted(self.filter()));
-        self.leaks = selected.filter(|suspect| suspect.verdict.is_leak()).count();
+    fn suspects(&mut self, at: u64, mut suspects: Vec<Suspect>) {
+        suspects.retain(|suspect| suspect.is_wanted(self.filter()));
+        self.leaks = Arc::new(Leaks { at, suspects });
     }
 
     fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
@@ -206,6 +208,7 @@ impl Sink for Bridge {
         let is_first = self.started.is_none();
         self.started.get_or_insert(now);
         self.meter.count(now, table.totals().moves, health.events);
+        self.settings.tend(now, self.request.settings);
         let heard = self.listen(now, table);
         if heard == Heard::Gone {
             return Ok(ControlFlow::Break(()));
@@ -231,7 +234,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn start() -> (Bridge, Ends, Table) {
-        let (bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(500));
+        let (bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(500)).unwrap();
         (bridge, ends, Table::new(tcplife_core::table::Config::default()))
     }
 
@@ -254,10 +257,10 @@ mod tests {
         let _ = bridge.flush(MS, &table, &health).unwrap();
         fresh(&mut ends).unwrap();
         let _ = bridge.flush(600 * MS, &table, &health).unwrap();
-        assert_eq!(fresh(&mut ends), None);
+        assert!(fresh(&mut ends).is_none());
         health.events += 1;
         let _ = bridge.flush(700 * MS, &table, &health).unwrap();
-        assert_eq!(fresh(&mut ends), None, "not due yet");
+        assert!(fresh(&mut ends).is_none(), "not due yet");
         let _ = bridge.flush(1100 * MS, &table, &health).unwrap();
         assert_eq!(fresh(&mut ends).unwrap().health.events, 1);
     }

@@ -7,12 +7,19 @@
 use std::sync::Arc;
 
 use tcplife_core::{
+    connection::ConnId,
+    ports::Usages,
+    suspect::Suspect,
     table::Totals,
     view::{Page, Query},
 };
 
 use super::{app::Tab, log::Logged, rates::Rates};
-use crate::sink::Health;
+use crate::{
+    facts::Reading,
+    sink::Health,
+    stays::{By, Section},
+};
 
 /// Whether the data moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,12 +38,78 @@ pub struct Request {
     pub tab: Tab,
     /// Of now, or of the moment of the pause.
     pub flow: Flow,
+    /// What stays are grouped by.
+    pub by: Option<By>,
+    /// Whether it shows the settings of the namespaces.
+    pub settings: bool,
     /// Which connections.
     pub query: Query,
 }
 
-/// Everything a screen shows, of one moment.
+/// What the open view shows besides connections.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum View {
+    /// Nothing.
+    #[default]
+    None,
+    /// The newest events, newest first.
+    Log(Arc<[Logged]>),
+    /// Times in each state.
+    Stays(Arc<[Section]>),
+    /// Local ports.
+    Ports(Arc<Ports>),
+}
+
+/// Local ports in use, and what TIME_WAIT had to do with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// By source address and destination.
+    pub usages: Usages,
+    /// TIME_WAIT seen to end before its time: by reuse or by a reset.
+    pub ended_early: u64,
+}
+
+/// The suspects that are wanted, as the kernel confirmed them last.
+#[derive(Clone, Debug, Default)]
+pub struct Leaks {
+    /// When, nanoseconds of `CLOCK_MONOTONIC`; 0 for not yet.
+    pub at: u64,
+    /// Oldest first.
+    pub suspects: Vec<Suspect>,
+}
+
+impl Leaks {
+    /// How many of them are leaks.
+    pub fn count(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+
+    /// The suspect of a connection.
+    pub fn of(&self, id: ConnId) -> Option<&Suspect> {
+        self.suspects.iter().find(|suspect| suspect.connection.id() == id)
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Suspect, &Suspect)| {
+            (a.connection.id(), a.verdict, a.facts.recv_queue, a.facts.send_queue, a.peer, &a.holders)
+                == (b.connection.id(), b.verdict, b.facts.recv_queue, b.facts.send_queue, b.peer, &b.holders)
+        };
+        let pairs = || self.suspects.iter().zip(&other.suspects);
+        (self.at == 0) == (other.at == 0) && self.suspects.len() == other.suspects.len() && pairs().all(same)
+    }
+}
+
+/// What tcplife itself takes of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Of one CPU, in thousandths, over the last second.
+    pub cpu: u64,
+    /// Resident memory, bytes.
+    pub memory: u64,
+}
+
+/// Everything a screen shows, of one moment.
+#[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// What this answers.
     pub request: Request,
@@ -48,26 +121,62 @@ pub struct Frame {
     pub page: Arc<Page>,
     /// Counts over all connections.
     pub totals: Totals,
-    /// The newest events, newest first; empty unless the view shows them.
-    pub log: Arc<[Logged]>,
+    /// What the open view shows besides.
+    pub view: View,
+    /// Leaks, whatever view is open.
+    pub leaks: Arc<Leaks>,
+    /// Settings of the namespaces, if the screen shows them; read a while ago.
+    pub settings: Arc<[Reading]>,
     /// How the trace goes; of now, even in a pause.
     pub health: Health,
     /// How much happens; of now, even in a pause.
     pub rates: Rates,
-    /// Leaks among the selected connections, as the kernel confirmed them last.
-    pub leaks: usize,
+    /// What tcplife takes; of now, even in a pause.
+    pub cost: Cost,
 }
 
 impl Frame {
     /// Whether a screen of `other` would look the same but for the ages, which go on by themselves.
     pub fn looks_like(&self, other: &Self) -> bool {
-        let Self { request, now: _, started, page, totals, log, health, rates, leaks } = self;
+        let Self { request, now: _, started, page, totals, view, leaks, settings, health, rates, cost } =
+            self;
         let counts = *started == other.started && *totals == other.totals && *health == other.health;
         counts
             && *rates == other.rates
-            && *leaks == other.leaks
+            && *cost == other.cost
             && *request == other.request
             && *page == other.page
-            && *log == other.log
+            && *view == other.view
+            && leaks.looks_like(&other.leaks)
+            && *settings == other.settings
+    }
+
+    /// The newest events, if the view shows them.
+    pub fn log(&self) -> &[Logged] {
+        match &self.view {
+            View::Log(log) => log,
+            View::None | View::Stays(_) | View::Ports(_) => &[],
+        }
+    }
+
+    /// Times in each state, if the view shows them.
+    pub fn stays(&self) -> &[Section] {
+        match &self.view {
+            View::Stays(sections) => sections,
+            View::None | View::Log(_) | View::Ports(_) => &[],
+        }
+    }
+
+    /// Local ports, if the view shows them.
+    pub fn ports(&self) -> Option<&Ports> {
+        match &self.view {
+            View::Ports(ports) => Some(ports),
+            View::None | View::Log(_) | View::Stays(_) => None,
+        }
+    }
+
+    /// The settings of a namespace, if they have been read.
+    pub fn reading(&self, netns: u32) -> Option<&Reading> {
+        self.settings.iter().find(|reading| reading.netns == netns)
     }
 }

@@ -11,8 +11,14 @@ use super::app::{App, Tab};
 pub const LEAST_WIDTH: u16 = 60;
 /// See [`LEAST_WIDTH`].
 pub const LEAST_HEIGHT: u16 = 15;
-/// Lines of the detail pane: rule, 3 of facts, head, 7 stays, counts.
-const DETAIL_HEIGHT: u16 = 13;
+/// Lines of the detail pane: rule, 3 of facts, head, 4 stays, counts, and what can be done.
+const DETAIL_HEIGHT: u16 = 22;
+/// Lines of a plot: rule, legend, bars, axis.
+const PLOT_HEIGHT: u16 = 16;
+/// Lines of the settings that decide about ports: rule and one each.
+const SETTINGS_HEIGHT: u16 = 8;
+/// From this width on, tabs have their whole names.
+const WIDE: u16 = 110;
 /// Lines of the table that stay in view next to the detail pane, its head included.
 const TABLE_BESIDE_DETAIL: u16 = 5;
 
@@ -46,15 +52,25 @@ pub fn of(app: &App) -> Panels {
     let line = Constraint::Length(1);
     let [header, states, moves, tabs, rest, footer] =
         Layout::vertical([line, line, line, line, Constraint::Min(0), line]).areas(screen);
-    let shows_detail = app.tab == Tab::Connections && app.list.pane.is_open();
-    let detail_height = match rest.height.checked_sub(DETAIL_HEIGHT) {
-        _ if !shows_detail => 0,
-        Some(table) if table >= TABLE_BESIDE_DETAIL => DETAIL_HEIGHT,
-        Some(_) | None => rest.height,
-    };
+    let detail_height = detail_height(app, rest.height);
     let [body, detail] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(detail_height)]).areas(rest);
     Panels { header, states, moves, tabs, body, detail, footer }
+}
+
+/// Lines of what lies below the view.
+fn detail_height(app: &App, room: u16) -> u16 {
+    let pane = match room.checked_sub(DETAIL_HEIGHT) {
+        Some(table) if table >= TABLE_BESIDE_DETAIL => DETAIL_HEIGHT,
+        Some(_) | None => room,
+    };
+    match app.tab {
+        Tab::Connections if app.list.pane.is_open() => pane,
+        Tab::Leaks if app.leaks.open.is_some() => pane,
+        Tab::Histograms => PLOT_HEIGHT.min(room / 2),
+        Tab::TimeWait => SETTINGS_HEIGHT.min(room / 2),
+        Tab::Connections | Tab::Leaks | Tab::Events => 0,
+    }
 }
 
 impl Panels {
@@ -71,12 +87,17 @@ impl Panels {
     }
 }
 
+/// The name of a tab, as long as there is room for.
+pub const fn tab_name(tab: Tab, line: Rect) -> &'static str {
+    if line.width >= WIDE { tab.name() } else { tab.short_name() }
+}
+
 /// The places of the tabs' names, in the order of [`Tab::ALL`].
 pub fn tabs(line: Rect) -> [Rect; Tab::ALL.len()] {
     let mut x = line.x;
     Tab::ALL.map(|tab| {
         // " 1 Connections "
-        let width = u16::try_from(tab.name().len() + 4).unwrap_or(u16::MAX);
+        let width = u16::try_from(tab_name(tab, line).len() + 4).unwrap_or(u16::MAX);
         let place = Rect { x, width, ..line }.intersection(line);
         x = x.saturating_add(width);
         place

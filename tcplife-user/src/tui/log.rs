@@ -14,7 +14,7 @@ use tcplife_core::{
 };
 
 /// Events that are kept.
-pub const ROOM: usize = 1000;
+pub const ROOM: usize = 4000;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Whose {
     pub local: SocketAddr,
     /// Remote end.
     pub remote: SocketAddr,
+    /// Inode of the network namespace.
+    pub netns: u32,
     /// The process.
     pub owner: Option<Owner>,
 }
@@ -48,7 +50,7 @@ pub struct Whose {
 impl Whose {
     /// That of a connection.
     pub fn of(connection: &Connection, owner: Option<Owner>) -> Self {
-        Self { local: connection.local(), remote: connection.remote(), owner }
+        Self { local: connection.local(), remote: connection.remote(), netns: connection.netns(), owner }
     }
 }
 
@@ -95,14 +97,14 @@ mod tests {
     #[test]
     fn the_newest_are_kept() {
         let nowhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
-        let whose = Whose { local: nowhere, remote: nowhere, owner: None };
+        let whose = Whose { local: nowhere, remote: nowhere, netns: 1, owner: None };
         let mut log = Log::default();
-        for at in 0..5000 {
+        for at in 0..9000 {
             log.push(at, What::Reset(State::Established, Direction::Sent), whose);
         }
         let events = log.newest_first();
         assert_eq!(events.len(), ROOM);
-        assert_eq!((events[0].at, events[0].number), (4999, 5000));
-        assert_eq!(events[ROOM - 1].at, 4000);
+        assert_eq!((events[0].at, events[0].number), (8999, 9000));
+        assert_eq!(events[ROOM - 1].at, 5000);
     }
 }

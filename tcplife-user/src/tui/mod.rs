@@ -10,20 +10,25 @@
 
 mod app;
 mod bridge;
+mod copy;
+mod cost;
 mod draw;
 mod frame;
 mod input;
 mod keys;
 mod layout;
+mod lines;
 mod log;
 mod meaning;
 mod rates;
 mod run;
+mod settings;
 mod still;
 mod terminal;
 mod text;
 mod theme;
 mod update;
+mod views;
 
 #[cfg(test)]
 mod fixtures;
@@ -31,5 +36,7 @@ mod fixtures;
 mod snapshot_tests;
 #[cfg(test)]
 mod update_tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use run::run;

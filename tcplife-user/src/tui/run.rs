@@ -31,6 +31,7 @@ use crate::{
     clock::{Clock, monotonic_ns},
     config::Config,
     engine,
+    source::dump::Netns,
 };
 
 /// A little after the full second, so that each second is drawn once.
@@ -44,7 +45,7 @@ const SECOND: u64 = 1_000_000_000;
 pub fn run(config: &Config) -> Result<()> {
     let (width, height) = terminal::size().context("cannot ask the terminal for its size")?;
     let mut app = App::new(setup(config), Size { width, height });
-    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh);
+    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh)?;
     thread::scope(|scope| {
         let engine = scope.spawn(move || engine::run(config, &mut bridge));
         // The screen's ends of the bridge go with it, and that ends the engine.
@@ -60,6 +61,7 @@ fn setup(config: &Config) -> Setup {
     let system = rustix::system::uname();
     Setup {
         host: system.nodename().to_string_lossy().into_owned(),
+        netns: Netns::own().ok().map(|netns| netns.inode),
         kernel: system.release().to_string_lossy().into_owned(),
         theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
         clock: Clock::sample(),
@@ -140,6 +142,9 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
             next = update(app, Event::Resize(size));
         }
         ask(app, &ends);
+        if let Some(text) = app.clipboard.take() {
+            screen.copy(&text)?;
+        }
         if next == Next::Draw {
             screen.draw(|frame| draw(app, monotonic_ns(), frame))?;
         }

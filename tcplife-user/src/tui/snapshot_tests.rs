@@ -86,10 +86,84 @@ fn detail_of_a_connection_that_is_gone() {
 fn events() {
     at_each_size("events", |size| {
         let mut app = fix::app(size);
-        fix::type_keys(&mut app, "2");
+        fix::type_keys(&mut app, "5");
         fix::answer(&mut app);
         app
     });
+}
+
+/// A view, after keys typed in it.
+fn view(name: &str, keys: &'static str) {
+    at_each_size(name, |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, keys.get(..1).unwrap_or_default());
+        fix::answer(&mut app);
+        fix::type_keys(&mut app, keys.get(1..).unwrap_or_default());
+        fix::answer(&mut app);
+        app
+    });
+}
+
+#[test]
+fn leaks() {
+    view("leaks", "2\nG\ngj");
+}
+
+#[test]
+fn a_leaked_socket() {
+    view("leak", "2\njj\n");
+}
+
+#[test]
+fn histograms() {
+    view("histograms", "3j");
+}
+
+#[test]
+fn histograms_by_process() {
+    view("histograms_by_process", "3bjj");
+}
+
+#[test]
+fn local_ports() {
+    view("time_wait", "4j");
+}
+
+#[test]
+fn groups() {
+    at_each_size("groups", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "a");
+        let mut frame = fix::frame(&app);
+        std::sync::Arc::make_mut(&mut frame.page).groups = fix::views::groups();
+        fix::feed(&mut app, frame);
+        app
+    });
+}
+
+#[test]
+fn a_filter_that_means_nothing() {
+    at_each_size("filter_wrong", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "/state:open");
+        app
+    });
+}
+
+#[test]
+fn no_leak() {
+    let mut app = fix::app(USUAL);
+    fix::type_keys(&mut app, "2");
+    let frame = fix::frame(&app);
+    fix::feed(&mut app, frame);
+    insta::assert_snapshot!("no_leak_80x24", text(&app));
+}
+
+#[test]
+fn what_was_copied() {
+    let mut app = fix::app(USUAL);
+    fix::type_keys(&mut app, "jjK");
+    insta::assert_snapshot!("copied_80x24", text(&app));
 }
 
 #[test]
@@ -178,8 +252,8 @@ fn a_terminal_that_is_too_small_says_so() {
 /// No size is too odd to draw, whatever is open.
 #[test]
 fn every_size_can_be_drawn() {
-    for keys in ["", "jj\n", "2", "?", "?G", "f", "/some text that is rather long, longer than it should be"]
-    {
+    let text = "/some text that is rather long, longer than it should be";
+    for keys in ["", "jj\n", "2\nj\n", "3", "3b", "4", "5", "?", "?G", "f", text] {
         for width in [1, 59, 60, 61, 77, 80, 113, 150, 219] {
             for height in [1, 14, 15, 16, 24, 70] {
                 let mut app = fix::app(Size::new(width, height));
@@ -206,7 +280,7 @@ fn no_state_and_no_age_is_cut() {
 
 #[test]
 fn no_escape_sequence_gets_to_the_terminal() {
-    for keys in ["", "jj\n", "2"] {
+    for keys in ["", "jj\n", "2", "3b", "5"] {
         let mut app = fix::app(LARGE);
         fix::type_keys(&mut app, keys);
         fix::answer(&mut app);

@@ -4,10 +4,7 @@
 //! always holds: all of a page is of the same moment; what is copied is bounded, however large the table is, so that
 //! a pause never holds the engine up.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
 
 use tcplife_core::{
     connection::{ConnId, Connection},
@@ -15,7 +12,7 @@ use tcplife_core::{
     view::{self, Detail, Page, Query, Row},
 };
 
-use super::log::{Log, Logged};
+use super::views::StillViews;
 
 /// Rows that are copied at most, around those in view.
 const ROOM: usize = 10_000;
@@ -26,8 +23,8 @@ pub struct Still {
     pub now: u64,
     /// The counts.
     pub totals: Totals,
-    /// The newest events, newest first.
-    pub log: Arc<[Logged]>,
+    /// What the views show besides connections.
+    pub views: StillViews,
     /// What `page` answers.
     query: Query,
     page: Page,
@@ -36,7 +33,7 @@ pub struct Still {
 
 impl Still {
     /// Takes one, for the rows that `query` asks for and as many around them as there is room for.
-    pub fn take(table: &Table, log: &Log, query: &Query, now: u64) -> Self {
+    pub fn take(table: &Table, views: StillViews, query: &Query, now: u64) -> Self {
         let around = ROOM.saturating_sub(query.limit);
         let offset = query.offset.saturating_sub(around / 2);
         let query = Query { offset, limit: ROOM.max(query.limit), ..query.clone() };
@@ -47,7 +44,7 @@ impl Still {
             .filter(|connection| ids.contains(&connection.id()))
             .map(|connection| (connection.id(), connection.clone()))
             .collect();
-        Self { now, totals: *table.totals(), log: log.newest_first(), query, page, connections }
+        Self { now, totals: *table.totals(), views, query, page, connections }
     }
 
     /// Whether it has all that `query` asks for; otherwise another one is needed.
@@ -75,21 +72,7 @@ impl Still {
 
     fn detail(&self, row: &Row) -> Option<Detail> {
         let connection = self.connections.get(&row.id)?;
-        let has_ended = connection.end().is_some();
-        Some(Detail {
-            row: row.clone(),
-            stays: connection.stays().collect(),
-            awaits_accept: connection.awaits_accept(),
-            opened: connection.opened(),
-            complete: connection.complete(),
-            first_close: connection.first_close(),
-            end: connection.end(),
-            bytes_sent: has_ended.then(|| connection.bytes_sent()),
-            bytes_received: has_ended.then(|| connection.bytes_received()),
-            srtt_us: connection.srtt_us(),
-            resets_sent: connection.resets_sent(),
-            resets_received: connection.resets_received(),
-        })
+        Some(view::detail_of(connection, row.owner, self.query.leak_after, self.now))
     }
 }
 
@@ -119,7 +102,7 @@ mod tests {
     fn it_answers_as_the_table_did() {
         let mut live = table(100);
         let query = Query { limit: 10, ..Query::default() };
-        let still = Still::take(&live, &Log::default(), &query, 1_000_000);
+        let still = Still::take(&live, StillViews::default(), &query, 1_000_000);
         let id = still.page(&query).rows[7].id;
         let queries = [
             query.clone(),
@@ -142,13 +125,13 @@ mod tests {
     fn another_order_or_a_place_beyond_its_rows_needs_another_one() {
         let table = table(20_000);
         let query = Query { limit: 10, ..Query::default() };
-        let still = Still::take(&table, &Log::default(), &query, 1_000_000_000);
+        let still = Still::take(&table, StillViews::default(), &query, 1_000_000_000);
         assert_eq!(still.connections.len(), ROOM);
         assert!(still.answers(&Query { offset: 9_990, ..query.clone() }));
         assert!(!still.answers(&Query { offset: 9_991, ..query.clone() }));
         assert!(!still.answers(&Query { sort: SortKey::Local, ..query.clone() }));
         let last = Query { offset: 19_990, ..query };
-        let still = Still::take(&table, &Log::default(), &last, 1_000_000_000);
+        let still = Still::take(&table, StillViews::default(), &last, 1_000_000_000);
         assert!(still.answers(&last));
         assert_eq!(still.page(&last).rows.len(), 10);
     }

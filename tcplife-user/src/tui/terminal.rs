@@ -5,7 +5,7 @@
 //! before anything else is written to it.
 
 use std::{
-    io::{self, Stdout},
+    io::{self, Stdout, Write},
     panic,
     sync::{
         Arc,
@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use ratatui::{
     Frame, Terminal,
     backend::CrosstermBackend,
@@ -78,6 +79,16 @@ impl Screen {
     pub fn retake(&mut self) -> io::Result<()> {
         disable_raw_mode()?;
         self.take()
+    }
+
+    /// Asks the terminal to copy a text (OSC 52); one that cannot does nothing.
+    ///
+    /// # Errors
+    /// Writing to the terminal failed.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        let out = self.terminal.backend_mut();
+        write!(out, "\x1b]52;c;{}\x07", BASE64.encode(text))?;
+        Write::flush(out)
     }
 
     /// Draws, unless a panic has given the terminal back already.

@@ -7,6 +7,8 @@
 use ratatui::style::{Color, Modifier, Style};
 use tcplife_core::state::State;
 
+/// Anything else.
+pub const PLAIN: Style = Style::new();
 /// Labels, units, and what repeats.
 pub const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
 /// The name of the program, of a key, of what is open.

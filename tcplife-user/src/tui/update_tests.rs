@@ -14,8 +14,8 @@ use tcplife_core::{
 
 use super::{
     app::{App, Overlay, Pane, Stream, Tab, Target, connected_states},
-    fixtures::{self as fix, SMALL, USUAL, type_keys},
-    frame::{Flow, Frame},
+    fixtures::{self as fix, LARGE, SMALL, USUAL, type_keys},
+    frame::{Flow, Frame, View},
     log::{Logged, What, Whose},
     update::{Event, Next, stream_top, update},
 };
@@ -50,7 +50,7 @@ fn serve(app: &mut App, count: u64) {
 fn q_and_ctrl_c_quit_and_a_typed_q_does_not() {
     let ctrl_c = || Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     assert_eq!(type_keys(&mut fix::app(USUAL), "q"), Next::Quit);
-    for keys in ["", "?", "f", "/", "\n", "2"] {
+    for keys in ["", "?", "f", "/", "\n", "5"] {
         let mut app = fix::app(USUAL);
         type_keys(&mut app, keys);
         assert_eq!(update(&mut app, ctrl_c()), Next::Quit, "{keys:?}");
@@ -264,7 +264,7 @@ fn the_detail_is_of_the_selected_connection_and_goes_with_it() {
 
 #[test]
 fn the_detail_of_a_connection_that_is_gone_stays_until_it_is_closed() {
-    let mut app = fix::app(USUAL);
+    let mut app = fix::app(LARGE);
     type_keys(&mut app, "jj\n");
     fix::answer(&mut app);
     let mut frame = fix::frame(&app);
@@ -293,7 +293,7 @@ fn the_cursor_stays_in_view_when_the_terminal_or_the_pane_takes_room() {
     }
     assert_eq!(app.list.top, 0);
     type_keys(&mut app, "\n");
-    assert_eq!(app.list.top, last + 1 - app.visible_rows());
+    assert_eq!(app.list.top, last + 1 - app.visible_rows().max(1));
     update(&mut app, Event::Resize(SMALL));
     assert!(app.list.top <= last && last < app.list.top + app.visible_rows().max(1));
     for size in [Size::new(0, 0), Size::new(1, 1), Size::new(500, 200)] {
@@ -325,25 +325,27 @@ fn the_mouse_selects_scrolls_and_changes_tabs() {
     update(&mut app, at(MouseEventKind::ScrollDown, 5, 7));
     assert_eq!(selected(&app), Some(5));
     assert_eq!(update(&mut app, at(press, 5, 0)), Next::Wait);
-    assert_eq!(update(&mut app, at(press, 20, 3)), Next::Draw);
+    assert_eq!(update(&mut app, at(press, 35, 3)), Next::Draw);
     assert_eq!(app.tab, Tab::Events);
 }
 
 #[test]
-fn tabs_go_round() {
+fn tabs_go_round_and_have_numbers() {
     let mut app = fix::app(USUAL);
-    type_keys(&mut app, "\t");
-    assert_eq!((app.tab, app.request().tab), (Tab::Events, Tab::Events));
-    type_keys(&mut app, "\t");
-    assert_eq!(app.tab, Tab::Connections);
+    for tab in Tab::ALL.into_iter().skip(1).chain([Tab::Connections]) {
+        type_keys(&mut app, "\t");
+        assert_eq!((app.tab, app.request().tab), (tab, tab));
+    }
     update(&mut app, fix::key(KeyCode::BackTab));
     assert_eq!(app.tab, Tab::Events);
-    type_keys(&mut app, "1");
-    assert_eq!(app.tab, Tab::Connections);
+    for (tab, number) in Tab::ALL.into_iter().zip(["1", "2", "3", "4", "5"]) {
+        type_keys(&mut app, number);
+        assert_eq!(app.tab, tab);
+    }
 }
 
 fn log(newest: u64) -> Arc<[Logged]> {
-    let whose = Whose { local: ([0; 4], 0).into(), remote: ([0; 4], 0).into(), owner: None };
+    let whose = Whose { local: ([0; 4], 0).into(), remote: ([0; 4], 0).into(), netns: 1, owner: None };
     let what = What::Move { from: State::SynSent, to: State::Established, elapsed: None };
     (newest - 99..=newest).rev().map(|number| Logged { number, at: number, what, whose }).collect()
 }
@@ -351,9 +353,9 @@ fn log(newest: u64) -> Arc<[Logged]> {
 #[test]
 fn events_stay_where_they_are_while_new_ones_come() {
     let mut app = fix::app(USUAL);
-    type_keys(&mut app, "2");
+    type_keys(&mut app, "5");
     let feed = |app: &mut App, newest| {
-        let frame = Frame { log: log(newest), ..fix::frame(app) };
+        let frame = Frame { view: View::Log(log(newest)), ..fix::frame(app) };
         fix::feed(app, frame);
     };
     feed(&mut app, 100);

@@ -37,6 +37,12 @@ impl Terminal {
         fs::write(&script, text)?;
         let (columns, lines) = (size.0.to_string(), size.1.to_string());
         terminal.tmux(&[
+            // Copies that programs ask for go to the server's buffer.
+            "set-option",
+            "-s",
+            "set-clipboard",
+            "on",
+            ";",
             "new-session",
             "-d",
             "-x",
@@ -128,6 +134,15 @@ impl Terminal {
     pub fn line(&self, texts: &[&str]) -> Result<String> {
         self.wait_for(&format!("a line with {texts:?}"), |screen| {
             screen.lines().find(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned)
+        })
+    }
+
+    /// Waits until the terminal was given a text to copy (OSC 52) that has `part` in it.
+    pub fn has_copied(&self, part: &str) -> Result<()> {
+        until(&format!("{part:?} in the terminal's buffer"), PATIENCE, || {
+            // There is no buffer before the first copy.
+            let buffer = self.call(&["show-buffer"])?;
+            Ok(String::from_utf8_lossy(&buffer.stdout).contains(part).then_some(()))
         })
     }
 

@@ -92,7 +92,9 @@ impl Column {
             Self::Remote => Some(SortKey::Remote),
             Self::Netns => Some(SortKey::Netns),
             Self::Retransmits => Some(SortKey::Retransmits),
-            Self::Mark | Self::Pid | Self::Via | Self::Note => None,
+            Self::Pid => Some(SortKey::Pid),
+            Self::Via => Some(SortKey::Via),
+            Self::Mark | Self::Note => None,
         }
     }
 

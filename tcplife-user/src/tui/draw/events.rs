@@ -94,8 +94,8 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
     let first = update::stream_top(app);
-    let last = first.saturating_add(usize::from(area.height)).min(app.frame.log.len());
-    let events = app.frame.log.get(first..last).unwrap_or_default();
+    let last = first.saturating_add(usize::from(area.height)).min(app.frame.log().len());
+    let events = app.frame.log().get(first..last).unwrap_or_default();
     let columns = columns(usize::from(area.width), events);
     buffer.set_style(head, theme::HEAD);
     for (column, place) in places(&columns, head) {

@@ -3,7 +3,7 @@
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
-    text::Span,
+    text::{Line, Span},
     widgets::Widget,
 };
 
@@ -15,6 +15,8 @@ use crate::tui::{
 
 /// What stands before the text that is typed.
 const PROMPT: &str = "filter: ";
+/// Columns of the text that are always in view.
+const LEAST_TEXT: usize = 12;
 
 /// Draws the footer.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -23,11 +25,23 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     });
     match &app.overlay {
         Overlay::Line(typed) => {
-            let right = fill(hints, 2, usize::from(area.width));
+            // What is wrong with the text takes the place of the keys.
+            let right = match app.problem() {
+                Some(problem) => {
+                    let room = usize::from(area.width).saturating_sub(PROMPT.len() + LEAST_TEXT);
+                    let words = text::cut(&format!("! {problem}"), room);
+                    Line::styled(words, app.setup.theme.alarm())
+                }
+                None => fill(hints, 2, usize::from(area.width)),
+            };
             let room = usize::from(area.width).saturating_sub(right.width() + PROMPT.len() + 2);
             right.right_aligned().render(area, buffer);
             let line = format!("{PROMPT}{}", tail(typed, room));
             Span::styled(line, theme::STRONG).render(area, buffer);
+        }
+        Overlay::None if app.notice.is_some() => {
+            let notice = app.notice.as_deref().unwrap_or_default();
+            Span::styled(text::cut(notice, usize::from(area.width)), theme::STRONG).render(area, buffer);
         }
         Overlay::None | Overlay::Help(_) | Overlay::Picker(_) => {
             fill(hints, 2, usize::from(area.width)).render(area, buffer);

@@ -38,7 +38,20 @@ const MARKS: [(&str, &str); 7] = [
     ("(none)", "nobody owns it"),
 ];
 
-const MOUSE: [(&str, &str); 3] = [
+const FILTER: [(&str, &str); 9] = [
+    ("nginx 10.0.0.1", "rows that have both words"),
+    ("state:close_wait", "states, apart by commas"),
+    ("pid:123 comm:ng", "owner, by id or part of the name"),
+    ("port:8000-8100", "either port; lport: rport: for one"),
+    ("peer:10.0.0.2", "remote address"),
+    ("netns:402653..", "network namespace"),
+    ("age>10s age<5m", "time in the state"),
+    ("-java", "not this; before any word or term"),
+    ("pid:-", "owner not known"),
+];
+
+const MOUSE: [(&str, &str); 4] = [
+    ("click a head", "sorts by the column, then turns it"),
     ("wheel", "moves by three rows"),
     ("click", "selects a row, opens a view"),
     ("Shift-drag", "marks text for the terminal to copy"),
@@ -65,14 +78,20 @@ pub fn last_top(screen: Size, health: &Health) -> usize {
 fn lines(theme: Theme, health: &Health) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let first = Scope::Connections;
-    let sections =
-        [("Keys", first), ("In the list of states", Scope::Picker), ("While a filter is typed", Scope::Line)];
+    let sections = [
+        ("Keys", first),
+        ("In histograms", Scope::Histograms),
+        ("In the list of states", Scope::Picker),
+        ("While a filter is typed", Scope::Line),
+    ];
     for (title, scope) in sections {
         section(title, &mut lines);
         // What works everywhere is told once.
         let own = keys::of(scope).filter(|key| scope == first || !key.scopes.contains(&first));
         lines.extend(own.map(|binding| entry(binding.shown, binding.help)));
     }
+    section("Filters: all have to fit", &mut lines);
+    lines.extend(FILTER.map(|(what, help)| entry(what, help)));
     section("Mouse", &mut lines);
     lines.extend(MOUSE.map(|(what, help)| entry(what, help)));
     section("Marks", &mut lines);
@@ -122,7 +141,7 @@ mod tests {
         for binding in keys::BINDINGS {
             assert!(binding.shown.len() < LEFT && binding.help.len() <= RIGHT, "{}", binding.help);
         }
-        for (mark, help) in MARKS.into_iter().chain(MOUSE) {
+        for (mark, help) in MARKS.into_iter().chain(MOUSE).chain(FILTER) {
             assert!(mark.len() < LEFT && help.len() <= RIGHT, "{help}");
         }
     }

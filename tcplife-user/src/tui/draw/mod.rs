@@ -8,11 +8,15 @@ mod columns;
 mod detail;
 mod events;
 mod footer;
+mod groups;
 mod header;
 pub mod help;
+mod leaks;
 mod picker;
+mod ports;
 mod states;
-mod table;
+mod stays;
+pub mod table;
 mod tabs;
 
 use ratatui::{
@@ -46,10 +50,28 @@ pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
     states::draw_moves(app, panels.moves, buffer);
     tabs::draw(app, panels.tabs, buffer);
     match app.tab {
-        Tab::Connections => table::draw(app, now, panels.body, buffer),
+        Tab::Connections => {
+            if app.is_grouped() {
+                groups::draw(app, now, panels.body, buffer);
+            } else {
+                table::draw(app, now, panels.body, buffer);
+            }
+            detail::draw(app, now, panels.detail, buffer);
+        }
+        Tab::Leaks => {
+            leaks::draw(app, now, panels.body, buffer);
+            detail::draw_leak(app, now, panels.detail, buffer);
+        }
+        Tab::Histograms => {
+            stays::draw(app, panels.body, buffer);
+            stays::draw_plot(app, panels.detail, buffer);
+        }
+        Tab::TimeWait => {
+            ports::draw(app, panels.body, buffer);
+            ports::draw_settings(app, panels.detail, buffer);
+        }
         Tab::Events => events::draw(app, panels.body, buffer),
     }
-    detail::draw(app, now, panels.detail, buffer);
     footer::draw(app, panels.footer, buffer);
     match app.overlay {
         Overlay::None | Overlay::Line(_) => {}

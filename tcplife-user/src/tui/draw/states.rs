@@ -13,6 +13,8 @@ use crate::tui::{app::App, text, theme};
 
 /// Most columns that the bars of moves take: one for each second.
 const BARS: u16 = 120;
+/// Fewer than this tell nothing.
+const LEAST_BARS: usize = 4;
 
 /// States by how much they tell about trouble: the last ones give way where there is no room for all.
 const TELLING: [State; State::COUNT] = [
@@ -81,22 +83,37 @@ fn count(app: &App, state: State) -> u64 {
     }
 }
 
-/// Draws the moves of each of the last seconds, the newest at the right end.
+/// Draws the moves of each of the last seconds, the newest at the right end, and what the trace takes.
 pub fn draw_moves(app: &App, area: Rect, buffer: &mut Buffer) {
     let (theme, rates) = (app.setup.theme, &app.frame.rates);
+    let own = fill(costs(app), 2, usize::from(area.width));
     let now = text::short_count(rates.moves_now());
     let label = Span::styled(format!("moves/s {now:>5}"), theme::QUIET);
     let peak = Span::styled(format!("peak {:<5}", text::short_count(rates.moves_peak())), theme::QUIET);
     let (before, after) = (label.width() + 1, peak.width() + 1);
-    let room = usize::from(area.width).saturating_sub(before + after);
+    let left = usize::from(area.width).saturating_sub(own.width() + 2);
+    own.right_aligned().render(area, buffer);
+    label.render(Rect { width: u16::try_from(left).unwrap_or(0).min(area.width), ..area }, buffer);
+    let Some(room) = left.checked_sub(before + after).filter(|&room| room >= LEAST_BARS) else { return };
     let bars = u16::try_from(room).unwrap_or(u16::MAX).min(BARS);
     let newest_first: Vec<u64> = rates.moves().rev().take(usize::from(bars)).collect();
     let x = area.x + u16::try_from(before).unwrap_or(0);
-    label.render(area, buffer);
     Sparkline::default()
         .data(newest_first)
         .direction(RenderDirection::RightToLeft)
         .style(theme.bar())
         .render(Rect { x, width: bars, ..area }, buffer);
-    peak.render(Rect { x: x + bars + 1, width: area.right().saturating_sub(x + bars + 1), ..area }, buffer);
+    let end = x.saturating_add(bars + 1);
+    peak.render(Rect { x: end, width: area.right().saturating_sub(end), ..area }, buffer);
+}
+
+/// What tcplife does and takes, the most telling first.
+fn costs(app: &App) -> [Vec<Span<'static>>; 4] {
+    let (cost, frame) = (app.frame.cost, &app.frame);
+    [
+        labelled("cpu", format!("{}.{}%", cost.cpu / 10, cost.cpu % 10)),
+        labelled("mem", text::bytes(cost.memory).replace(' ', "")),
+        labelled("resyncs", text::short_count(frame.health.resyncs)),
+        labelled("netns", text::short_count(u64::try_from(frame.page.namespaces).unwrap_or(u64::MAX))),
+    ]
 }

@@ -1,7 +1,7 @@
 //! The table of connections.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
-use tcplife_core::view::Row;
+use tcplife_core::view::{Row, SortKey};
 
 use super::{
     columns::{self, Column, Mark},
@@ -9,19 +9,41 @@ use super::{
 };
 use crate::tui::{
     app::App,
+    layout,
     theme::{self, Theme},
 };
+
+/// The rows in view, with their positions.
+fn rows(app: &App, height: u16) -> Vec<(usize, &Row)> {
+    let first = app.list.top;
+    (first..first.saturating_add(usize::from(height).saturating_sub(1)))
+        .filter_map(|position| app.row(position).map(|row| (position, row)))
+        .collect()
+}
+
+/// The columns for the rows in view.
+fn columns_for(rows: &[(usize, &Row)], now: u64, width: u16) -> Vec<(Column, usize)> {
+    let shown: Vec<&Row> = rows.iter().map(|&(_, row)| row).collect();
+    columns::choose(&shown, now, usize::from(width))
+}
+
+/// What sorting by the column at `x` is called, if rows can be sorted by it.
+pub fn sort_key_at(app: &App, x: usize) -> Option<SortKey> {
+    let body = layout::of(app).body;
+    if app.is_grouped() {
+        return None;
+    }
+    let columns = columns_for(&rows(app, body.height), app.frame.now, body.width);
+    let is_there = |place: &Rect| (usize::from(place.x)..=usize::from(place.right())).contains(&x);
+    places(&columns, body).find(|(_, place)| is_there(place)).and_then(|(column, _)| column.sort_key())
+}
 
 /// Draws the rows in view, with ages as of `now`.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
-    let first = app.list.top;
-    let rows: Vec<(usize, &Row)> = (first..first.saturating_add(usize::from(area.height) - 1))
-        .filter_map(|position| app.row(position).map(|row| (position, row)))
-        .collect();
-    let shown: Vec<&Row> = rows.iter().map(|&(_, row)| row).collect();
-    let columns = columns::choose(&shown, now, usize::from(area.width));
+    let rows = rows(app, area.height);
+    let columns = columns_for(&rows, now, area.width);
     draw_head(app, &columns, head, buffer);
     if app.frame.page.matched == 0 {
         return draw_nothing(app, area, buffer);

@@ -7,7 +7,7 @@ use super::fill;
 use crate::{
     clock::Stamper,
     tui::{
-        app::{App, Tab, connected_states},
+        app::{App, Overlay, Tab, connected_states},
         frame::Flow,
         layout, text,
         theme::{self, Theme},
@@ -19,8 +19,13 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
     let places = layout::tabs(area);
     for ((tab, place), number) in Tab::ALL.into_iter().zip(places).zip(1..) {
-        let style = if tab == app.tab { theme::SELECTED } else { theme::QUIET };
-        Span::styled(format!(" {number} {} ", tab.name()), style).render(place, buffer);
+        let has_leaks = tab == Tab::Leaks && app.frame.leaks.count() > 0;
+        let style = match (tab == app.tab, has_leaks) {
+            (true, _) => theme::SELECTED,
+            (false, true) => theme.alarm(),
+            (false, false) => theme::QUIET,
+        };
+        Span::styled(format!(" {number} {} ", layout::tab_name(tab, area)), style).render(place, buffer);
     }
     let used = places.iter().map(|place| place.width).sum::<u16>() + 1;
     let room = Rect { x: area.x + used, width: area.width.saturating_sub(used), ..area };
@@ -28,9 +33,25 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if app.flow == Flow::Paused {
         groups.push(vec![Span::styled(pause(app), theme::SELECTED)]);
     }
+    let leaks = app.frame.leaks.count();
+    if leaks > 0 && app.tab != Tab::Leaks {
+        groups.push(vec![Span::styled(format!("! {} leaked", text::count(to_u64(leaks))), theme.alarm())]);
+    }
+    if app.overlay == Overlay::None
+        && let Some(problem) = app.problem()
+    {
+        let words = text::cut(&format!("! {problem}"), usize::from(room.width));
+        groups.insert(0, vec![Span::styled(words, theme.alarm())]);
+    }
     match app.tab {
         Tab::Connections => connections(app, theme, &mut groups),
-        Tab::Events => groups.push(vec![Span::styled("newest first", theme::QUIET)]),
+        Tab::Leaks => groups.push(confirmed(app)),
+        Tab::Histograms => groups.push(vec![Span::styled(grouping(app), theme::QUIET)]),
+        Tab::TimeWait => groups.push(vec![Span::styled("ports by destination", theme::QUIET)]),
+        Tab::Events => {
+            groups.push(vec![Span::styled("newest first", theme::QUIET)]);
+            text_filter(app, &mut groups);
+        }
     }
     fill(groups, 2, usize::from(room.width)).right_aligned().render(room, buffer);
 }
@@ -46,25 +67,53 @@ fn pause(app: &App) -> String {
 
 fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
     let page = &app.frame.page;
-    if app.frame.leaks > 0 {
-        let word = format!("! {} leaked", text::count(to_u64(app.frame.leaks)));
-        groups.push(vec![Span::styled(word, theme.alarm())]);
-    } else if page.suspicious > 0 {
+    if app.frame.leaks.count() == 0 && page.suspicious > 0 {
         let leak_after = text::duration(app.setup.leak_after);
         let word = format!("! {} in CLOSE_WAIT over {leak_after}", text::count(to_u64(page.suspicious)));
         groups.push(vec![Span::styled(word, theme.alarm())]);
     }
     groups.push(vec![Span::styled(shown_of(app), theme::QUIET)]);
-    if !app.text().is_empty() {
-        groups.push(vec![Span::styled("with ", theme::QUIET), Span::raw(format!("\"{}\"", app.text()))]);
-    }
+    text_filter(app, groups);
     if let Some(choice) = choice_of_states(app) {
         groups.push(vec![Span::raw(choice)]);
     }
 }
 
+/// When the kernel was asked, and what it said.
+fn confirmed(app: &App) -> Vec<Span<'static>> {
+    let leaks = &app.frame.leaks;
+    if leaks.at == 0 {
+        return vec![Span::styled("not asked yet", theme::QUIET)];
+    }
+    let count = leaks.count();
+    let words = format!(
+        "{} leaked of {} that wait",
+        text::count(to_u64(count)),
+        text::count(to_u64(leaks.suspects.len()))
+    );
+    let style = if count > 0 { app.setup.theme.alarm() } else { theme::QUIET };
+    vec![Span::styled(words, style)]
+}
+
+fn grouping(app: &App) -> String {
+    match app.frame.request.by {
+        None => "all connections (b groups)".to_owned(),
+        Some(by) => format!("by {} (b)", by.name()),
+    }
+}
+
+fn text_filter(app: &App, groups: &mut Vec<Vec<Span<'static>>>) {
+    if !app.text().is_empty() {
+        groups.push(vec![Span::styled("with ", theme::QUIET), Span::raw(format!("\"{}\"", app.text()))]);
+    }
+}
+
 fn shown_of(app: &App) -> String {
     let page = &app.frame.page;
+    if let Some(by) = app.frame.request.query.group {
+        let (groups, rows) = (text::count(to_u64(page.groups.len())), text::count(to_u64(page.matched)));
+        return format!("{rows} by {}: {groups}", by.name());
+    }
     match (text::count(to_u64(page.matched)), text::count(to_u64(page.total))) {
         (matched, total) if matched == total => format!("{total} shown"),
         (matched, total) => format!("{matched} of {total} shown"),

@@ -1,16 +1,17 @@
 //! The detail pane: one connection, the states it was in, and what it waits for.
 
+mod advice;
+mod diagram;
+
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
     widgets::{Block, Borders, Widget},
 };
 use tcplife_core::{
     connection::{FirstClose, Role},
-    timeline::{Age, Since, Stay},
-    view::{Detail, Row},
+    view::{Detail, Row, detail_of},
 };
 
 use super::{
@@ -21,15 +22,9 @@ use crate::{
     clock::Stamper,
     tui::{
         app::{App, Pane},
-        meaning, text,
-        theme::{self, Theme},
+        meaning, text, theme,
     },
 };
-
-/// Columns of a stay before its bar.
-const BEFORE_BAR: usize = 38;
-/// Most columns of a bar: enough to compare, not so many that it shouts.
-const BAR: usize = 60;
 
 /// Draws the pane, if it is open.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
@@ -38,6 +33,19 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
         Pane::Waiting => drop(rule("detail", "", area, buffer)),
         Pane::Live(detail) => draw_detail(app, detail, now, "", area, buffer),
         Pane::Gone(detail) => draw_detail(app, detail, now, "gone: what was known last", area, buffer),
+    }
+}
+
+/// Draws the timeline of the leaked socket that is open, if one is.
+pub fn draw_leak(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
+    let Some(id) = app.leaks.open else { return };
+    match app.frame.leaks.of(id) {
+        Some(suspect) => {
+            let detail =
+                detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, app.frame.leaks.at);
+            draw_detail(app, &detail, now, "", area, buffer);
+        }
+        None => drop(rule("gone", "closed since", area, buffer)),
     }
 }
 
@@ -60,16 +68,18 @@ fn draw_detail(app: &App, detail: &Detail, now: u64, note: &str, area: Rect, buf
     if area.is_empty() {
         return;
     }
-    let theme = app.setup.theme;
     let room = rule(&title(&detail.row), note, area, buffer);
     let width = usize::from(room.width);
+    let suspect = app.frame.leaks.of(detail.row.id);
     let mut lines = vec![ends(&detail.row, width)];
     lines.extend(what_now(app, detail, now, width));
-    lines.push(head());
+    lines.push(diagram::head(width));
     // One line of facts at least, below the stays.
     let stays_room = usize::from(room.height).saturating_sub(lines.len() + 1);
-    lines.extend(timeline(theme, detail, now, width, stays_room));
+    lines.extend(diagram::stays(app.setup.theme, detail, now, width, stays_room));
     lines.extend(wrap(facts(app, detail), width));
+    lines.extend(suspect.into_iter().flat_map(|suspect| advice::evidence(suspect, width)));
+    lines.extend(advice::advice(detail, suspect, app.frame.reading(detail.row.netns), width));
     for (line, place) in lines.into_iter().zip(room.rows()) {
         line.render(place, buffer);
     }
@@ -140,62 +150,6 @@ fn what_now(app: &App, detail: &Detail, now: u64, width: usize) -> Vec<Line<'sta
     vec![Line::from(state), Line::raw(format!("  {meaning}"))]
 }
 
-fn head() -> Line<'static> {
-    Line::styled(format!("  {:<13}{:>10} {:>10}", "STATE", "ENTERED", "STAY"), theme::QUIET)
-}
-
-/// The stays, or the newest of them if not all have room.
-fn timeline(theme: Theme, detail: &Detail, now: u64, width: usize, room: usize) -> Vec<Line<'static>> {
-    let least = |stay: &Stay| stay.since.age(stay.until.unwrap_or(now)).min;
-    let total = detail.stays.iter().map(least).fold(0, u64::saturating_add);
-    let begin = detail.stays.iter().find_map(|stay| stay.since.seen());
-    let left_out = detail.stays.len().saturating_sub(room);
-    let line = |stay: &Stay| {
-        let (name, bar) = match stay.until {
-            Some(_) => (theme.state(stay.state), theme::QUIET),
-            None => (theme.state(stay.state).patch(theme::STRONG), theme.bar()),
-        };
-        let columns = format!("{:>10} {:>10}", entered(stay, begin), length(stay, now));
-        Line::from(vec![
-            Span::raw("  "),
-            Span::styled(format!("{:<13}", stay.state.upper()), name),
-            Span::styled(columns, Style::new()),
-            Span::raw("  "),
-            Span::styled(share(least(stay), total, width.saturating_sub(BEFORE_BAR).min(BAR)), bar),
-        ])
-    };
-    detail.stays.iter().skip(left_out).map(line).collect()
-}
-
-fn entered(stay: &Stay, begin: Option<u64>) -> String {
-    match (stay.since, begin) {
-        (Since::Seen(at), Some(begin)) if at == begin => "+0s".to_owned(),
-        (Since::Seen(at), Some(begin)) => format!("+{}", text::precise(at.saturating_sub(begin))),
-        _ => "not seen".to_owned(),
-    }
-}
-
-fn length(stay: &Stay, now: u64) -> String {
-    match (stay.since, stay.until) {
-        (Since::Seen(at), Some(until)) => text::precise(until.saturating_sub(at)),
-        (since, until) => match since.age(until.unwrap_or(now)) {
-            Age { min: 0, max: None } => "?".to_owned(),
-            age => text::age(age),
-        },
-    }
-}
-
-/// A bar of `part` in `whole`, in eighths of a column; something is never nothing.
-fn share(part: u64, whole: u64, width: usize) -> String {
-    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    if part == 0 {
-        return String::new();
-    }
-    let steps = u128::from(part) * (width as u128 * 8) / u128::from(whole.max(part));
-    let steps = usize::try_from(steps).unwrap_or(0).max(1);
-    format!("{}{}", "█".repeat(steps / 8), EIGHTHS[steps % 8])
-}
-
 fn facts(app: &App, detail: &Detail) -> Vec<Vec<Span<'static>>> {
     let mut groups = Vec::new();
     let mut add = |label, value: String| groups.push(labelled(label, value));
@@ -224,18 +178,4 @@ fn facts(app: &App, detail: &Detail) -> Vec<Vec<Span<'static>>> {
         add("opened", format!("{} UTC", stamper.rfc3339(opened).get(..19).unwrap_or_default()));
     }
     groups
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bar_is_the_share_and_never_nothing() {
-        assert_eq!(share(1, 2, 4), "██");
-        assert_eq!(share(1, 1_000_000, 10), "▏");
-        assert_eq!(share(0, 10, 10), "");
-        assert_eq!(share(3, 16, 2), "▍");
-        assert_eq!(share(7, 0, 2), "██");
-    }
 }

@@ -1,0 +1,112 @@
+//! The lower part of the detail pane: evidence, and what can be done.
+
+use ratatui::text::{Line, Span};
+use tcplife_core::{suspect::Suspect, view::Detail};
+
+use crate::{
+    escape,
+    facts::{FACTS, Reading},
+    sinks::leaks,
+    tui::{meaning, text, theme},
+};
+
+/// Columns of the labels.
+const LABEL: usize = 10;
+/// Holders that are listed at most.
+const HOLDERS: usize = 40;
+
+/// A label, then words over as many lines as they need.
+fn labelled(label: &'static str, words: &str, width: usize) -> Vec<Line<'static>> {
+    let room = width.saturating_sub(LABEL + 2).max(10);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in words.split_whitespace() {
+        if !line.is_empty() && text::columns(&line) + 1 + text::columns(word) > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels
+        .zip(lines)
+        .map(|(label, line)| {
+            Line::from(vec![Span::styled(format!("  {label:<LABEL$}"), theme::QUIET), Span::raw(line)])
+        })
+        .collect()
+}
+
+/// What the kernel shows of a suspect: why it is one, its queues and every holder.
+pub(super) fn evidence(suspect: &Suspect, width: usize) -> Vec<Line<'static>> {
+    let facts = &suspect.facts;
+    let mut lines = labelled(
+        "verdict",
+        &format!("{}: {}", suspect.verdict.name(), leaks::advice::reason(suspect)),
+        width,
+    );
+    let queues =
+        format!("{} bytes to read (a FIN is one), {} not acknowledged", facts.recv_queue, facts.send_queue);
+    lines.extend(labelled("queues", &queues, width));
+    let mut holders: Vec<String> = suspect
+        .holders
+        .iter()
+        .take(HOLDERS)
+        .map(|holder| {
+            let name = escape::printable(holder.process.comm_bytes());
+            format!("{name}[{}]:fd{}", holder.process.pid, holder.fd)
+        })
+        .collect();
+    if suspect.holders.len() > HOLDERS {
+        holders.push(format!("and {} more", suspect.holders.len() - HOLDERS));
+    }
+    let holders =
+        if holders.is_empty() { "no process has a descriptor".to_owned() } else { holders.join(" ") };
+    lines.extend(labelled("held by", &holders, width));
+    lines
+}
+
+/// Who has to act, which setting matters and which advice does nothing.
+pub(super) fn advice(
+    detail: &Detail,
+    suspect: Option<&Suspect>,
+    reading: Option<&Reading>,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let state = meaning::advice(detail);
+    let verdict =
+        suspect.filter(|suspect| suspect.verdict.is_leak()).map(|suspect| leaks::advice::of(suspect.verdict));
+    let (act, in_vain) = match verdict {
+        Some(advice) => (advice.look_at, advice.in_vain),
+        None => (state.act, state.in_vain),
+    };
+    let mut lines = labelled(if verdict.is_some() { "look at" } else { "to act" }, act, width);
+    for name in state.settings {
+        lines.extend(setting(name, reading).into_iter().flat_map(|words| labelled("setting", &words, width)));
+    }
+    lines.extend(labelled("in vain", in_vain, width));
+    lines
+}
+
+/// A setting with its value and what says whether it matters now.
+fn setting(name: &str, reading: Option<&Reading>) -> Option<String> {
+    let fact = FACTS.iter().find(|fact| fact.name == name)?;
+    let setting = reading.and_then(|reading| fact.setting(reading))?;
+    let value = setting.value.map(|value| format!(" = {value}")).unwrap_or_default();
+    let mark = if setting.now.matters { "! " } else { "" };
+    Some(format!("{mark}{name}{value} ({}). {}", setting.now.says, fact.does))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_go_on_below_each_other() {
+        let lines = labelled("in vain", "one two three four five six", 24);
+        let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["  in vain   one two", "            three four", "            five six"]);
+    }
+}

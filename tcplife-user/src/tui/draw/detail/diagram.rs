@@ -1,0 +1,197 @@
+//! A connection as a sequence diagram: our states at the left, what went over the wire, what the peer must be in at the
+//! right.
+
+use ratatui::text::{Line, Span};
+use tcplife_core::{
+    connection::End,
+    state::State,
+    timeline::{Age, Since, Stay},
+    view::Detail,
+};
+
+use crate::tui::{
+    text,
+    theme::{self, Theme},
+};
+
+/// Columns of the segment.
+const ARROW: usize = 17;
+/// Columns before a bar: margin, state, two times, arrow, peer.
+const BEFORE_BAR: usize = 2 + 13 + 10 + 1 + 10 + 2 + ARROW + 1 + 25 + 1;
+/// Most columns of a bar: enough to compare, not so many that it shouts.
+const BAR: usize = 60;
+
+/// Which way something went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Out,
+    In,
+    Nowhere,
+}
+
+/// What a move says of the wire and of the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    way: Way,
+    what: &'static str,
+    peer: &'static str,
+}
+
+const fn step(way: Way, what: &'static str, peer: &'static str) -> Step {
+    Step { way, what, peer }
+}
+
+/// The step that led from one state to the next; the peer's state follows from the protocol (RFC 9293, figure 5).
+fn of(from: Option<State>, to: State, end: Option<End>) -> Step {
+    use State::{
+        CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived, SynSent,
+        TimeWait,
+    };
+    match (from, to) {
+        (_, Listen) => step(Way::Nowhere, "", ""),
+        (_, SynSent) => step(Way::Out, "SYN", "LISTEN"),
+        (Some(SynSent), SynReceived) => step(Way::In, "SYN", "SYN_SENT, both opened"),
+        (_, SynReceived) => step(Way::In, "SYN", "SYN_SENT"),
+        (Some(SynSent), Established) => step(Way::In, "SYN+ACK", "SYN_RECEIVED"),
+        (Some(SynReceived), Established) => step(Way::In, "ACK", "ESTABLISHED"),
+        (_, Established) => step(Way::Nowhere, "", "ESTABLISHED"),
+        (_, FinWait1) => step(Way::Out, "FIN", "CLOSE_WAIT on arrival"),
+        (Some(FinWait1), FinWait2) => step(Way::In, "ACK", "CLOSE_WAIT"),
+        (_, FinWait2) => step(Way::Nowhere, "", "CLOSE_WAIT"),
+        (_, CloseWait) => step(Way::In, "FIN", "FIN_WAIT_2"),
+        (_, Closing) => step(Way::In, "FIN", "CLOSING"),
+        (_, LastAck) => step(Way::Out, "FIN", "TIME_WAIT on arrival"),
+        (Some(FinWait2), TimeWait) => step(Way::In, "FIN", "LAST_ACK"),
+        (Some(FinWait1), TimeWait) => step(Way::In, "FIN+ACK", "LAST_ACK"),
+        (Some(Closing), TimeWait) | (Some(LastAck), Closed) => step(Way::In, "ACK", "TIME_WAIT"),
+        (_, TimeWait) => step(Way::Nowhere, "", "CLOSED"),
+        (Some(TimeWait), Closed) => step(Way::Nowhere, "timer", "CLOSED"),
+        (_, Closed) => match end {
+            Some(End::ResetSent | End::Aborted) => step(Way::Out, "RST", "CLOSED on arrival"),
+            Some(End::ResetReceived | End::Refused) => step(Way::In, "RST", "CLOSED"),
+            Some(End::Timeout) => step(Way::Nowhere, "no answer", "not known"),
+            Some(End::Fin | End::Unknown) | None => step(Way::Nowhere, "", "not known"),
+        },
+    }
+}
+
+fn arrow(step: &Step) -> String {
+    let room = ARROW - 4;
+    match (step.way, step.what) {
+        (Way::Out, what) => format!("──{:─^room$}▶", format!(" {what} ")),
+        (Way::In, what) => format!("◀{:─^room$}──", format!(" {what} ")),
+        (Way::Nowhere, "") => String::new(),
+        (Way::Nowhere, what) => format!("({what})"),
+    }
+}
+
+/// The head of the diagram.
+pub(super) fn head(width: usize) -> Line<'static> {
+    let ours = format!("  {:<13}{:>10} {:>10}", "STATE", "ENTERED", "STAY");
+    let theirs = if width >= ours.len() + ARROW + 14 {
+        format!("  {:<ARROW$} {}", "SEGMENT", "PEER")
+    } else {
+        String::new()
+    };
+    Line::styled(ours + &theirs, theme::QUIET)
+}
+
+/// The stays, or the newest of them if not all have room.
+pub(super) fn stays(
+    theme: Theme,
+    detail: &Detail,
+    now: u64,
+    width: usize,
+    room: usize,
+) -> Vec<Line<'static>> {
+    let least = |stay: &Stay| stay.since.age(stay.until.unwrap_or(now)).min;
+    let total = detail.stays.iter().map(least).fold(0, u64::saturating_add);
+    let begin = detail.stays.iter().find_map(|stay| stay.since.seen());
+    let left_out = detail.stays.len().saturating_sub(room);
+    let mut from = None;
+    let mut lines = Vec::with_capacity(detail.stays.len());
+    for stay in &detail.stays {
+        let step = of(from.replace(stay.state), stay.state, detail.end);
+        let (name, bar) = match stay.until {
+            Some(_) => (theme.state(stay.state), theme::QUIET),
+            None => (theme.state(stay.state).patch(theme::STRONG), theme.bar()),
+        };
+        let mut line = Line::from(vec![
+            Span::raw("  "),
+            Span::styled(format!("{:<13}", stay.state.upper()), name),
+            Span::raw(format!("{:>10} {:>10}", entered(stay, begin), length(stay, now))),
+        ]);
+        if width >= line.width() + ARROW + 14 {
+            line.push_span(Span::styled(format!("  {:<ARROW$} ", arrow(&step)), theme::QUIET));
+            line.push_span(Span::raw(step.peer));
+        }
+        if let Some(columns) = width.checked_sub(BEFORE_BAR).filter(|&columns| columns > 4) {
+            line.push_span(Span::raw(" ".repeat(BEFORE_BAR.saturating_sub(line.width()))));
+            line.push_span(Span::styled(share(least(stay), total, columns.min(BAR)), bar));
+        }
+        lines.push(line);
+    }
+    lines.drain(..left_out);
+    lines
+}
+
+fn entered(stay: &Stay, begin: Option<u64>) -> String {
+    match (stay.since, begin) {
+        (Since::Seen(at), Some(begin)) if at == begin => "+0s".to_owned(),
+        (Since::Seen(at), Some(begin)) => format!("+{}", text::precise(at.saturating_sub(begin))),
+        _ => "not seen".to_owned(),
+    }
+}
+
+fn length(stay: &Stay, now: u64) -> String {
+    match (stay.since, stay.until) {
+        (Since::Seen(at), Some(until)) => text::precise(until.saturating_sub(at)),
+        (since, until) => match since.age(until.unwrap_or(now)) {
+            Age { min: 0, max: None } => "?".to_owned(),
+            age => text::age(age),
+        },
+    }
+}
+
+/// A bar of `part` in `whole`, in eighths of a column; something is never nothing.
+fn share(part: u64, whole: u64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    if part == 0 {
+        return String::new();
+    }
+    let steps = u128::from(part) * (width as u128 * 8) / u128::from(whole.max(part));
+    let steps = usize::try_from(steps).unwrap_or(0).max(1);
+    format!("{}{}", "█".repeat(steps / 8), EIGHTHS[steps % 8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_the_share_and_never_nothing() {
+        assert_eq!(share(1, 2, 4), "██");
+        assert_eq!(share(1, 1_000_000, 10), "▏");
+        assert_eq!(share(0, 10, 10), "");
+        assert_eq!(share(3, 16, 2), "▍");
+        assert_eq!(share(7, 0, 2), "██");
+    }
+
+    #[test]
+    fn every_legal_move_names_the_peer_or_says_that_it_cannot() {
+        for from in State::ALL {
+            for to in State::ALL.into_iter().filter(|&to| from.may_precede(to) && to != State::Listen) {
+                let step = of(Some(from), to, Some(End::Fin));
+                assert!(!step.peer.is_empty(), "{from} to {to}");
+                assert!(arrow(&step).chars().count() <= ARROW, "{}", arrow(&step));
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_agree_on_a_normal_close() {
+        assert_eq!(of(Some(State::Established), State::CloseWait, None), step(Way::In, "FIN", "FIN_WAIT_2"));
+        assert_eq!(of(Some(State::CloseWait), State::LastAck, None).way, Way::Out);
+        assert_eq!(of(Some(State::FinWait2), State::TimeWait, None).peer, "LAST_ACK");
+    }
+}

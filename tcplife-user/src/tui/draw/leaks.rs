@@ -1,0 +1,136 @@
+//! The view of leaks: processes, and under those that are unfolded their sockets.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Widget,
+};
+use tcplife_core::{
+    suspect::{Suspect, groups::Group},
+    timeline::Age,
+};
+
+use super::{comm, fill};
+use crate::{
+    sinks::leaks::advice,
+    tui::{
+        app::App,
+        lines::{self, LeakLine},
+        text,
+        theme::{self, Theme},
+    },
+};
+
+/// Draws the lines in view.
+pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
+    let mut places = area.rows();
+    let Some(head) = places.next() else { return };
+    let width = usize::from(area.width);
+    buffer.set_style(head, theme::HEAD);
+    let title = if width >= 120 {
+        format!("  {:<28}{:<15} {:>16}  WHY", "PROCESS, SOCKET", "VERDICT", "AGE")
+    } else {
+        format!("  {:<28}{:<15} {:>16}", "PROCESS, SOCKET", "VERDICT", "AGE")
+    };
+    Line::styled(title, theme::HEAD).render(head, buffer);
+    let leaks = &app.frame.leaks;
+    let all = lines::leaks(leaks, &app.leaks);
+    if all.is_empty() {
+        return draw_nothing(app, area, buffer);
+    }
+    // Ages are those of the moment at which the kernel was asked.
+    let since = now.saturating_sub(leaks.at);
+    let first = app.leaks.cursor.top;
+    for (n, (line, place)) in all.iter().skip(first).zip(places).enumerate() {
+        let line = match line {
+            LeakLine::Group(group) => group_line(app, group, since, width),
+            LeakLine::Socket(suspect) => socket_line(app.setup.theme, suspect, since, width),
+        };
+        line.render(place, buffer);
+        if first + n == app.leaks.cursor.at {
+            buffer.set_style(place, theme::SELECTED);
+        }
+    }
+}
+
+fn older(age: Age, since: u64) -> Age {
+    Age { min: age.min.saturating_add(since), max: age.max.map(|max| max.saturating_add(since)) }
+}
+
+fn group_line(app: &App, group: &Group<'_>, since: u64, width: usize) -> Line<'static> {
+    let is_unfolded = app.leaks.unfolded.contains(&lines::pid(group.process));
+    let mark = if is_unfolded { "▾" } else { "▸" };
+    let name = group.process.map_or_else(
+        || "no process".to_owned(),
+        |process| format!("{} pid {}", text::cut(&comm(&process), 24), process.pid),
+    );
+    let oldest = group.suspects.iter().map(|suspect| suspect.facts.age).max_by_key(|age| age.min);
+    let mut groups = vec![
+        vec![Span::raw(format!("{mark} ")), Span::styled(name, theme::STRONG)],
+        vec![Span::styled(
+            format!("! {} leaked", text::count(to_u64(group.leaks()))),
+            app.setup.theme.alarm(),
+        )],
+    ];
+    if let Some(age) = oldest {
+        groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(older(age, since)))]);
+    }
+    for (verdict, of) in group.by_verdict() {
+        let word = format!("{} {}", text::count(to_u64(of.len())), verdict.name());
+        groups.push(vec![Span::raw(word)]);
+    }
+    let others = group.others();
+    if !others.is_empty() {
+        let word = format!("{} other processes hold some", others.len());
+        groups.push(vec![Span::styled(word, app.setup.theme.alarm())]);
+    }
+    fill(groups, 3, width)
+}
+
+fn socket_line(theme: Theme, suspect: &Suspect, since: u64, width: usize) -> Line<'static> {
+    let leaks = suspect.verdict.is_leak();
+    let mark = if leaks { "!" } else { " " };
+    let style = if leaks { theme.alarm() } else { theme::QUIET };
+    let fds: Vec<String> = suspect.holders.iter().take(2).map(|holder| format!("fd {}", holder.fd)).collect();
+    let more = if suspect.holders.len() > 2 { ".." } else { "" };
+    let fds = if fds.is_empty() { "-".to_owned() } else { format!("{}{more}", fds.join(" ")) };
+    let age = text::age(older(suspect.facts.age, since));
+    let mut line = Line::from(vec![
+        Span::styled(format!("  {mark} {:<11} {fds:<13} ", suspect.facts.state.upper()), style),
+        Span::styled(format!("{:<14}", suspect.verdict.name()), style),
+        Span::raw(format!(" {age:>16}  ")),
+    ]);
+    let room = width.saturating_sub(line.width());
+    let remote = text::address(suspect.connection.remote());
+    let words = if room > 60 {
+        format!("{remote}: {}", advice::reason(suspect))
+    } else {
+        text::fit_address(suspect.connection.remote(), room)
+    };
+    line.push_span(Span::raw(text::cut(&words, room)));
+    line
+}
+
+fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
+    let leaks = &app.frame.leaks;
+    let waiting = leaks.suspects.len();
+    let first = match (leaks.at, waiting) {
+        (0, _) => "Nothing has been old enough to be a leak yet.".to_owned(),
+        (_, 0) => "No leak. No socket waits for somebody's close.".to_owned(),
+        (_, n) => {
+            format!("No leak. {} wait for somebody's close, and none is a leak.", text::count(to_u64(n)))
+        }
+    };
+    let after = text::duration(app.setup.leak_after);
+    let second = format!("A leak is held open for {after} or more after the other end closed.");
+    for (n, words) in [first, second].into_iter().enumerate() {
+        let y = area.y + area.height / 2 + u16::try_from(n).unwrap_or(0);
+        let place = Rect { y, height: 1, ..area }.intersection(area);
+        Line::styled(words, theme::QUIET).centered().render(place, buffer);
+    }
+}
+
+fn to_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,232 @@
+//! The view of local ports: for each source address and destination how many are in use, by whom, and for how long
+//! they will do.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::{Block, Borders, Widget},
+};
+use tcplife_core::{
+    ports::{Exhaustion, Place, Usage},
+    state::State,
+};
+
+use super::{Alignment, comm, put};
+use crate::{
+    facts::{FACTS, Reading},
+    tui::{
+        app::App,
+        frame::Ports,
+        text,
+        theme::{self, Theme},
+    },
+};
+
+/// Settings that decide about ports and TIME_WAIT, the most telling first.
+const SETTINGS: [&str; 7] = [
+    "ip_local_port_range",
+    "tcp_max_tw_buckets",
+    "tcp_tw_reuse",
+    "TIME_WAIT",
+    "tcp_timestamps",
+    "tcp_fin_timeout",
+    "tcp_rfc1337",
+];
+
+/// A column and its width; those at the end give way first.
+const COLUMNS: [(&str, usize); 9] = [
+    ("PORTS", 6),
+    ("USED", 5),
+    ("TIME_WAIT", 9),
+    ("ENDS IN", 7),
+    ("NEW/s", 5),
+    ("MOST BY", 18),
+    ("ESTAB", 6),
+    ("OTHER", 6),
+    ("CLOSED HERE", 11),
+];
+/// From left to right.
+const ORDER: [&str; 9] =
+    ["PORTS", "USED", "TIME_WAIT", "ESTAB", "OTHER", "CLOSED HERE", "NEW/s", "ENDS IN", "MOST BY"];
+/// Least columns for the two ends.
+const PLACE: usize = 22;
+/// Most columns for them.
+const WIDEST_PLACE: usize = 60;
+
+fn columns(width: usize) -> (usize, Vec<(&'static str, usize)>) {
+    let mut left = width.saturating_sub(PLACE);
+    let mut chosen: Vec<(&str, usize)> = Vec::new();
+    for (name, wide) in COLUMNS {
+        if left > wide {
+            left -= wide + 1;
+            chosen.push((name, wide));
+        }
+    }
+    chosen.sort_by_key(|(name, _)| ORDER.iter().position(|other| other == name));
+    ((PLACE + left).min(WIDEST_PLACE), chosen)
+}
+
+/// Draws the places in view.
+pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let (place_width, columns) = columns(usize::from(area.width));
+    let mut lines = area.rows();
+    let Some(head) = lines.next() else { return };
+    buffer.set_style(head, theme::HEAD);
+    put(buffer, head, "FROM → TO", Alignment::Left, theme::HEAD);
+    for ((name, _), cell) in columns.iter().zip(cells(&columns, place_width, head)) {
+        put(buffer, cell, name, alignment(name), theme::HEAD);
+    }
+    let Some(ports) = app.frame.ports() else { return };
+    if ports.usages.rows.is_empty() {
+        let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
+        Line::styled("No connection has a local port.", theme::QUIET).centered().render(middle, buffer);
+    }
+    let spans = ports.usages.rows.windows(2).any(|pair| pair[0].netns != pair[1].netns);
+    let first = app.ports.top;
+    for (n, (usage, line)) in ports.usages.rows.iter().skip(first).zip(lines).enumerate() {
+        let words = place(usage, spans, place_width);
+        put(
+            buffer,
+            Rect { width: to_u16(place_width), ..line }.intersection(line),
+            &words,
+            Alignment::Left,
+            theme::PLAIN,
+        );
+        let range = app.frame.reading(usage.netns).and_then(Reading::local_ports);
+        for ((name, width), cell) in columns.iter().zip(cells(&columns, place_width, line)) {
+            let (words, style) = cell_of(app.setup.theme, name, usage, range, *width);
+            put(buffer, cell, &words, alignment(name), style);
+        }
+        if first + n == app.ports.at {
+            buffer.set_style(line, theme::SELECTED);
+        }
+    }
+}
+
+fn alignment(name: &str) -> Alignment {
+    if name == "MOST BY" { Alignment::Left } else { Alignment::Right }
+}
+
+fn cells(columns: &[(&str, usize)], place: usize, line: Rect) -> impl Iterator<Item = Rect> {
+    let mut x = line.x.saturating_add(to_u16(place));
+    columns.iter().map(move |&(_, width)| {
+        let cell = Rect { x: x.saturating_add(1), width: to_u16(width), ..line }.intersection(line);
+        x = x.saturating_add(to_u16(width)).saturating_add(1);
+        cell
+    })
+}
+
+fn place(usage: &Usage, with_netns: bool, width: usize) -> String {
+    let netns = if with_netns && width >= 50 { format!(" in {}", usage.netns) } else { String::new() };
+    let room = width.saturating_sub(text::columns(&netns));
+    let words = match usage.place {
+        Place::To { source, destination } => {
+            let from = source.to_string();
+            let both = format!("{from} → {}", text::address(destination));
+            if text::columns(&both) <= room {
+                both
+            } else {
+                format!("→ {}", text::fit_address(destination, room.saturating_sub(2)))
+            }
+        }
+        Place::At(local) => format!("at {}", text::fit_address(local, room.saturating_sub(3))),
+    };
+    words + &netns
+}
+
+fn cell_of(
+    theme: Theme,
+    name: &str,
+    usage: &Usage,
+    range: Option<usize>,
+    width: usize,
+) -> (String, ratatui::style::Style) {
+    let of = |state: State| usage.by_state[state.index()];
+    let count = |number: usize| text::short_count(u64::try_from(number).unwrap_or(u64::MAX));
+    let range = range.filter(|_| matches!(usage.place, Place::To { .. }));
+    let known = of(State::TimeWait) + of(State::Established);
+    let words = match name {
+        "PORTS" => count(usage.total),
+        "USED" => match range {
+            Some(range) if range > 0 => return used(theme, usage.total, range),
+            _ => "-".to_owned(),
+        },
+        "TIME_WAIT" => count(of(State::TimeWait)),
+        "ESTAB" => count(of(State::Established)),
+        "OTHER" => count(usage.total.saturating_sub(known)),
+        "CLOSED HERE" => count(usage.closed_here),
+        "NEW/s" => count(usage.per_second()),
+        "ENDS IN" => match range.map(|range| usage.exhaustion(range)) {
+            None => "-".to_owned(),
+            Some(Exhaustion::Never) => "never".to_owned(),
+            Some(Exhaustion::In(ns)) => return (text::duration(ns), theme.alarm()),
+            Some(Exhaustion::Now) => return ("NOW".to_owned(), theme.alarm()),
+        },
+        _ => usage.creator.map_or_else(
+            || "-".to_owned(),
+            |(process, _)| {
+                let more =
+                    if usage.creators > 1 { format!(" +{}", usage.creators - 1) } else { String::new() };
+                let pid = format!("[{}]{more}", process.pid);
+                format!("{}{pid}", text::cut(&comm(&process), width.saturating_sub(pid.len())))
+            },
+        ),
+    };
+    (words, theme::PLAIN)
+}
+
+/// The share of the range, alarming from three quarters on.
+fn used(theme: Theme, total: usize, range: usize) -> (String, ratatui::style::Style) {
+    let percent = total.saturating_mul(100) / range;
+    let words = if percent == 0 && total > 0 { "<1%".to_owned() } else { format!("{percent}%") };
+    let is_alarming = percent >= 75;
+    (
+        if is_alarming { format!("!{words}") } else { words },
+        if is_alarming { theme.alarm() } else { theme::PLAIN },
+    )
+}
+
+/// Draws the settings that decide, of the namespace of the row under the cursor.
+pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
+    let Some(ports) = app.frame.ports() else { return };
+    let netns = ports.usages.rows.get(app.ports.at).map(|usage| usage.netns).or(app.setup.netns);
+    let reading = netns.and_then(|netns| app.frame.reading(netns));
+    let block =
+        Block::new().borders(Borders::TOP).title(Line::styled(title(netns, reading, ports), theme::STRONG));
+    let room = block.inner(area);
+    block.render(area, buffer);
+    let mut lines = Vec::new();
+    for name in SETTINGS {
+        let Some(fact) = FACTS.iter().find(|fact| fact.name == name) else { continue };
+        let Some(setting) = reading.and_then(|reading| fact.setting(reading)) else { continue };
+        let value = setting.value.map(|value| format!(" = {value}")).unwrap_or_default();
+        let style = if setting.now.matters { app.setup.theme.alarm() } else { theme::STRONG };
+        let mark = if setting.now.matters { "!" } else { " " };
+        lines.push(Line::from(vec![
+            Span::styled(format!("{mark} {name}{value}"), style),
+            Span::raw(format!(": {}. ", setting.now.says)),
+            Span::styled(fact.does, theme::QUIET),
+        ]));
+    }
+    for (line, place) in lines.into_iter().zip(room.rows()) {
+        line.render(place, buffer);
+    }
+}
+
+fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports) -> String {
+    let netns = netns.map(|netns| format!(" {netns}")).unwrap_or_default();
+    let read = if reading.is_some() { "" } else { ", not read yet" };
+    let early = text::count(ports.ended_early);
+    let more = match ports.usages.others {
+        0 => String::new(),
+        others => {
+            format!(", {} more places not listed", text::count(u64::try_from(others).unwrap_or(u64::MAX)))
+        }
+    };
+    format!(" Namespace{netns}{read}; TIME_WAIT ended early by reuse or reset: {early}{more} ")
+}
+
+fn to_u16(number: usize) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}

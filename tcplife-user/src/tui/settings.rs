@@ -1,0 +1,46 @@
+//! The settings of the network namespaces, read beside the trace while the screen shows them.
+//!
+//! What comes in: the moment, and whether they are wanted. What goes out: the newest readings. What always holds: the
+//! engine never waits for them: a thread of its own reads; one at a time, and not more often than each few seconds.
+
+use std::{sync::Arc, thread, thread::JoinHandle};
+
+use crate::{facts::Reading, source::dump};
+
+/// They are read anew after this, nanoseconds.
+const PERIOD: u64 = 5_000_000_000;
+/// Namespaces that are read at most.
+const MOST: usize = 64;
+
+/// Readings, and whoever makes the next.
+#[derive(Default)]
+pub struct Settings {
+    known: Arc<[Reading]>,
+    reader: Option<JoinHandle<Arc<[Reading]>>>,
+    due: u64,
+}
+
+impl Settings {
+    /// The newest readings; empty if there is none yet.
+    pub fn known(&self) -> Arc<[Reading]> {
+        Arc::clone(&self.known)
+    }
+
+    /// Takes what has been read, and has the next read if that is due and wanted.
+    pub fn tend(&mut self, now: u64, wanted: bool) {
+        if let Some(reader) = self.reader.take_if(|reader| reader.is_finished()) {
+            self.known = reader.join().unwrap_or_default();
+        }
+        if wanted && self.reader.is_none() && now >= self.due {
+            self.due = now.saturating_add(PERIOD);
+            self.reader = Some(thread::spawn(read));
+        }
+    }
+}
+
+fn read() -> Arc<[Reading]> {
+    let own = Reading::here().ok();
+    let inode = own.as_ref().map(|own| own.netns);
+    let others = dump::namespaces().into_iter().filter(|netns| Some(netns.inode) != inode);
+    own.into_iter().chain(others.take(MOST).filter_map(|netns| Reading::take(&netns).ok())).collect()
+}

@@ -1,0 +1,193 @@
+//! What an event does to the screen's state.
+//!
+//! What comes in: the state and an [`Event`]. What goes out: the changed state and what has to happen next. What always
+//! holds: no input, no output, no clock; the cursor stays on its connection wherever the row goes, and on its place
+//! when the connection is gone.
+
+mod list;
+mod mouse;
+mod views;
+
+use std::sync::Arc;
+
+use ratatui::{
+    crossterm::event::{KeyCode, KeyEvent, MouseEvent},
+    layout::Size,
+};
+use tcplife_core::{filter::StateSet, state::State};
+
+use super::{
+    app::{App, Overlay, Tab},
+    frame::{Flow, Frame},
+    keys::{self, Action, Press},
+};
+use list::{in_connections, keep_in_view, requeried};
+pub use views::stream_top;
+use views::{in_events, in_leaks, in_ports, in_stays};
+
+/// Longest text filter, in characters.
+const LONGEST_TEXT: usize = 64;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The mouse was used.
+    Mouse(MouseEvent),
+    /// The terminal has another size.
+    Resize(Size),
+    /// New data.
+    Data(Arc<Frame>),
+    /// A second is over: ages show another number.
+    Tick,
+}
+
+/// What has to happen after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Wait,
+    /// The screen is to be drawn again.
+    Draw,
+    /// The end.
+    Quit,
+}
+
+/// Makes of the state what it is after the event.
+pub fn update(app: &mut App, event: Event) -> Next {
+    match event {
+        Event::Key(key) => press(app, key),
+        Event::Mouse(mouse) => mouse::click(app, mouse),
+        Event::Resize(size) => {
+            app.size = size;
+            keep_in_view(app);
+            Next::Draw
+        }
+        Event::Data(frame) => {
+            app.frame = frame;
+            list::follow(app);
+            views::follow(app);
+            Next::Draw
+        }
+        Event::Tick if app.flow == Flow::Live => Next::Draw,
+        Event::Tick => Next::Wait,
+    }
+}
+
+fn press(app: &mut App, key: KeyEvent) -> Next {
+    if key.is_release() {
+        return Next::Wait;
+    }
+    let press = Press::from(key);
+    app.notice = None;
+    match (keys::action(app.scope(), press), press, &mut app.overlay) {
+        (Some(Action::Quit), ..) => Next::Quit,
+        (Some(action), ..) => act(app, action),
+        (None, Press { code: KeyCode::Char(c), ctrl: false }, Overlay::Line(text)) => {
+            if text.chars().count() < LONGEST_TEXT && !c.is_control() {
+                text.push(c);
+                requeried(app);
+            }
+            Next::Draw
+        }
+        (None, ..) => Next::Wait,
+    }
+}
+
+fn act(app: &mut App, action: Action) -> Next {
+    match (&mut app.overlay, action) {
+        (Overlay::Help(_), _) => in_help(app, action),
+        (Overlay::Picker(_), _) => in_picker(app, action),
+        (Overlay::Line(_), _) => in_line(app, action),
+        (Overlay::None, _) => in_tab(app, action),
+    }
+    Next::Draw
+}
+
+fn in_help(app: &mut App, action: Action) {
+    let Overlay::Help(top) = &mut app.overlay else { return };
+    let page = usize::from(app.size.height / 2);
+    match action {
+        Action::Up => *top = top.saturating_sub(1),
+        Action::Down => *top = top.saturating_add(1),
+        Action::PageUp => *top = top.saturating_sub(page),
+        Action::PageDown => *top = top.saturating_add(page),
+        Action::First => *top = 0,
+        Action::Last => *top = usize::MAX,
+        _ => app.overlay = Overlay::None,
+    }
+    if let Overlay::Help(top) = &mut app.overlay {
+        *top = (*top).min(super::draw::help::last_top(app.size, &app.frame.health));
+    }
+}
+
+fn in_picker(app: &mut App, action: Action) {
+    let Overlay::Picker(at) = &mut app.overlay else { return };
+    let last = State::COUNT - 1;
+    match action {
+        Action::Up => *at = at.saturating_sub(1),
+        Action::Down => *at = (*at + 1).min(last),
+        Action::First => *at = 0,
+        Action::Last => *at = last,
+        Action::Toggle => {
+            let mut states: StateSet =
+                State::ALL.into_iter().filter(|&state| app.list.shows(state)).collect();
+            states.toggle(State::ALL[*at]);
+            app.list.states = states;
+            requeried(app);
+        }
+        Action::Only => {
+            app.list.states = std::iter::once(State::ALL[*at]).collect();
+            app.overlay = Overlay::None;
+            requeried(app);
+        }
+        Action::All => {
+            app.list.states = StateSet::default();
+            requeried(app);
+        }
+        _ => app.overlay = Overlay::None,
+    }
+}
+
+fn in_line(app: &mut App, action: Action) {
+    let Overlay::Line(text) = &mut app.overlay else { return };
+    match action {
+        Action::Apply => {
+            app.list.text = std::mem::take(text);
+            app.overlay = Overlay::None;
+        }
+        Action::Clear => {
+            app.list.text.clear();
+            app.overlay = Overlay::None;
+            requeried(app);
+        }
+        Action::Erase => {
+            text.pop();
+            requeried(app);
+        }
+        _ => {}
+    }
+}
+
+fn in_tab(app: &mut App, action: Action) {
+    match action {
+        Action::Help => app.overlay = Overlay::Help(0),
+        Action::Pause => app.flow = if app.flow == Flow::Live { Flow::Paused } else { Flow::Live },
+        Action::NextTab => app.tab = neighbour(app.tab, 1),
+        Action::PreviousTab => app.tab = neighbour(app.tab, Tab::ALL.len() - 1),
+        Action::Tab(tab) => app.tab = tab,
+        _ => match app.tab {
+            Tab::Connections => in_connections(app, action),
+            Tab::Leaks => in_leaks(app, action),
+            Tab::Histograms => in_stays(app, action),
+            Tab::TimeWait => in_ports(app, action),
+            Tab::Events => in_events(app, action),
+        },
+    }
+}
+
+fn neighbour(tab: Tab, steps: usize) -> Tab {
+    let at = Tab::ALL.iter().position(|&other| other == tab).unwrap_or(0);
+    Tab::ALL[(at + steps) % Tab::ALL.len()]
+}

@@ -1,0 +1,197 @@
+//! What each key does in the views besides connections, and in groups, without a terminal.
+
+use ratatui::{
+    crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
+    layout::Size,
+};
+use tcplife_core::{
+    connection::ConnId,
+    state::State,
+    view::{GroupBy, GroupKey, GroupRow, SortKey},
+};
+
+use super::{
+    app::{App, Target},
+    fixtures::{self as fix, LARGE, USUAL, type_keys},
+    frame::Frame,
+    update::{Event, Next, update},
+};
+use crate::stays::By;
+
+/// A screen on a view, with its data.
+fn on(tab: &str, size: Size) -> App {
+    let mut app = fix::app(size);
+    type_keys(&mut app, tab);
+    fix::answer(&mut app);
+    app
+}
+
+fn group(pid: u32, suspicious: usize) -> GroupRow {
+    let key = GroupKey::Process(Some((pid, [b'x'; 16])));
+    GroupRow { key, count: 3, by_state: [0; State::COUNT], suspicious, oldest: fix::NOW, retransmits: 0 }
+}
+
+/// A screen with these groups.
+fn grouped(pids: &[u32]) -> App {
+    let mut app = fix::app(USUAL);
+    type_keys(&mut app, "a");
+    answer_groups(&mut app, pids);
+    app
+}
+
+fn answer_groups(app: &mut App, pids: &[u32]) {
+    let groups = pids.iter().map(|&pid| group(pid, 0)).collect();
+    let page = tcplife_core::view::Page { groups, matched: 3 * pids.len(), total: 99, ..Default::default() };
+    let frame = Frame { page: page.into(), ..fix::frame(app) };
+    fix::feed(app, frame);
+}
+
+#[test]
+fn a_cycles_through_the_groups_and_back() {
+    let mut app = fix::app(USUAL);
+    for by in GroupBy::ALL.into_iter().map(Some).chain([None]) {
+        type_keys(&mut app, "a");
+        assert_eq!(app.request().query.group, by);
+    }
+}
+
+#[test]
+fn the_cursor_follows_its_group_and_enter_shows_its_connections() {
+    let mut app = grouped(&[1, 2, 3]);
+    type_keys(&mut app, "jj");
+    assert_eq!(app.list.target, Target::Group(group(3, 0).key));
+    answer_groups(&mut app, &[3, 1, 2]);
+    assert_eq!(app.list.position, 0);
+    type_keys(&mut app, "\n");
+    assert_eq!((app.list.text.as_str(), app.list.group), ("pid:3", None));
+    fix::answer(&mut app);
+    assert_eq!(app.list.selected(), Some(ConnId(1)), "a connection again");
+}
+
+#[test]
+fn esc_leaves_groups_before_it_drops_filters() {
+    let mut app = grouped(&[1]);
+    app.list.text = "nginx".to_owned();
+    type_keys(&mut app, "\x1b");
+    assert_eq!((app.list.group, app.list.text.as_str()), (None, "nginx"));
+    type_keys(&mut app, "\x1b");
+    assert_eq!(app.list.text, "");
+}
+
+#[test]
+fn what_is_wrong_with_a_filter_is_told_while_it_is_typed() {
+    let mut app = fix::app(USUAL);
+    type_keys(&mut app, "/pid:");
+    assert_eq!(app.problem(), None);
+    type_keys(&mut app, "x");
+    assert_eq!(app.problem().as_deref(), Some("pid:x: not a process id"));
+}
+
+#[test]
+fn copying_goes_to_the_terminal_and_says_so_until_the_next_key() {
+    let mut app = fix::app(USUAL);
+    type_keys(&mut app, "jjc");
+    let text = "CLOSE_WAIT 2m05s nginx[812] 10.0.0.1:8080 10.0.0.2:40003 netns 4026531840";
+    assert_eq!(app.clipboard.take().as_deref(), Some(text));
+    assert_eq!(app.notice, Some(format!("copied: {text}")));
+    type_keys(&mut app, "K");
+    let command = app.clipboard.take().unwrap();
+    assert!(command.starts_with("sudo ss -K -t state close-wait 'src 10.0.0.1:8080 and dst"), "{command}");
+    type_keys(&mut app, "k");
+    assert_eq!((app.notice.as_deref(), app.clipboard.as_deref()), (None, None));
+}
+
+#[test]
+fn leaks_unfold_to_sockets_and_a_socket_opens() {
+    let mut app = on("2", USUAL);
+    assert_eq!(super::lines::count(&app), 2, "two processes leak; a third has a young socket only");
+    type_keys(&mut app, "\n");
+    assert_eq!(super::lines::count(&app), 5);
+    type_keys(&mut app, "j\n");
+    assert!(app.leaks.open.is_some() && app.request().settings);
+    type_keys(&mut app, "K");
+    assert!(app.clipboard.as_deref().is_some_and(|text| text.contains("40001'")), "{:?}", app.clipboard);
+    type_keys(&mut app, "\x1b");
+    assert_eq!(app.leaks.open, None);
+    type_keys(&mut app, "\x1bG");
+    assert_eq!((super::lines::count(&app), app.leaks.cursor.at), (2, 1));
+}
+
+#[test]
+fn the_cursor_stays_on_a_line_when_lines_go() {
+    let mut app = on("2", USUAL);
+    type_keys(&mut app, "\nG");
+    assert_eq!(app.leaks.cursor.at, 4);
+    let frame = Frame { leaks: std::sync::Arc::default(), ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    assert_eq!(app.leaks.cursor.at, 0);
+}
+
+#[test]
+fn b_cycles_through_what_stays_are_grouped_by() {
+    let mut app = on("3", USUAL);
+    for by in By::ALL.into_iter().map(Some).chain([None]) {
+        type_keys(&mut app, "b");
+        assert_eq!(app.request().by, by);
+    }
+    type_keys(&mut app, "jj");
+    assert_eq!(app.stays.cursor.at, 2);
+    type_keys(&mut app, "b");
+    assert_eq!(app.stays.cursor.at, 0, "other lines");
+}
+
+#[test]
+fn events_have_a_filter() {
+    let mut app = on("5", USUAL);
+    type_keys(&mut app, "/comm:nginx\n");
+    assert_eq!(app.request().query.text, "comm:nginx");
+    type_keys(&mut app, "\x1b");
+    assert_eq!(app.request().query.text, "");
+}
+
+#[test]
+fn a_click_on_a_head_sorts_and_a_second_one_turns_the_order() {
+    let mut app = fix::app(LARGE);
+    let click = |column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    assert_eq!(update(&mut app, click(42, 4)), Next::Draw);
+    assert_eq!((app.list.sort, app.list.descending), (SortKey::Owner, false));
+    update(&mut app, click(42, 4));
+    assert!(app.list.descending);
+    assert_eq!(update(&mut app, click(199, 4)), Next::Wait, "no column");
+}
+
+#[test]
+fn a_click_selects_a_line_of_any_view() {
+    for (tab, lines) in [("2", 2), ("3", 3), ("4", 4)] {
+        let mut app = on(tab, LARGE);
+        let click = |row| {
+            let kind = MouseEventKind::Down(MouseButton::Left);
+            Event::Mouse(MouseEvent { kind, column: 9, row, modifiers: KeyModifiers::NONE })
+        };
+        assert_eq!(update(&mut app, click(6)), Next::Draw, "{tab}");
+        let at = match tab {
+            "2" => app.leaks.cursor.at,
+            "3" => app.stays.cursor.at,
+            _ => app.ports.at,
+        };
+        assert_eq!(at, 1, "{tab}");
+        assert_eq!(update(&mut app, click(5 + lines)), Next::Wait, "{tab}: nothing there");
+    }
+}
+
+#[test]
+fn every_key_is_harmless_in_every_view_without_data() {
+    for tab in ["1", "2", "3", "4", "5"] {
+        let mut app = fix::blank(USUAL, super::theme::Theme::Colours);
+        type_keys(&mut app, tab);
+        for code in
+            [KeyCode::Enter, KeyCode::PageDown, KeyCode::End, KeyCode::Home, KeyCode::Up, KeyCode::Esc]
+        {
+            update(&mut app, fix::key(code));
+        }
+        type_keys(&mut app, "abcKsSf\x1b?\x1bjkgG");
+    }
+}
