@@ -61,14 +61,19 @@ impl Group<'_> {
         }))
     }
 
-    /// Local ports.
-    pub fn local_ports(&self) -> Counted<u16> {
-        counted(self.suspects.iter().map(|suspect| suspect.connection.ends().local_port))
+    /// Those that somebody here has to close.
+    fn closable(&self) -> impl Iterator<Item = &Suspect> {
+        self.suspects.iter().copied().filter(|suspect| suspect.is_closable())
     }
 
-    /// Remote ends: by address and port where this end opened the connection, else by address alone (port 0).
+    /// Local ports of those that somebody here has to close.
+    pub fn local_ports(&self) -> Counted<u16> {
+        counted(self.closable().map(|suspect| suspect.connection.ends().local_port))
+    }
+
+    /// Remote ends of those that somebody here has to close: by address and port where this end opened the connection, else by address alone (port 0).
     pub fn peers(&self) -> Counted<SocketAddr> {
-        counted(self.suspects.iter().map(|suspect| {
+        counted(self.closable().map(|suspect| {
             let mut remote = suspect.connection.remote();
             if suspect.of_server {
                 remote.set_port(0);
@@ -104,7 +109,7 @@ pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     groups
 }
 
-/// How many suspects each process had at one moment; `None` stands for no process.
+/// How many sockets each process had to close at one moment; `None` stands for no process.
 #[derive(Clone, Debug, Default)]
 pub struct Baseline(BTreeMap<Option<(u32, u64)>, usize>);
 
@@ -112,16 +117,16 @@ impl Baseline {
     /// Of suspects as they were.
     pub fn of(suspects: &[Suspect]) -> Self {
         let key = |group: &Group<'_>| group.process.map(|process| (process.pid, process.start_ns));
-        Self(groups(suspects).iter().map(|group| (key(group), group.suspects.len())).collect())
+        Self(groups(suspects).iter().map(|group| (key(group), group.closable().count())).collect())
     }
 
-    /// How many sockets a group got since, each minute, if `elapsed` nanoseconds have passed.
+    /// How many sockets that it has to close a group got since, each minute, if `elapsed` nanoseconds have passed.
     #[expect(clippy::cast_precision_loss, reason = "counts of sockets and a time of minutes")]
     pub fn growth(&self, group: &Group<'_>, elapsed: u64) -> f64 {
         let key = group.process.map(|process| (process.pid, process.start_ns));
         let before = self.0.get(&key).copied().unwrap_or(0);
         let minutes = elapsed.max(1) as f64 / 60e9;
-        (group.suspects.len() as f64 - before as f64) / minutes
+        (group.closable().count() as f64 - before as f64) / minutes
     }
 }
 

@@ -94,6 +94,11 @@ impl Suspect {
         whose.any(|owner| filter.matches(&self.connection, owner))
     }
 
+    /// Whether somebody here has to close it, sooner or later; an orphan was closed here already.
+    pub fn is_closable(&self) -> bool {
+        self.facts.place != Place::Orphan
+    }
+
     /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.
     pub fn accused(&self) -> Option<Process> {
         let owns = |holder: &&Holder| self.owner.is_some_and(|owner| owner.process.pid == holder.process.pid);

@@ -93,9 +93,11 @@ fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>) {
     }
     text.push('\n');
     about_process(text, group);
-    let local = list(&group.local_ports(), |port| format!("{port}"));
-    line(text, "ports", &format!("local {local}"));
-    line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
+    let ports = group.local_ports();
+    if !ports.is_empty() {
+        line(text, "ports", &format!("local {}", list(&ports, u16::to_string)));
+        line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
+    }
     if let Some(process) = &group.process {
         line(text, "threads", &commands::stacks(process));
     }
