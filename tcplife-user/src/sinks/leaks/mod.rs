@@ -6,6 +6,8 @@
 pub mod advice;
 mod commands;
 mod json;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 

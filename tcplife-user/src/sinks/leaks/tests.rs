@@ -1,0 +1,138 @@
+//! Reports of made-up suspects.
+
+use serde_json::Value;
+use tcplife_common::wire::{Found, Gauge, Head, Task, Tuple, flag};
+use tcplife_core::{
+    suspect,
+    table::{Census, Config as TableConfig, Scope, Table},
+};
+
+use super::*;
+use crate::clock::Clock;
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_000 * SECOND;
+const JIFFIES: u64 = 5_000_000;
+const CLOSE_WAIT: u8 = 8;
+/// A pid that no process has.
+const PID: u32 = u32::MAX;
+
+/// Sockets in `CLOSE_WAIT` for a minute, of a process whose name would turn a terminal red.
+fn found(count: u16) -> Vec<Found> {
+    let ago = |seconds: u64| u32::try_from(JIFFIES - 250 * seconds).unwrap();
+    (1..=count)
+        .map(|n| Found {
+            head: Head {
+                netns: 7,
+                time_ns: NOW,
+                sock: n.into(),
+                cookie: n.into(),
+                old: CLOSE_WAIT,
+                new: CLOSE_WAIT,
+                flags: flag::HELD,
+                ..Head::default()
+            },
+            tuple: Tuple {
+                local: [0x20; 16],
+                remote: [0x21; 16],
+                local_port: 80,
+                remote_port: 4000 + n,
+                family: 10,
+                err: 0,
+            },
+            task: Task { tgid: PID, comm: *b"\x1b[31mred\\\0\0\0\0\0\0\0", ..Task::default() },
+            gauge: Gauge {
+                jiffies: JIFFIES,
+                last_ack: ago(60),
+                last_data: ago(61),
+                fd: n.into(),
+                ..Gauge::default()
+            },
+            ..Found::default()
+        })
+        .collect()
+}
+
+fn looks(counts: &[u16]) -> Collected {
+    let mut collected = Collected::new(&Config::default());
+    for (at, &count) in counts.iter().enumerate() {
+        let mut table = Table::new(TableConfig { hz: 250, ..TableConfig::default() });
+        let found = found(count);
+        let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
+        table.take_census(&census, &mut ());
+        let suspects = suspect::suspects(&table, &found, NOW, 30 * SECOND, 250);
+        collected.take(NOW + at as u64 * 60 * SECOND, &Filter::default(), suspects);
+    }
+    collected
+}
+
+fn told(mut format: impl Format) -> String {
+    let (table, health) = (Table::new(TableConfig::default()), Health::default());
+    let mut out = Vec::new();
+    let selector = Selector::new(Filter::default());
+    format
+        .end(Ending { now: NOW, table: &table, health: &health, selector: &selector, out: &mut out })
+        .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn json(counts: &[u16]) -> Vec<Value> {
+    let text = told(json::LeaksJson::new(looks(counts), Clock::new(0)));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_suspect_has_the_fields_of_every_record_and_its_own() {
+    let records = json(&[1]);
+    let types: Vec<&str> = records.iter().map(|record| record["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["suspect", "leaker", "summary"]);
+    let suspect = &records[0];
+    assert_eq!(suspect["verdict"], "unclosed");
+    assert_eq!(suspect["leak"], true);
+    assert_eq!(suspect["family"], "ipv6");
+    assert_eq!(suspect["local_port"], 80);
+    assert!(suspect["age_ns"]["min"].as_u64() < suspect["age_ns"]["max"].as_u64());
+    assert_eq!(suspect["holders"][0]["pid"], PID);
+    assert_eq!(suspect["holders"][0]["fd"], 1);
+    for null in ["listener", "peer_owner"] {
+        assert!(suspect.get(null).is_some_and(Value::is_null), "{null}");
+    }
+    assert!(suspect["reason"].as_str().unwrap().contains("close was not called"));
+}
+
+#[test]
+fn growth_is_told_after_two_looks() {
+    let growth = |counts: &[u16]| {
+        let records = json(counts);
+        records.into_iter().find(|record| record["type"] == "leaker").unwrap()["growth_per_minute"].clone()
+    };
+    assert!(growth(&[5]).is_null());
+    assert_eq!(growth(&[2, 5]).as_f64(), Some(3.0));
+}
+
+#[test]
+fn the_text_names_process_evidence_and_commands() {
+    let text = told(text::LeaksText(looks(&[2, 12])));
+    let expected = [
+        "\\x1b[31mred\\\\[4294967295]: 12 unclosed; +10.0 sockets a minute\n",
+        "    process  has ended\n",
+        "    ports    local 80 (12)\n",
+        "  unclosed: 12, oldest at least ",
+        "    look at  the branch where recv or read returns 0",
+        "ss -tneop state close-wait",
+        "(0 of 12 have it)",
+        "\n12 leaked sockets in 1 owner\n",
+    ];
+    for part in expected {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn without_leaks_one_line_says_so() {
+    assert_eq!(
+        told(text::LeaksText(looks(&[0]))),
+        "no leaks: nothing has waited for a close for 30s or longer\n"
+    );
+}
