@@ -6,7 +6,7 @@ use crate::{
     actor::{Actor, Ends},
     namespace::{Family, Namespace},
     record::{Record, Retransmit, Transition},
-    tracer::{Output, Tracer},
+    tracer::{Output, Tracer, hooks},
     verdict::{Outcome, check_lives, check_trace},
 };
 
@@ -104,7 +104,9 @@ impl Lab {
 /// It does not start.
 pub fn watch(namespace: &Namespace, command: &str, more: &[&str]) -> Result<Tracer> {
     let inode = namespace.inode().to_string();
+    let hooks = hooks();
     let mut arguments = vec![command, "-o", "json", "--netns", &inode];
+    arguments.extend(hooks.iter().map(String::as_str));
     arguments.extend(more);
     Tracer::start(&arguments)
 }

@@ -5,6 +5,7 @@
 //!
 //! * `TCPLIFE_BIN` - the `tcplife` to test; else the one that Cargo builds beside the test.
 //! * `TCPLIFE_TEST_ACTOR` - the program `tcplife-test-actor`; else the one beside the test.
+//! * `TCPLIFE_TEST_HOOKS` - the only hooks on kernel functions that the tested tcplife may use (`--hooks`).
 //! * `TCPLIFE_TEST_SLOW` - a number by which every deadline and tolerance is multiplied (an emulated machine).
 
 #![forbid(unsafe_code)]

@@ -2,6 +2,7 @@
 //! when the test panics.
 
 use std::{
+    env,
     ffi::OsStr,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -19,6 +20,14 @@ use crate::{
 
 /// How the line begins that says that everything is attached.
 pub const READY: &str = "tcplife: tracing";
+
+/// The arguments that limit tcplife to the hooks that the environment names, if it names some.
+pub fn hooks() -> Vec<String> {
+    match env::var("TCPLIFE_TEST_HOOKS") {
+        Ok(hooks) if !hooks.is_empty() => vec!["--hooks".to_owned(), hooks],
+        _ => Vec::new(),
+    }
+}
 
 /// A running tcplife.
 #[derive(Debug)]

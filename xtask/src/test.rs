@@ -22,6 +22,7 @@ pub(crate) use artifacts::{Artifacts, Build};
 pub(crate) use count::Count;
 use leftovers::Leftovers;
 use programs::Programs;
+pub(crate) use programs::is_load;
 
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Run only tests whose names contain one of these
     #[arg(long, value_delimiter = ',')]
     test: Vec<String>,
+    /// Allow only these hooks on kernel functions: fentry, kprobe, dump
+    #[arg(long, conflicts_with = "exec")]
+    hooks: Option<String>,
     /// Run a shell command in place of the tests, and show what it prints
     #[arg(long, conflicts_with = "test")]
     exec: Option<String>,
@@ -89,13 +92,14 @@ fn count(args: &Args) -> Result<Count> {
         (None, Some(harness)) => Job::Tests(tests(harness, &args.test)?),
         (None, None) => bail!("cargo built no live tests"),
     };
+    let hooks = args.hooks.as_deref();
     let next = AtomicUsize::new(0);
     let total = Mutex::new(Count::default());
     thread::scope(|scope| {
         for _ in 0..at_once().min(kernels.len()) {
             scope.spawn(|| {
                 while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let count = on(kernel, &programs, &job);
+                    let count = on(kernel, &programs, &job, hooks);
                     if let Ok(mut total) = total.lock() {
                         *total += count;
                     }
@@ -167,9 +171,9 @@ fn at_once() -> usize {
 }
 
 /// Boots one kernel and says what came of it.
-fn on(kernel: &Kernel, programs: &Programs, job: &Job) -> Count {
+fn on(kernel: &Kernel, programs: &Programs, job: &Job, hooks: Option<&str>) -> Count {
     let start = Instant::now();
-    let (count, text) = match said(kernel, programs, job) {
+    let (count, text) = match said(kernel, programs, job, hooks) {
         Ok(said) => judged(job, &said),
         Err(error) => (Count { failed: 1, ..Count::default() }, format!("  {error:#}")),
     };
@@ -180,11 +184,11 @@ fn on(kernel: &Kernel, programs: &Programs, job: &Job) -> Count {
 }
 
 /// What a machine with this kernel said.
-fn said(kernel: &Kernel, programs: &Programs, job: &Job) -> Result<String> {
+fn said(kernel: &Kernel, programs: &Programs, job: &Job, hooks: Option<&str>) -> Result<String> {
     let dir = workspace::target()?.join("vm/run").join(kernel.name);
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let archive = dir.join("initramfs.cpio");
-    image::write(&archive, kernel, programs, job)?;
+    image::write(&archive, kernel, programs, job, hooks)?;
     machine::boot(&kernel.image, &archive, &dir)
 }
 

@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -85,6 +85,7 @@ impl Namespaces {
 impl Engine {
     /// Looks at every socket of every namespace.
     pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
+        let begun = Instant::now();
         let mut verdict = self.look(observer)?;
         if verdict.missing > 0 {
             // The second look tells the gone from those that moved in the kernel's tables.
@@ -94,6 +95,8 @@ impl Engine {
             verdict.ended += second.ended;
         }
         self.health.resyncs += 1;
+        let (known, took) = (self.table.len(), begun.elapsed());
+        log::debug!("compared {known} connections with the kernel's in {took:.1?}: {verdict:?}");
         Ok(verdict)
     }
 

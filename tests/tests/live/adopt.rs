@@ -18,7 +18,7 @@ use tcplife_tests::{
     namespace::{Family, Namespace},
     record::{Id, Record, Transition},
     tcplife_binary,
-    tracer::Output,
+    tracer::{Output, hooks},
     verdict::{Story, ids},
 };
 
@@ -147,6 +147,7 @@ impl World {
         let inode = self.namespace.inode().to_string();
         let output = Command::new(tcplife_binary()?)
             .args(["hist", "-o", "json", "-d", "100ms", "--netns", &inode])
+            .args(hooks())
             .output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut open = BTreeMap::new();

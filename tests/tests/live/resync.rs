@@ -19,7 +19,7 @@ use tcplife_tests::{
     namespace::{Family, Namespace},
     record::Record,
     tcplife_binary,
-    tracer::{Output, READY, Tracer},
+    tracer::{Output, READY, Tracer, hooks},
     verdict::{Story, ids},
 };
 
@@ -45,6 +45,7 @@ impl Hist {
         let inode = namespace.inode().to_string();
         let mut child = Command::new(tcplife_binary()?)
             .args(["hist", "-o", "json", "--netns", &inode])
+            .args(hooks())
             .args(RING)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -18,6 +18,11 @@ use crate::{
 const TESTS: &str = "tcplife-tests";
 /// Parts of the names of live tests that make a load.
 const LOADS: [&str; 2] = ["churn::", "under_load"];
+/// Whether a live test makes a load.
+pub(crate) fn is_load(name: &str) -> bool {
+    LOADS.iter().any(|load| name.contains(load))
+}
+
 /// How long one test program may run: many times what the slowest takes.
 const LIMIT: &str = "1200";
 

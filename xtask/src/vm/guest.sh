@@ -43,7 +43,8 @@ if [ -s /command ]; then
     sh /command </dev/null >/dev/ttyS1 2>&1
     echo "@status $?" >/dev/ttyS1
 else
-    xargs -n 1 -P "$TEST_JOBS" /init one </tests
+    xargs -r -n 1 -P "$TEST_JOBS" /init one </tests
+    xargs -r -n 1 /init one </alone
 fi
 echo "@end" >/dev/ttyS1
 reboot -f

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{cpio::Archive, kernels::Kernel};
-use crate::process;
+use crate::{process, test::is_load};
 
 /// The first process.
 const INIT: &str = include_str!("guest.sh");
@@ -35,7 +35,13 @@ pub(super) struct Programs {
 }
 
 /// Writes the archive that a kernel boots with.
-pub(super) fn write(file: &Path, kernel: &Kernel, programs: &Programs, job: &Job) -> Result<()> {
+pub(super) fn write(
+    file: &Path,
+    kernel: &Kernel,
+    programs: &Programs,
+    job: &Job,
+    hooks: Option<&str>,
+) -> Result<()> {
     let busybox = process::which("busybox").context("there is no busybox (Debian's busybox-static)")?;
     let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
     let mut archive = Archive::create(file).with_context(|| format!("writing {}", file.display()))?;
@@ -51,20 +57,27 @@ pub(super) fn write(file: &Path, kernel: &Kernel, programs: &Programs, job: &Job
     if let Some(test) = &programs.test {
         archive.file("programs/test", 0o755, &read(test)?)?;
     }
-    archive.file("environment", 0o644, environment().as_bytes())?;
+    archive.file("environment", 0o644, environment(hooks).as_bytes())?;
     for (number, module) in kernel.modules.iter().enumerate() {
         archive.file(&format!("modules/{number}.ko"), 0o644, &read(module)?)?;
     }
     match job {
-        Job::Tests(names) => archive.file("tests", 0o644, (names.join("\n") + "\n").as_bytes())?,
+        Job::Tests(names) => {
+            let (alone, beside): (Vec<&str>, Vec<&str>) =
+                names.iter().map(String::as_str).partition(|name| is_load(name));
+            for (file, names) in [("tests", beside), ("alone", alone)] {
+                archive.file(file, 0o644, names.join("\n").as_bytes())?;
+            }
+        }
         Job::Command(command) => archive.file("command", 0o644, command.as_bytes())?,
     }
     archive.finish().with_context(|| format!("writing {}", file.display()))
 }
 
 /// How many seconds one test may take in an emulated machine, how many run at once, and by how much its deadlines are stretched.
-fn environment() -> String {
+fn environment(hooks: Option<&str>) -> String {
     let variables = [
+        ("TCPLIFE_TEST_HOOKS", hooks.unwrap_or_default()),
         ("TEST_LIMIT", "300"),
         ("TEST_JOBS", "2"),
         ("TCPLIFE_BIN", "/bin/tcplife"),
