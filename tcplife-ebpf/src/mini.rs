@@ -24,7 +24,7 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     if needed.contains(&ABSENT) {
         return None;
     }
-    let hashinfo = sock.hashinfo();
+    let hashinfo = sock.probed().hashinfo();
     let ehash: *const u8 = Probed::load(hashinfo, offset!(ehash));
     let mask: u32 = Probed::load(hashinfo, offset!(ehash_mask));
     let bucket = ehash.wrapping_add((sock.hash() & mask) as usize * offset!(ehash_bucket_size) as usize);
