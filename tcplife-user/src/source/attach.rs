@@ -2,15 +2,17 @@
 //!
 //! Whether a mechanism works is found by trying it, never by the kernel's version.
 
+use std::thread;
+
 use anyhow::{Result, bail};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, FEntry, FExit, KProbe, Program as Loaded, ProgramError},
+    programs::{Program as Loaded, ProgramError},
 };
 
 use super::{
     btf::KernelTypes,
-    hooks::{Allowed, HOOKS, Hook, Mechanism, Program},
+    hooks::{Allowed, HOOKS, Hook, Program},
 };
 use crate::sink;
 
@@ -24,6 +26,7 @@ pub fn attach_all(
     btf: &Btf,
     allowed: Allowed,
 ) -> Result<Vec<sink::Hook>> {
+    load_ahead(programs, btf);
     HOOKS
         .iter()
         .map(|hook| match attach_first(programs, hook, types, btf, allowed) {
@@ -32,6 +35,20 @@ pub fn attach_all(
             Err(why) => Ok(sink::Hook::off(hook.what, why)),
         })
         .collect()
+}
+
+/// Has the kernel check the programs that it takes longest for, each in a thread of its own. What fails here fails again
+/// when the program is attached, and is told then.
+fn load_ahead(programs: &mut Ebpf, btf: &Btf) {
+    let required =
+        || HOOKS.iter().filter(|hook| hook.required).flat_map(|hook| hook.choices.iter().copied().flatten());
+    thread::scope(|scope| {
+        for (name, loaded) in programs.programs_mut() {
+            if let Some(program) = required().find(|program| program.name == name) {
+                scope.spawn(move || load(loaded, program, btf));
+            }
+        }
+    });
 }
 
 fn attach_first(
@@ -76,31 +93,30 @@ fn attach_choice(
     Ok(Some(attached))
 }
 
-fn attach(loaded: &mut Loaded, program: &Program, btf: &Btf) -> Result<(), ProgramError> {
-    let target = program.target;
-    match program.mechanism {
-        Mechanism::TpBtf => {
-            let loaded: &mut BtfTracePoint = loaded.try_into()?;
-            loaded.load(target, btf)?;
-            loaded.attach()?;
-        }
-        Mechanism::Fentry => {
-            let loaded: &mut FEntry = loaded.try_into()?;
-            loaded.load(target, btf)?;
-            loaded.attach()?;
-        }
-        Mechanism::Fexit => {
-            let loaded: &mut FExit = loaded.try_into()?;
-            loaded.load(target, btf)?;
-            loaded.attach()?;
-        }
-        Mechanism::Kprobe | Mechanism::Kretprobe => {
-            let loaded: &mut KProbe = loaded.try_into()?;
-            loaded.load()?;
-            loaded.attach(target, 0)?;
-        }
+/// Has the kernel check a program, unless it did already.
+fn load(loaded: &mut Loaded, program: &Program, btf: &Btf) -> Result<(), ProgramError> {
+    let done = match loaded {
+        Loaded::BtfTracePoint(loaded) => loaded.load(program.target, btf),
+        Loaded::FEntry(loaded) => loaded.load(program.target, btf),
+        Loaded::FExit(loaded) => loaded.load(program.target, btf),
+        Loaded::KProbe(loaded) => loaded.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    match done {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        done => done,
     }
-    Ok(())
+}
+
+fn attach(loaded: &mut Loaded, program: &Program, btf: &Btf) -> Result<(), ProgramError> {
+    load(loaded, program, btf)?;
+    match loaded {
+        Loaded::BtfTracePoint(loaded) => loaded.attach().map(drop),
+        Loaded::FEntry(loaded) => loaded.attach().map(drop),
+        Loaded::FExit(loaded) => loaded.attach().map(drop),
+        Loaded::KProbe(loaded) => loaded.attach(program.target, 0).map(drop),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 /// What an error comes down to, in one line: the verifier's last word, or the first cause.

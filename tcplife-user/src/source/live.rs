@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::{
-    Btf, Ebpf, EbpfLoader, Pod,
+    Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 use aya_log::EbpfLogger;
@@ -20,7 +20,8 @@ use super::{
     btf::KernelTypes,
     dump::{Dumper, Netns, StateMask},
     hooks::Allowed,
-    layout, object, ports,
+    kernel::Kernel,
+    object, ports,
     recursion::Misses,
 };
 use crate::sink::Hook;
@@ -72,10 +73,8 @@ impl Live {
     /// # Errors
     /// A required program cannot be loaded or attached: the sentence names it and the kernel's reason.
     pub fn start(options: &Options<'_>) -> Result<Self> {
-        let types = KernelTypes::read()?;
-        let layout = layout::resolve(&types)?;
-        let btf = Btf::from_sys_fs().context("cannot read the kernel's types")?;
-        let mut programs = load(&types, &layout, &btf, options)?;
+        let Kernel { types, layout, btf, loader } = Kernel::look()?;
+        let mut programs = load(&types, &layout, loader, options)?;
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
         let dumper = Dumper::load(&mut programs, &btf);
@@ -210,7 +209,12 @@ fn drain(ring: &mut RingBuf<MapData>, limit: usize, each: &mut Intake<'_>) -> us
 }
 
 /// Loads the object, as it is to be on this kernel.
-pub(super) fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Options<'_>) -> Result<Ebpf> {
+pub(super) fn load(
+    types: &KernelTypes,
+    layout: &Layout,
+    loader: EbpfLoader<'static>,
+    options: &Options<'_>,
+) -> Result<Ebpf> {
     let settings = Settings {
         // bpf_get_socket_cookie for tracing programs came with this function.
         has_cookie_helper: u32::from(types.has_function("bpf_get_socket_ptr_cookie")),
@@ -222,8 +226,8 @@ pub(super) fn load(types: &KernelTypes, layout: &Layout, btf: &Btf, options: &Op
     let layout = layout.to_bytes();
     let settings = settings.to_bytes();
     let log_level: u8 = if options.verbose { u8::MAX } else { 0 };
-    EbpfLoader::new()
-        .btf(Some(btf))
+    let mut loader: EbpfLoader<'_> = loader;
+    loader
         .override_global("LAYOUT", layout.as_slice(), true)
         .override_global("SETTINGS", settings.as_slice(), true)
         .override_global(aya_log::LEVEL, &log_level, true)

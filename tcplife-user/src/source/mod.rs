@@ -9,6 +9,7 @@ mod btf;
 pub mod diag;
 pub mod dump;
 mod hooks;
+mod kernel;
 mod layout;
 mod live;
 mod object;

@@ -1,14 +1,13 @@
 //! The kernel's sockets at one moment, without a trace: the iterators alone.
 
-use anyhow::{Context, Result};
-use aya::{Btf, Ebpf};
+use anyhow::Result;
+use aya::Ebpf;
 use tcplife_common::{settings::Settings, wire::Found};
 
 use super::{
-    btf::KernelTypes,
     dump::{Dumper, Netns, StateMask},
     hooks::Allowed,
-    layout,
+    kernel::Kernel,
     live::{self, Options},
 };
 
@@ -24,9 +23,7 @@ impl Still {
     /// # Errors
     /// This kernel does not take them.
     pub fn load(verbose: bool) -> Result<Self> {
-        let types = KernelTypes::read()?;
-        let layout = layout::resolve(&types)?;
-        let btf = Btf::from_sys_fs().context("cannot read the kernel's types")?;
+        let Kernel { types, layout, btf, loader } = Kernel::look()?;
         let options = Options {
             settings: Settings::ALL,
             local_ports: &|_| true,
@@ -35,7 +32,7 @@ impl Still {
             allowed: Allowed::Nothing,
             verbose,
         };
-        let mut programs = live::load(&types, &layout, &btf, &options)?;
+        let mut programs = live::load(&types, &layout, loader, &options)?;
         let dumper = Dumper::load(&mut programs, &btf)?;
         Ok(Self { programs, dumper })
     }
