@@ -17,6 +17,7 @@ mod lives_text;
 pub mod notes;
 pub mod out;
 mod select;
+mod stdout;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,8 @@ use stream::{Format, Stream};
 
 fn run(config: &Config, format: impl Format) -> Result<()> {
     let selector = select::Selector::new(config.filter.clone());
-    let mut stream = Stream::new(format, out::Out::stdout(), notes::Notes::stderr(config), selector);
+    let mut stream =
+        Stream::new(format, out::Out::stdout(config.duration), notes::Notes::stderr(config), selector);
     engine::run(config, &mut stream)
 }
 

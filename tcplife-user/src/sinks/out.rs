@@ -7,9 +7,12 @@
 use std::{
     io::{self, Write},
     os::fd::BorrowedFd,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::stdout::{Deadline, Stdout};
 
 /// A buffer beyond this is written at once, so that a burst does not grow it without bound.
 const FULL: usize = 256 << 10;
@@ -21,26 +24,45 @@ pub struct Out {
     writer: Box<dyn Write>,
     watched: Option<BorrowedFd<'static>>,
     failed: Option<io::Error>,
+    duration: Option<Duration>,
+    deadline: Deadline,
 }
 
 impl Out {
-    /// This process's standard output. Not line-buffered: what a flush writes is complete lines.
-    pub fn stdout() -> Self {
-        let stdout = rustix::stdio::stdout();
-        Self { watched: Some(stdout), ..Self::to(Box::new(Raw(stdout))) }
+    /// This process's standard output, for a run of `duration`. Not line-buffered: what a flush writes is complete lines.
+    pub fn stdout(duration: Option<Duration>) -> Self {
+        let deadline = Deadline::default();
+        let writer = Box::new(Stdout::new(Deadline::clone(&deadline)));
+        Self { watched: Some(rustix::stdio::stdout()), duration, deadline, ..Self::to(writer) }
+    }
+
+    /// The run has begun: from now on the duration counts.
+    pub fn begin(&self) {
+        self.deadline.set(self.duration.and_then(|duration| Instant::now().checked_add(duration)));
     }
 
     /// Any writer.
     pub fn to(writer: Box<dyn Write>) -> Self {
-        Self { buffer: Vec::with_capacity(FULL), writer, watched: None, failed: None }
+        Self {
+            buffer: Vec::with_capacity(FULL),
+            writer,
+            watched: None,
+            failed: None,
+            duration: None,
+            deadline: Deadline::default(),
+        }
     }
 
     /// Writes the buffer if it is large. What fails is told by the next [`Out::flush`].
     pub fn relieve(&mut self) {
-        if self.buffer.len() >= FULL
-            && let Err(error) = self.write()
-        {
-            self.failed.get_or_insert(error);
+        if self.buffer.len() < FULL {
+            return;
+        }
+        if self.failed.is_some() {
+            // Once is enough to know, and may have taken its time.
+            self.buffer.clear();
+        } else if let Err(error) = self.write() {
+            self.failed = Some(error);
         }
     }
 
@@ -70,19 +92,6 @@ fn reader_is_gone(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
-}
-
-/// Writes without the standard library's line buffer.
-struct Raw(BorrowedFd<'static>);
-
-impl Write for Raw {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self.0, bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

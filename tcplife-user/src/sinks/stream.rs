@@ -174,6 +174,7 @@ impl<F: Format> Observer for Stream<F> {
 
 impl<F: Format> Sink for Stream<F> {
     fn ready(&mut self) {
+        self.out.begin();
         self.notes.ready();
     }
 

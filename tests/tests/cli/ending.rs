@@ -61,6 +61,28 @@ fn a_reader_that_goes_ends_it_in_silence() -> Result<()> {
     Ok(())
 }
 
+/// As `tcplife trace | sleep infinity`.
+#[test]
+fn a_reader_that_does_not_read_does_not_keep_it() -> Result<()> {
+    let duration: &[&str] = &["-d", "2s"];
+    for (more, signal) in [(&[][..], Some(Signal::INT)), (&[], Some(Signal::TERM)), (duration, None)] {
+        let mut running = Running::ready(&[&["trace", "-q", "-o", "json"], more].concat())?;
+        let unread = running.child().stdout.take().context("no stdout")?;
+        // Far more than a pipe holds, which is 64 KiB.
+        for _ in 0..200 {
+            connect_once()?;
+        }
+        if let Some(signal) = signal {
+            kill_process(Pid::from_child(running.child()), signal)?;
+        }
+        let ended = running.end()?;
+        drop(unread);
+        let sentence = "cannot write the output: its reader does not read";
+        ensure!(ended.sentence()? == sentence, "{more:?}, {signal:?}: {ended:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_reader_that_goes_is_noticed_without_a_connection() -> Result<()> {
     // Nothing happens in a namespace that nobody uses.

@@ -116,7 +116,7 @@ pub fn run(config: &Config, output: TextOrJson) -> Result<usize> {
 fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Result<usize> {
     let selector = Selector::new(config.filter.clone());
     if config.duration.is_some() {
-        let mut stream = Stream::new(format, Out::stdout(), Notes::stderr(config), selector);
+        let mut stream = Stream::new(format, Out::stdout(config.duration), Notes::stderr(config), selector);
         engine::run(config, &mut stream)?;
         return Ok(stream.format().as_ref().report().leaks());
     }
@@ -127,7 +127,7 @@ fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Resu
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
     let health = Health { hooks: vec![evidence], ..Health::default() };
-    let mut out = Out::stdout();
+    let mut out = Out::stdout(config.duration);
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out.buffer })?;
     out.flush()?;
     Ok(format.as_ref().report().leaks())

@@ -1,0 +1,105 @@
+//! Standard output that can be given up: a reader that does not read must not keep a signal, or the end of the
+//! duration, waiting.
+//!
+//! What comes in: bytes. What goes out: the bytes, or after the end was asked for an error if nobody takes them. What
+//! always holds: as long as nobody asked for the end, a slow reader is waited for, and what is lost meanwhile is lost in
+//! the kernel's ring buffer, where it is counted.
+
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, Mode, OFlags, fstat, open},
+    io::Errno,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// How long a reader may take nothing after the end was asked for.
+const GRACE: Duration = Duration::from_secs(1);
+/// The end of the duration is looked for this often while a reader is waited for; a signal ends the wait at once.
+const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// When the run is to end by itself, once it has begun.
+pub type Deadline = Rc<Cell<Option<Instant>>>;
+
+/// Standard output without the standard library's line buffer.
+pub struct Stdout {
+    /// A file description of our own that never blocks; none where the kernel gives none, or where writing never waits
+    /// for anybody.
+    own: Option<OwnedFd>,
+    /// A signal asked for the end.
+    asked: Arc<AtomicBool>,
+    deadline: Deadline,
+}
+
+impl Stdout {
+    /// This process's standard output.
+    pub fn new(deadline: Deadline) -> Self {
+        let asked = Arc::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // The engine listens for them too, and tells if that cannot be done.
+            let _ = signal_hook::flag::register(signal, Arc::clone(&asked));
+        }
+        Self { own: without_blocking(), asked, deadline }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.own.as_ref().map_or_else(|| rustix::stdio::stdout(), AsFd::as_fd)
+    }
+
+    fn is_over(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.deadline.get().is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Waits until there is room for bytes.
+    fn wait(&self) -> io::Result<()> {
+        let mut given_up = None;
+        loop {
+            let mut polled = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT)];
+            match poll(&mut polled, Some(&STEP)) {
+                Ok(1..) => return Ok(()),
+                Ok(0) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if self.is_over() && Instant::now() >= *given_up.get_or_insert(Instant::now() + GRACE) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
+        }
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(self.fd(), bytes) {
+                Err(Errno::AGAIN) => self.wait()?,
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard output opened anew, if it is a pipe or a terminal: whether a file description blocks is shared with all who
+/// have it, such as the shell.
+fn without_blocking() -> Option<OwnedFd> {
+    let kind = FileType::from_raw_mode(fstat(rustix::stdio::stdout()).ok()?.st_mode);
+    if !matches!(kind, FileType::Fifo | FileType::CharacterDevice) {
+        return None;
+    }
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    open("/proc/self/fd/1", flags, Mode::empty()).ok()
+}
