@@ -203,11 +203,12 @@ impl Engine {
             self.census(&mut ()).context("cannot take up the sockets that exist already")?;
             self.signs = self.table.totals().mismatched;
         }
-        sink.ready();
-        self.stop.begin();
+        // Before the ready line: what comes after it is growth.
         if sink.confirm() == Confirm::AtBothEnds {
             self.tell_suspects(sink)?;
         }
+        sink.ready();
+        self.stop.begin();
         let written = self.follow(sink).await.and_then(|()| self.finish(sink));
         match written {
             Err(error) if is_closed_output(&error) => Ok(()),
