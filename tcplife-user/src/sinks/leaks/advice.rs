@@ -42,8 +42,8 @@ pub const fn of(verdict: Verdict) -> &'static Advice {
 }
 
 const UNCLOSED: Advice = Advice {
-    means: "The peer closed and the program has read that (recv returned 0), sent nothing since, and did not \
-            call close.",
+    means: "The peer closed and the program has read all up to that (recv returned 0, or gave it the last data), \
+            sent nothing since, and did not call close.",
     look_at: "the branch where recv or read returns 0, and each error path and early return that leaves the \
               socket open: a missing close, finally, defer or with; a response body or stream never closed; a \
               connection pool that does not evict what its peer closed.",
@@ -118,7 +118,7 @@ pub fn reason(suspect: &Suspect) -> String {
     let since = age(facts.age);
     let mut reason = match suspect.verdict {
         Verdict::Unclosed => format!(
-            "the peer closed {since} ago; the end of stream was read, nothing was sent since, and close was not called"
+            "the peer closed {since} ago; all up to that was read, nothing was sent since, and close was not called"
         ),
         Verdict::EofUnread => format!("the peer closed {since} ago and nobody has read the end of stream"),
         Verdict::DataUnread => {
