@@ -12,6 +12,7 @@
 
 pub mod actor;
 pub mod binary;
+pub mod corpus;
 pub mod deadline;
 pub mod feed;
 pub mod kernel_objects;
@@ -20,6 +21,7 @@ pub mod lab;
 pub mod namespace;
 pub mod pair;
 pub mod record;
+pub mod suspect;
 pub mod tracer;
 pub mod verdict;
 

@@ -2,14 +2,21 @@
 //! one that made it, and the actors.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::{actor::Actor, deadline::until};
+use crate::{
+    actor::Actor,
+    actor_binary,
+    deadline::until,
+    kernel_table::{self, KernelSocket},
+};
 
 /// Which internet protocol a test is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +86,57 @@ impl Namespace {
         Ok(actor)
     }
 
+    /// A command that runs a program in it. The process ends at the latest with the thread that starts it.
+    ///
+    /// # Errors
+    ///
+    /// The program that enters the namespace is missing.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = Command::new(actor_binary()?);
+        command.args(["--in", &self.path()]).arg(program);
+        Ok(command)
+    }
+
+    /// Connects it with another one: a pair of devices, with an address (and the length of its prefix) each.
+    ///
+    /// # Errors
+    ///
+    /// There is no program `ip`, or it fails.
+    pub fn wire(&self, address: &str, other: &Self, other_address: &str) -> Result<()> {
+        let (here, there) = (self.holder.pid().to_string(), other.holder.pid().to_string());
+        let peer = ["type", "veth", "peer", "name", "wire", "netns", &there];
+        done(Command::new("ip").args(["link", "add", "wire", "netns", &here]).args(peer))?;
+        for (end, address) in [(self, address), (other, other_address)] {
+            done(end.command("ip")?.args(["address", "add", address, "dev", "wire"]))?;
+            done(end.command("ip")?.args(["link", "set", "wire", "up"]))?;
+        }
+        Ok(())
+    }
+
+    /// The kernel's TCP sockets in it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not tell.
+    pub fn sockets(&mut self) -> Result<Vec<KernelSocket>> {
+        kernel_table::sockets(&mut self.holder)
+    }
+
+    /// The processes in it, but for the one that made it.
+    ///
+    /// # Errors
+    ///
+    /// There is no `/proc`.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let name = format!("net:[{}]", self.inode);
+        let here = |pid: &u32| {
+            let link = fs::read_link(format!("/proc/{pid}/ns/net"));
+            *pid != self.holder.pid() && link.is_ok_and(|link| link.as_os_str() == name.as_str())
+        };
+        let entries = fs::read_dir("/proc").context("reading /proc")?.flatten();
+        Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(here).collect())
+    }
+
     /// Sets a kernel parameter of this namespace, such as `net/ipv4/tcp_syn_retries`.
     ///
     /// # Errors
@@ -115,4 +173,11 @@ impl Namespace {
     pub fn set_loopback(&mut self, up: bool) -> Result<()> {
         self.holder.call(if up { "lo up" } else { "lo down" }).map(drop)
     }
+}
+
+/// Runs a command that must succeed.
+fn done(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?} does not run"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::actor::Ends;
+use crate::{
+    actor::Ends,
+    suspect::{Leaker, Suspect},
+};
 
 /// Identifies a connection for a whole run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -170,8 +173,9 @@ pub struct Resync {
     pub ended: u64,
 }
 
-/// What was lost, by cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// What was lost, by cause. Without a trace there are no causes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct LostByCause {
     /// Hits whose record found no room in the ring buffer.
     pub ring_full: u64,
@@ -229,6 +233,10 @@ pub enum Record {
     Lost(Lost),
     /// See [`Resync`].
     Resync(Resync),
+    /// See [`Suspect`].
+    Suspect(Box<Suspect>),
+    /// See [`Leaker`].
+    Leaker(Leaker),
     /// See [`Summary`].
     Summary(Summary),
 }
@@ -247,13 +255,14 @@ impl Record {
     }
 
     /// The connection that it is about.
-    pub const fn connection(&self) -> Option<&Connection> {
+    pub fn connection(&self) -> Option<&Connection> {
         match self {
             Self::Transition(Transition { connection, .. })
             | Self::Retransmit(Retransmit { connection, .. })
             | Self::Reset(Reset { connection, .. })
             | Self::Life(Life { connection, .. }) => Some(connection),
-            Self::Lost(_) | Self::Resync(_) | Self::Summary(_) => None,
+            Self::Suspect(suspect) => Some(&suspect.connection),
+            Self::Lost(_) | Self::Resync(_) | Self::Leaker(_) | Self::Summary(_) => None,
         }
     }
 
@@ -278,7 +287,8 @@ impl Record {
                 l.opened.as_deref().map_or(Ok(()), check_time)?;
                 check_time(&l.closed)
             }
-            Self::Summary(_) => Ok(()),
+            Self::Suspect(s) => check_time(&s.time).and_then(|()| s.check()),
+            Self::Leaker(_) | Self::Summary(_) => Ok(()),
         }
     }
 }
@@ -299,7 +309,8 @@ impl fmt::Display for Record {
             Self::Retransmit(r) => write!(f, "retransmit {} in {}", r.kind, r.state),
             Self::Reset(r) => write!(f, "reset {} in {}", r.direction, r.state),
             Self::Life(l) => write!(f, "life, first {}, end {}", l.first_close, l.end),
-            Self::Lost(_) | Self::Resync(_) | Self::Summary(_) => write!(f, "{self:?}"),
+            Self::Suspect(s) => write!(f, "{} {}: {}", s.state, s.verdict, s.reason),
+            Self::Lost(_) | Self::Resync(_) | Self::Leaker(_) | Self::Summary(_) => write!(f, "{self:?}"),
         }
     }
 }

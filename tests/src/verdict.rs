@@ -79,7 +79,7 @@ impl<'a> Story<'a> {
                 Record::Transition(t) => story.moves.push(t),
                 Record::Retransmit(r) => story.retransmits.push(r),
                 Record::Reset(r) => story.resets.push(r),
-                Record::Life(_) | Record::Lost(_) | Record::Resync(_) | Record::Summary(_) => {}
+                _ => {}
             }
         }
         story

@@ -46,6 +46,8 @@ enum Stage {
     Cli,
     /// The running kernel, as root
     Live,
+    /// What `leaks` says of programs that leak, and of programs that do not
+    Corpus,
     /// A fresh build of the kernel object
     Fresh,
     /// The screen, in a real terminal
@@ -55,8 +57,8 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 7] =
-        [Self::Checks, Self::Unit, Self::Cli, Self::Live, Self::Fresh, Self::Tui, Self::Vm];
+    const ALL: [Self; 8] =
+        [Self::Checks, Self::Unit, Self::Cli, Self::Live, Self::Corpus, Self::Fresh, Self::Tui, Self::Vm];
 
     /// Does it run programs that are built for the tests?
     const fn runs_programs(self) -> bool {
@@ -69,6 +71,7 @@ impl Stage {
             Self::Unit => "unit tests",
             Self::Cli => "command line",
             Self::Live => "live kernel",
+            Self::Corpus => "leak corpus",
             Self::Fresh => "fresh kernel object",
             Self::Tui => "terminal",
             Self::Vm => "other kernels",
@@ -163,6 +166,7 @@ fn run_stage(stage: Stage, built: Option<&Artifacts>, leftovers: &Leftovers) -> 
         Stage::Unit => programs.unit(),
         Stage::Cli => programs.cli(),
         Stage::Live => programs.live(),
+        Stage::Corpus => programs.corpus(),
         Stage::Fresh => programs.fresh(),
         Stage::Tui => programs.tui(),
         Stage::Checks | Stage::Vm => bail!("this stage runs no programs of the tests"),

@@ -33,6 +33,7 @@ mod drops;
 mod evidence;
 mod filter;
 mod kinds;
+mod leaks;
 mod mini;
 mod owner;
 mod owners;

@@ -4,14 +4,18 @@ use anyhow::Result;
 
 use crate::{packages, process};
 
-/// A program, and Debian's package of it.
-const PROGRAMS: [(&str, &str); 11] = [
+/// A program, or a file by its path, and Debian's package of it.
+const PROGRAMS: [(&str, &str); 15] = [
     ("cc", "gcc"),
     ("curl", "curl"),
+    ("go", "golang-go"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
+    ("node", "nodejs"),
     ("python3", "python3"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/lib/python3/dist-packages/urllib3/__init__.py", "python3-urllib3"),
     ("pip3", "python3-pip"),
     ("tmux", "tmux"),
     ("busybox", "busybox-static"),

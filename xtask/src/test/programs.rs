@@ -56,7 +56,7 @@ impl<'a> Programs<'a> {
 
     /// Tests of the command line: all of the package that have no stage of their own.
     pub(super) fn cli(&self) -> Result<Count> {
-        self.crossing(|name| name != "live" && name != "tui", &[], &[])
+        self.crossing(|name| !["live", "corpus", "tui"].contains(&name), &[], &[])
     }
 
     /// Tests on the running kernel.
@@ -71,6 +71,11 @@ impl<'a> Programs<'a> {
         let mut count = self.crossing(|name| name == "live", more, &skip)?;
         count += self.crossing(|name| name == "live", more, &alone)?;
         Ok(count)
+    }
+
+    /// Programs that leak sockets, and programs that do not.
+    pub(super) fn corpus(&self) -> Result<Count> {
+        self.crossing(|name| name == "corpus", &[], &[])
     }
 
     /// Tests of the screen in a real terminal.

@@ -3,7 +3,8 @@
 //! `CLOCK_MONOTONIC`. It ends with its input. See `tcplife_tests::actor` for the other side.
 //!
 //! `--name NAME` sets the name that the kernel knows it by; `--heir` makes it hold what it inherited until its
-//! input ends, and nothing else.
+//! input ends, and nothing else; `--in NETNS PROGRAM ARGUMENT..` makes it another program in that network namespace,
+//! which ends with the thread that started it.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +19,8 @@ use std::{
     env,
     ffi::CString,
     io::{self, BufRead, Read, Write},
-    process::ExitCode,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
     thread,
 };
 
@@ -53,7 +55,12 @@ fn run(arguments: &[&str]) -> io::Result<()> {
             set_name(name)?;
             play()
         }
-        _ => Err(bad("expected --name NAME or --heir")),
+        ["--in", netns, program, arguments @ ..] => {
+            network::enter(netns)?;
+            let error = Command::new(program).args(arguments).exec();
+            Err(io::Error::new(error.kind(), format!("{program}: {error}")))
+        }
+        _ => Err(bad("expected --name NAME, --heir or --in NETNS PROGRAM")),
     }
 }
 

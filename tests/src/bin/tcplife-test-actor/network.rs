@@ -27,11 +27,7 @@ pub(crate) fn perform(words: &[&str]) -> io::Result<String> {
             unshare()?;
             Ok(fs::metadata("/proc/self/ns/net")?.ino().to_string())
         }
-        ["netns", path] => {
-            let namespace = File::open(path)?;
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            Ok(String::new())
-        }
+        ["netns", path] => enter(path).map(|()| String::new()),
         ["lo", "up"] => set_lo(IFF_UP),
         ["lo", "down"] => set_lo(0),
         ["table"] => table(),
@@ -41,6 +37,12 @@ pub(crate) fn perform(words: &[&str]) -> io::Result<String> {
         }
         _ => Err(bad("unknown command")),
     }
+}
+
+/// Goes into the network namespace that `path` names.
+pub(crate) fn enter(path: &str) -> io::Result<()> {
+    let namespace = File::open(path)?;
+    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
 #[expect(
