@@ -30,6 +30,11 @@ pub fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
+/// CPU time of this process so far, nanoseconds.
+pub fn cpu_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
+}
+
 /// The kernel's ticks per second (`CONFIG_HZ`): a coarse clock's resolution is one tick (`KTIME_LOW_RES`,
 /// kernel/time/posix-timers.c).
 pub fn kernel_hz() -> u32 {

@@ -85,7 +85,7 @@ impl Namespaces {
 impl Engine {
     /// Looks at every socket of every namespace.
     pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), clock::cpu_ns());
         let mut verdict = self.look(observer)?;
         if verdict.missing > 0 {
             // The second look tells the gone from those that moved in the kernel's tables.
@@ -96,7 +96,10 @@ impl Engine {
         }
         self.health.resyncs += 1;
         let (known, took) = (self.table.len(), begun.elapsed());
-        log::debug!("compared {known} connections with the kernel's in {took:.1?}: {verdict:?}");
+        let cpu = Duration::from_nanos(clock::cpu_ns() - cpu);
+        log::debug!(
+            "compared {known} connections with the kernel's in {took:.1?} ({cpu:.1?} of CPU time): {verdict:?}"
+        );
         Ok(verdict)
     }
 

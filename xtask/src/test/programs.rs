@@ -17,7 +17,7 @@ use crate::{
 /// The package of the tests that cross crates.
 const TESTS: &str = "tcplife-tests";
 /// Parts of the names of live tests that make a load.
-const LOADS: [&str; 2] = ["churn::", "under_load"];
+const LOADS: [&str; 4] = ["churn::", "under_load", "resync::", "short_server_connections"];
 /// Whether a live test makes a load.
 pub(crate) fn is_load(name: &str) -> bool {
     LOADS.iter().any(|load| name.contains(load))
