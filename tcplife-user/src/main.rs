@@ -11,6 +11,7 @@ mod engine;
 mod escape;
 mod exit;
 mod facts;
+mod memory;
 mod process;
 mod sink;
 mod sinks;

@@ -21,7 +21,10 @@ impl Engine {
         let live = self.live.get_ref();
         let counters = live.counters()?;
         // Events under way look like missed ones: what two readings agree on was missed.
-        let reading = live.recursion_losses(&counters);
+        let ran = std::mem::replace(&mut self.counters, counters) != counters;
+        // Where nothing ran nothing was missed; what the kernel says of each program costs more than all else when idle.
+        let reading =
+            if ran || !live.is_attached() { live.recursion_losses(&counters) } else { self.recursion };
         let agreed = std::mem::replace(&mut self.recursion, reading).min(reading);
         let recursion = if live.is_attached() { agreed } else { reading };
         let mut lost =

@@ -15,7 +15,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tcplife_common::wire::{Malformed, Record};
+use tcplife_common::{
+    counters::Counters,
+    wire::{Malformed, Record},
+};
 use tcplife_core::{
     filter::Filter,
     observer::Observer,
@@ -34,13 +37,14 @@ pub use suspects::{Glance, glance};
 use crate::{
     clock,
     config::Config,
+    memory,
     sink::{Confirm, Health, Knowledge, Sink},
     source::{Live, Options, preflight::Preflight},
 };
 
 /// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
 /// wake-up for each record would cost more than everything else together.
-const READ_PERIOD: Duration = Duration::from_millis(50);
+const READ_PERIOD: Duration = Duration::from_millis(100);
 /// Counters of the kernel side are read this often.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken in one go, so that a signal is never kept waiting.
@@ -135,6 +139,8 @@ struct Engine {
     leak_after: u64,
     health: Health,
     malformed: u64,
+    /// The last reading of the kernel side's counts.
+    counters: Counters,
     /// The last reading of losses by recursion.
     recursion: u64,
     /// The kernel side leaves out events by port: what is known of other ports has gaps by design.
@@ -188,6 +194,7 @@ impl Engine {
             leak_after: suspects::leak_after_ns(config),
             health,
             malformed: 0,
+            counters: Counters::default(),
             recursion: 0,
             filters_ports: config.settings.by_local_port + config.settings.by_remote_port > 0,
             signs: 0,
@@ -208,6 +215,7 @@ impl Engine {
             self.tell_suspects(sink)?;
         }
         sink.ready();
+        memory::give_back();
         self.stop.begin();
         let written = self.follow(sink).await.and_then(|()| self.finish(sink));
         match written {
