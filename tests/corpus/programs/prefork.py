@@ -17,5 +17,6 @@ if worker:
 if not FAULTY:
     for connection in connections:
         connection.close()
-print("worker done" if worker else "worker started", flush=True)
+if worker:
+    print("worker done", flush=True)
 sys.stdin.read()
