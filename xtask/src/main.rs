@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod bpf;
 mod ci;
+mod frames;
 mod packages;
 mod process;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Ci,
     /// Install what the tests need and run all of them
     Test(test::Args),
+    /// Measure what a frame of the live screen costs
+    Frames,
     /// Take the pictures of the documentation, of tcplife as it runs; takes two minutes
     Shot,
     /// Run the live tests on other kernels, in virtual machines
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Bpf(args) => bpf::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Ci => ci::run(),
+        Command::Frames => frames::run(),
         Command::Shot => shot::run(),
         Command::Vm(args) => vm::run(&args),
         // Says by itself what failed, before its closing line.

@@ -33,6 +33,8 @@ mod views;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod frame_cost;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod update_tests;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::run::run;
 
-const COMMANDS: [&str; 5] = ["watch", "trace", "lives", "hist", "doctor"];
+const COMMANDS: [&str; 6] = ["watch", "trace", "lives", "hist", "leaks", "doctor"];
 
 fn check(name: &str, arguments: &[&str]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cli/help/{name}.txt"));

@@ -10,9 +10,10 @@ fn readme() -> Result<String> {
     Ok(fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?)
 }
 
-/// The arguments of a command line, with any duration cut short.
+/// The arguments of a command line, with any duration cut short and without its remark.
 fn arguments(line: &str) -> Vec<&str> {
-    let mut words: Vec<&str> = line.split_whitespace().collect();
+    let command = line.split_once(" #").map_or(line, |(command, _)| command);
+    let mut words: Vec<&str> = command.split_whitespace().collect();
     if let Some(n) = words.iter().position(|word| *word == "-d")
         && let Some(duration) = words.get_mut(n + 1)
     {

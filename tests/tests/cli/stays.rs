@@ -32,7 +32,7 @@ struct Pair {
     port: u16,
     client: Option<TcpStream>,
     server: Option<TcpStream>,
-    /// Just before and just after the client closed.
+    /// Just before the client closed, and just after the server could have known.
     begun: (Instant, Instant),
     /// The stay is at least and at most as long, in nanoseconds, once it is over.
     bounds: (u64, u64),
@@ -61,10 +61,14 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 impl Pair {
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Result<()> {
         let before = Instant::now();
         self.client = None;
+        // The FIN may be on its way still: the stay has begun for certain once the end of the stream can be read.
+        let server = self.server.as_ref().context("the server's end is closed already")?;
+        ensure!(server.peek(&mut [0])? == 0, "there is data before the end of the stream");
         self.begun = (before, Instant::now());
+        Ok(())
     }
 
     fn end(&mut self) {
@@ -87,7 +91,7 @@ fn stay() -> Result<Vec<Pair>> {
     while let Some(Reverse((at, n))) = due.pop() {
         thread::sleep(at.saturating_sub(start.elapsed()));
         if pairs[n].client.is_some() {
-            pairs[n].begin();
+            pairs[n].begin()?;
             // A moment that came late does not make the stay shorter.
             due.push(Reverse((start.elapsed() + Duration::from_millis(LENGTHS[n / EACH].0), n)));
         } else {
