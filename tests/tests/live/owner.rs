@@ -1,7 +1,13 @@
 //! Whose connections they are.
 
 use anyhow::{Context, Result, ensure};
-use tcplife_tests::{lab::Lab, namespace::Family, pair::Pair, record::Owner, verdict::Expected};
+use tcplife_tests::{
+    lab::Lab,
+    namespace::Family,
+    pair::Pair,
+    record::{Life, Owner, Record},
+    verdict::Expected,
+};
 
 use crate::common::{CLIENT_ACTIVE, SERVER_PASSIVE};
 
@@ -64,7 +70,8 @@ fn is_one_of(owner: &Owner, holders: [(u32, &str); 2]) -> bool {
 }
 
 /// Two servers and two clients take turns, each connection short, closed by client, server or reset: every end's owner
-/// is the process that opened or accepted it.
+/// is the process that opened or accepted it. Where programs are slow some events are lost by recursion: then as many may
+/// have no owner, and none a wrong one.
 fn short_server_connections(family: Family) -> Result<()> {
     let lab = Lab::new(family)?;
     let mut servers = [lab.actor("server-a")?, lab.actor("server-b")?];
@@ -85,19 +92,25 @@ fn short_server_connections(family: Family) -> Result<()> {
         actors.iter().map(tcplife_tests::actor::Actor::pid).collect::<Vec<_>>()
     };
     let (server_pids, client_pids) = (pids(&servers), pids(&clients));
-    let outcome = lab.finish()?;
-    let mut seen = 0;
-    for record in &outcome.lives.records {
-        let about = record.connection().context("no connection")?;
-        let pid = about.owner.as_ref().with_context(|| format!("no owner: {about:?}"))?.pid;
+    let lives = lab.lives.stop()?;
+    let (summary, cause) = (&lives.summary, lives.summary.lost_by_cause);
+    ensure!(summary.is_balanced() && cause.ring_full == 0 && cause.malformed == 0, "{summary:?}");
+    let (mut seen, mut unowned) = (0, 0);
+    for record in &lives.records {
+        let Record::Life(Life { connection: about, .. }) = record else { continue };
+        seen += 1;
+        let Some(Owner { pid, .. }) = &about.owner else {
+            unowned += 1;
+            continue;
+        };
         let by_port = |port: u16| ports.iter().position(|p| *p == port);
         let right = match by_port(about.local_port) {
             Some(n) => server_pids.get(n),
             None => by_port(about.remote_port).and_then(|n| client_pids.get(n)),
         };
-        ensure!(right == Some(&pid), "the owner is {pid}, not {right:?}: {about:?}");
-        seen += 1;
+        ensure!(right == Some(pid), "the owner is {pid}, not {right:?}: {about:?}");
     }
     ensure!(seen == 1200, "{seen} lives of 1200");
+    ensure!(unowned <= cause.recursion, "{unowned} without an owner: {summary:?}");
     Ok(())
 }
