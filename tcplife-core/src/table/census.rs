@@ -115,7 +115,9 @@ impl Table {
                 if state == State::Closed {
                     return None;
                 }
-                if let Some(request) = self.requests.get(head.netns, &ends) {
+                let comes_of_one = !matches!(state, State::Listen | State::SynReceived);
+                let request = self.requests.get(head.netns, &ends).filter(|_| comes_of_one);
+                if let Some(request) = request {
                     self.promote(request, found, state, verdict, observer)?
                 } else {
                     verdict.adopted += 1;

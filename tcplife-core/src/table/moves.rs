@@ -218,7 +218,9 @@ impl Table {
             phase: Phase::Full,
         };
         let slot = self.open(&opening, observer);
-        self.inherit(slot);
+        if state != State::Listen {
+            self.inherit(slot);
+        }
         self.reuses(slot, observer);
         slot
     }
