@@ -37,6 +37,43 @@ const KEY: Duration = Duration::from_secs(10);
 /// What the summary of the states has when all has happened.
 const STATES: [&str; 5] = ["SYN_SENT", "ESTABLISHED", "FIN_WAIT_2", "CLOSE_WAIT 12", "TIME_WAIT"];
 
+/// A view besides the first.
+struct View {
+    /// Keys that open it.
+    keys: &'static [&'static str],
+    /// What it has when it is there.
+    shows: &'static [&'static str],
+    file: &'static str,
+    title: &'static str,
+}
+
+const VIEWS: &[View] = &[
+    View {
+        keys: &["2", "Enter"],
+        shows: &["! 12 leaked", "data_unread", "fd "],
+        file: "leaks.svg",
+        title: "the view of leaks: python3 holds 12 connections open, with the verdict on each and its age",
+    },
+    View {
+        keys: &["3", "j", "j"],
+        shows: &["COUNT", "OLDEST", "░ open"],
+        file: "histograms.svg",
+        title: "the view of histograms: times in each state, ended and still open, on one logarithmic axis",
+    },
+    View {
+        keys: &["4"],
+        shows: &["ENDS IN", "ip_local_port_range = "],
+        file: "time-wait.svg",
+        title: "the view of local ports: in use by destination, by whom, and the settings that decide",
+    },
+    View {
+        keys: &["5"],
+        shows: &["EVENT", "AFTER", "ESTABLISHED"],
+        file: "events.svg",
+        title: "the view of events, newest first",
+    },
+];
+
 /// The command.
 pub(crate) fn run() -> Result<()> {
     packages::require(&PROGRAMS, "the pictures")?;
@@ -52,6 +89,7 @@ pub(crate) fn run() -> Result<()> {
     if watch.has("LOST") {
         bail!("events were lost: something else keeps this machine busy; take the pictures when it is quiet");
     }
+    let views = views(&terminal)?;
     let detail = open_leak(&terminal)?;
     terminal.quit(KEY)?;
     scene.end()?;
@@ -62,7 +100,26 @@ pub(crate) fn run() -> Result<()> {
     write(&dir.join("watch.svg"), &watch, title)?;
     let title = "tcplife watch, one connection opened: how long it was in each state, \
                  and that its process has to close it";
-    write(&dir.join("detail.svg"), &detail, title)
+    write(&dir.join("detail.svg"), &detail, title)?;
+    for (view, screen) in VIEWS.iter().zip(&views) {
+        write(&dir.join(view.file), screen, view.title)?;
+    }
+    Ok(())
+}
+
+/// Takes each view in turn, and comes back to the first.
+fn views(terminal: &Terminal) -> Result<Vec<Screen>> {
+    let mut screens = Vec::new();
+    for view in VIEWS {
+        for key in view.keys {
+            terminal.press(key)?;
+        }
+        let has_it = |screen: &Screen| view.shows.iter().all(|text| screen.has(text));
+        screens.push(terminal.wait(KEY, view.title, has_it)?);
+    }
+    terminal.press("1")?;
+    terminal.wait(KEY, "first view", |screen| screen.has(" REMOTE"))?;
+    Ok(screens)
 }
 
 /// Has all happened that the picture should show?
