@@ -16,8 +16,8 @@ use crate::{
     maps::{DUMP_STATES, offset},
     mini,
     read::{
-        self, Access, Probed, ProbedSock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
-        TCP_TIME_WAIT,
+        self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
+        TCP_TIME_WAIT, TypedSock,
     },
     record::head,
 };
@@ -46,10 +46,17 @@ fn member(ctx: *mut c_void, at: usize) -> *const u8 {
 /// `iter/tcp`: full sockets, mini-sockets and requests of one namespace.
 #[inline(always)]
 pub fn socket(ctx: *mut c_void) {
-    let Some(sock) = ProbedSock::new(member(ctx, SOCKET)) else { return };
+    let Some(sock) = TypedSock::new(member(ctx, SOCKET)) else { return };
+    let state = sock.state();
     let mut place = MaybeUninit::uninit();
     let found = read::zeroed(&mut place);
-    if describe(sock, found) {
+    let told = match state {
+        TCP_TIME_WAIT => mini_socket(sock.probed(), found),
+        TCP_NEW_SYN_RECV => request(sock.probed(), found),
+        // Typed as what it is, so that its members need no helper.
+        _ => asked_for(u32::from(state)) && sock.tcp().is_some_and(|tcp| full(tcp, state, found)),
+    };
+    if told {
         write(ctx, found);
     }
 }
@@ -71,9 +78,11 @@ pub fn file(ctx: *mut c_void) {
     if !is_tcp(sock) {
         return;
     }
+    // No file has a mini-socket or a request.
+    let state = sock.state();
     let mut place = MaybeUninit::uninit();
     let found = read::zeroed(&mut place);
-    if !describe(sock, found) {
+    if !asked_for(u32::from(state)) || !full(sock, state, found) {
         return;
     }
     found.head.flags |= flag::HELD;
@@ -107,65 +116,60 @@ fn asked_for(bit: u32) -> bool {
     DUMP_STATES.get(0).is_some_and(|states| *states >> (bit & 31) & 1 == 1)
 }
 
-/// Fills in a record, in place: BPF programs have 512 bytes of stack. False if the state was not asked for.
+/// What every kind of socket has. Records are filled in in place: BPF programs have 512 bytes of stack.
 #[inline(always)]
-fn describe(sock: ProbedSock, found: &mut Found) -> bool {
-    let kernel_state = sock.state();
-    if kernel_state == TCP_TIME_WAIT {
-        found.mini = mini::describe(sock);
-        if !asked_for(MINI_BITS + found.mini.substate) {
-            return false;
-        }
-    } else if !asked_for(u32::from(kernel_state)) {
-        return false;
-    }
-    found.head = head(kind::FOUND, sock, sock.netns(), kernel_state, kernel_state);
+fn common<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
+    found.head = head(kind::FOUND, sock, sock.netns(), state, state);
     found.head.cookie = sock.cookie_now();
     found.tuple = sock.tuple();
     // SAFETY: takes nothing and cannot fail.
     found.gauge.jiffies = unsafe { bpf_jiffies64() };
-    match kernel_state {
-        TCP_TIME_WAIT => {
-            found.head.old = found.mini.substate as u8;
-            found.head.flags |= flag::MINI | flag::ORPHAN;
-            if found.head.old == TCP_FIN_WAIT2 {
-                abandoned(sock, found);
-            }
-        }
-        TCP_NEW_SYN_RECV => {
-            found.head.old = TCP_SYN_RECV;
-            found.head.flags |= flag::ORPHAN;
-            request(sock, found);
-        }
-        _ => full(sock, kernel_state, found),
-    }
-    true
 }
 
-/// What tells how old a mini-socket in FIN_WAIT_2 is.
+/// A timewait mini-socket. False if its substate was not asked for.
 #[inline(always)]
-fn abandoned(tw: ProbedSock, found: &mut Found) {
-    if offset!(tw_ts_recent_stamp) != ABSENT && offset!(net_fin_timeout) != ABSENT {
+fn mini_socket(tw: ProbedSock, found: &mut Found) -> bool {
+    found.mini = mini::describe(tw);
+    if !asked_for(MINI_BITS + found.mini.substate) {
+        return false;
+    }
+    common(tw, TCP_TIME_WAIT, found);
+    found.head.old = found.mini.substate as u8;
+    found.head.flags |= flag::MINI | flag::ORPHAN;
+    // What tells how old one in FIN_WAIT_2 is.
+    if found.head.old == TCP_FIN_WAIT2
+        && offset!(tw_ts_recent_stamp) != ABSENT
+        && offset!(net_fin_timeout) != ABSENT
+    {
         let seconds: u32 = tw.load(offset!(tw_ts_recent_stamp));
         found.gauge.stamp_ns = u64::from(seconds) * 1_000_000_000;
         found.gauge.fin_timeout = u64::from(tw.fin_timeout());
     }
+    true
 }
 
-/// What only a request has.
+/// A request: the handshake of a passive open. False if its state was not asked for.
 #[inline(always)]
-fn request(request: ProbedSock, found: &mut Found) {
+fn request(request: ProbedSock, found: &mut Found) -> bool {
+    if !asked_for(u32::from(TCP_NEW_SYN_RECV)) {
+        return false;
+    }
+    common(request, TCP_NEW_SYN_RECV, found);
+    found.head.old = TCP_SYN_RECV;
+    found.head.flags |= flag::ORPHAN;
     if offset!(snt_synack) != ABSENT {
         found.gauge.stamp_ns = request.load::<u64>(offset!(snt_synack)).wrapping_mul(1000);
     }
     if offset!(num_retrans) != ABSENT {
         found.stats.retransmits = u32::from(request.load::<u8>(offset!(num_retrans)));
     }
+    true
 }
 
-/// What only a full socket has.
+/// A full socket.
 #[inline(always)]
-fn full(sock: ProbedSock, state: u8, found: &mut Found) {
+fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) -> bool {
+    common(sock, state, found);
     let (bound, figures) = sock.stats();
     found.stats = figures;
     if found.tuple.local_port == 0 {
@@ -193,11 +197,12 @@ fn full(sock: ProbedSock, state: u8, found: &mut Found) {
     gauge.shutdown = u32::from(sock.load::<u8>(offset!(sk_shutdown)));
     gauge.keepalive = (sock.load::<u64>(offset!(skc_flags)) >> SOCK_KEEPOPEN & 1) as u32;
     gauge.timer = u32::from(sock.load::<u8>(offset!(icsk_pending)));
+    true
 }
 
 /// References to the socket's file, as the kernel counts them.
 #[inline(always)]
-fn references(sock: ProbedSock) -> u32 {
+fn references<A: Access>(sock: Sock<A>) -> u32 {
     if offset!(file_references) == ABSENT {
         return 0;
     }
