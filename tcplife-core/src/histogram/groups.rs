@@ -4,7 +4,7 @@
 //! all others. What always holds: every stay is in exactly one of them; never more than twice as many groups are held
 //! as are kept, so a group that was among the small ones may have its first stays in the rest.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{borrow::Cow, collections::HashMap, hash::Hash};
 
 use foldhash::fast::RandomState;
 use hdrhistogram::CreationError;
@@ -12,12 +12,66 @@ use hdrhistogram::CreationError;
 use super::Histograms;
 use crate::state::State;
 
+/// Stays of a group that are kept one by one: a histogram takes as much memory as ten thousand of them, and most groups
+/// of a busy host have a few.
+const FEW: usize = 64;
+
+/// The stays of one group.
+#[derive(Clone)]
+enum Stays {
+    /// One by one.
+    Few(Vec<(State, Option<u64>)>),
+    /// In histograms.
+    Many(Box<Histograms>),
+}
+
+impl Stays {
+    fn record(&mut self, state: State, length: Option<u64>, empty: &Histograms) {
+        match self {
+            Self::Few(stays) if stays.len() < FEW => stays.push((state, length)),
+            Self::Few(stays) => {
+                let mut histograms = gathered(stays, empty);
+                histograms.record(state, length);
+                *self = Self::Many(Box::new(histograms));
+            }
+            Self::Many(histograms) => histograms.record(state, length),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        match self {
+            Self::Few(stays) => stays.len() as u64,
+            Self::Many(histograms) => histograms.total(),
+        }
+    }
+
+    fn add_to(&self, rest: &mut Histograms) {
+        match self {
+            Self::Few(stays) => stays.iter().for_each(|&(state, length)| rest.record(state, length)),
+            Self::Many(histograms) => rest.merge(histograms),
+        }
+    }
+
+    fn histograms(&self, empty: &Histograms) -> Cow<'_, Histograms> {
+        match self {
+            Self::Few(stays) => Cow::Owned(gathered(stays, empty)),
+            Self::Many(histograms) => Cow::Borrowed(histograms),
+        }
+    }
+}
+
+fn gathered(stays: &[(State, Option<u64>)], empty: &Histograms) -> Histograms {
+    let mut histograms = empty.clone();
+    stays.iter().for_each(|&(state, length)| histograms.record(state, length));
+    histograms
+}
+
 /// Finished stays by group.
 #[derive(Clone)]
 pub struct Groups<K> {
     kept: usize,
     empty: Histograms,
-    own: HashMap<K, Histograms, RandomState>,
+    own: HashMap<K, Stays, RandomState>,
     rest: Histograms,
 }
 
@@ -36,13 +90,13 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         if !self.own.contains_key(&group) && self.own.len() >= 2 * self.kept {
             self.fold(self.kept);
         }
-        let of = self.own.entry(group).or_insert_with(|| self.empty.clone());
-        of.record(state, length);
+        let of = self.own.entry(group).or_insert_with(|| Stays::Few(Vec::new()));
+        of.record(state, length, &self.empty);
     }
 
     /// Groups with the most stays, largest first, equal ones in their own order.
     fn by_size(&self) -> Vec<(u64, K)> {
-        let mut sizes: Vec<(u64, K)> = self.own.iter().map(|(&key, of)| (of.total(), key)).collect();
+        let mut sizes: Vec<(u64, K)> = self.sizes().map(|(key, size)| (size, key)).collect();
         sizes.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         sizes
     }
@@ -51,25 +105,25 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
     fn fold(&mut self, kept: usize) {
         for (_, key) in self.by_size().into_iter().skip(kept) {
             if let Some(of) = self.own.remove(&key) {
-                self.rest.merge(&of);
+                of.add_to(&mut self.rest);
             }
         }
     }
 
     /// A group's histograms, if it has its own.
-    pub fn get(&self, group: &K) -> Option<&Histograms> {
-        self.own.get(group)
+    pub fn get(&self, group: &K) -> Option<Cow<'_, Histograms>> {
+        self.own.get(group).map(|of| of.histograms(&self.empty))
     }
 
-    /// The groups that have histograms of their own, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (K, &Histograms)> {
-        self.own.iter().map(|(&key, of)| (key, of))
+    /// The groups that have histograms of their own, with how many stays each has, in no particular order.
+    pub fn sizes(&self) -> impl Iterator<Item = (K, u64)> {
+        self.own.iter().map(|(&key, of)| (key, of.total()))
     }
 
     /// All stays of groups that `wanted` does not take, in one.
     pub fn others(&self, wanted: impl Fn(&K) -> bool) -> Histograms {
         let mut rest = self.rest.clone();
-        self.iter().filter(|(key, _)| !wanted(key)).for_each(|(_, of)| rest.merge(of));
+        self.own.iter().filter(|(key, _)| !wanted(key)).for_each(|(_, of)| of.add_to(&mut rest));
         rest
     }
 }
@@ -86,7 +140,7 @@ mod tests {
             groups.record(n % 4, State::CloseWait, Some(5_000));
             groups.record(1_000 + n, State::CloseWait, Some(7_000));
         }
-        assert!(groups.iter().count() <= 8);
+        assert!(groups.sizes().count() <= 8);
         for large in 0..4 {
             assert_eq!(groups.get(&large).unwrap().total(), 250);
         }
@@ -100,6 +154,6 @@ mod tests {
         let mut groups = Groups::new(4).unwrap();
         (0..8u32).for_each(|n| groups.record(n, State::Established, None));
         assert_eq!(groups.others(|_| true).total(), 0);
-        assert_eq!(groups.iter().count(), 8);
+        assert_eq!(groups.sizes().count(), 8);
     }
 }

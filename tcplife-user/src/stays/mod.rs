@@ -138,7 +138,7 @@ fn push(ages: &mut Ages, connection: &Connection, now: u64) {
 }
 
 fn sections(groups: &Groups<Group>, mut open: HashMap<Group, Ages>, filter: &Filter) -> Vec<Section> {
-    let mut sizes: HashMap<Group, u64> = groups.iter().map(|(group, stays)| (group, stays.total())).collect();
+    let mut sizes: HashMap<Group, u64> = groups.sizes().collect();
     for (group, ages) in &open {
         *sizes.entry(*group).or_default() += ages.iter().map(|ages| ages.len() as u64).sum::<u64>();
     }
@@ -149,7 +149,7 @@ fn sections(groups: &Groups<Group>, mut open: HashMap<Group, Ages>, filter: &Fil
     let mut sections: Vec<Section> = Vec::with_capacity(largest.len() + 1);
     for &(_, group) in &largest {
         let mut ages = open.remove(&group).unwrap_or_default();
-        let rows = rows(groups.get(&group), &mut ages, filter);
+        let rows = rows(groups.get(&group).as_deref(), &mut ages, filter);
         sections.push(Section { which: Which::One(group), rows });
     }
     let mut ages = Ages::default();
