@@ -47,7 +47,11 @@ impl Stays {
 
     fn add_to(&self, rest: &mut Histograms) {
         match self {
-            Self::Few(stays) => stays.iter().for_each(|&(state, length)| rest.record(state, length)),
+            Self::Few(stays) => {
+                for &(state, length) in stays {
+                    rest.record(state, length);
+                }
+            }
             Self::Many(histograms) => rest.merge(histograms),
         }
     }
@@ -62,7 +66,9 @@ impl Stays {
 
 fn gathered(stays: &[(State, Option<u64>)], empty: &Histograms) -> Histograms {
     let mut histograms = empty.clone();
-    stays.iter().for_each(|&(state, length)| histograms.record(state, length));
+    for &(state, length) in stays {
+        histograms.record(state, length);
+    }
     histograms
 }
 
