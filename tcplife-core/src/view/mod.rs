@@ -5,6 +5,7 @@
 //! rows of the page are made; the cost is linear in the table and n log n in the page alone. Groups, if they are asked
 //! for, take the place of rows.
 
+mod end_text;
 mod groups;
 mod search;
 

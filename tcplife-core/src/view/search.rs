@@ -8,6 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use super::end_text::push_end;
 use crate::{
     connection::Connection,
     filter::{PortSet, StateSet},
@@ -148,10 +149,8 @@ impl Shown<'_> {
         }
         if in_address && !self.is_whole {
             self.is_whole = true;
-            let (local, remote) = (subject.local, subject.remote);
-            let written =
-                write!(self.line, " {}:{} {}:{}", local.ip(), local.port(), remote.ip(), remote.port());
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            push_end(self.line, subject.local);
+            push_end(self.line, subject.remote);
         }
         if in_address { self.line } else { self.line.get(..self.without_addresses).unwrap_or_default() }
     }
