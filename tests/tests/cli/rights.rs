@@ -57,7 +57,7 @@ fn the_doctor_reports_without_rights_too() -> Result<()> {
     let text = copy.run(&["doctor"])?;
     ensure!(text.sentence()?.contains("CAP_BPF"), "{text:?}");
     ensure!(text.out.contains("fail  rights") && text.out.contains("ok    kernel"), "{}", text.out);
-    ensure!(text.out.ends_with("checks failed.\n"), "{}", text.out);
+    ensure!(text.out.contains("checks failed.\n"), "{}", text.out);
     let json = copy.run(&["doctor", "-o", "json"])?;
     ensure!(json.status == Some(2), "{json:?}");
     ensure!(

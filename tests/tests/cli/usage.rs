@@ -5,10 +5,11 @@ use anyhow::{Result, ensure};
 use crate::run::run;
 
 /// What is typed, and what the sentence has to say.
-const WRONG: [(&[&str], &[&str]); 31] = [
-    (&[], &["requires a subcommand", "watch, trace, lives, hist, doctor", "--help"]),
+const WRONG: [(&[&str], &[&str]); 32] = [
+    (&[], &["requires a subcommand", "watch, trace, lives, hist, leaks, doctor", "--help"]),
     (&["trce"], &["'trce'", "'trace'", "--help"]),
-    (&["leaks"], &["'leaks'", "--help"]),
+    (&["leaks", "-o", "csv"], &["'csv'", "text, json"]),
+    (&["leaks", "--evidence", "sock_diag", "-d", "1s"], &["--evidence sock_diag", "-d"]),
     (&["trace", "--frobnicate"], &["'--frobnicate'", "tcplife trace --help"]),
     (&["trace", "extra"], &["'extra'"]),
     (&["trace", "-o", "xml"], &["'xml'", "--output", "text, json"]),
