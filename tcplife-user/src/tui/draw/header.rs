@@ -21,7 +21,9 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
             lost(theme, health, area.width >= 120),
             vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)],
             hooks(theme, health),
-        ],
+        ]
+        .into_iter()
+        .chain(time_wait(health, area.width >= 160)),
         3,
         usize::from(area.width),
     );
@@ -62,6 +64,14 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
             vec![Span::styled(word + ", incomplete ", theme.alarm_box())]
         }
     }
+}
+
+/// What tells of mini-sockets' ends, and where there is room how well.
+fn time_wait(health: &Health, is_wide: bool) -> Option<Vec<Span<'static>>> {
+    let hook = health.hooks.iter().find(|hook| hook.what == "time_wait_end");
+    let mechanism = hook?.mechanism.as_deref()?;
+    let short = mechanism.split('/').next().unwrap_or_default();
+    Some(labelled("tw", if is_wide { mechanism } else { short }))
 }
 
 fn hooks(theme: Theme, health: &Health) -> Vec<Span<'static>> {
