@@ -112,6 +112,25 @@ fn fill<'a>(groups: impl IntoIterator<Item = Vec<Span<'a>>>, gap: usize, width: 
     line
 }
 
+/// The columns, each a name and a width, that have room in `width` with a blank between them: those at the end give way
+/// first. Returns what is left of the width, and the columns in the order in which `order` names them.
+fn fitting(
+    columns: &[(&'static str, usize)],
+    order: &[&str],
+    width: usize,
+) -> (usize, Vec<(&'static str, usize)>) {
+    let mut left = width;
+    let mut chosen: Vec<(&'static str, usize)> = Vec::new();
+    for &(name, wide) in columns {
+        if left > wide {
+            left -= wide + 1;
+            chosen.push((name, wide));
+        }
+    }
+    chosen.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
+    (left, chosen)
+}
+
 /// A label and its value.
 fn labelled(label: &'static str, value: impl Into<String>) -> Vec<Span<'static>> {
     vec![Span::styled(label, theme::QUIET), Span::raw(" "), Span::raw(value.into())]

@@ -12,7 +12,7 @@ use tcplife_core::{
     state::State,
 };
 
-use super::{Alignment, comm, put};
+use super::{Alignment, comm, fitting, put};
 use crate::{
     facts::{FACTS, Reading},
     tui::{
@@ -55,15 +55,7 @@ const PLACE: usize = 22;
 const WIDEST_PLACE: usize = 60;
 
 fn columns(width: usize) -> (usize, Vec<(&'static str, usize)>) {
-    let mut left = width.saturating_sub(PLACE);
-    let mut chosen: Vec<(&str, usize)> = Vec::new();
-    for (name, wide) in COLUMNS {
-        if left > wide {
-            left -= wide + 1;
-            chosen.push((name, wide));
-        }
-    }
-    chosen.sort_by_key(|(name, _)| ORDER.iter().position(|other| other == name));
+    let (left, chosen) = fitting(&COLUMNS, &ORDER, width.saturating_sub(PLACE));
     ((PLACE + left).min(WIDEST_PLACE), chosen)
 }
 

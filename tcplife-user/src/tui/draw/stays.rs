@@ -8,7 +8,7 @@ use ratatui::{
 };
 use tcplife_core::histogram::{Bar, Lengths};
 
-use super::{Alignment, fill, labelled, put};
+use super::{Alignment, fill, fitting, labelled, put};
 use crate::{
     stays::{Row, Section, Which},
     tui::{
@@ -41,16 +41,7 @@ const ORDER: [&str; 9] = ["COUNT", "MIN", "P50", "P90", "P99", "P99.9", "MAX", "
 const NAME: usize = 14;
 
 fn columns(width: usize) -> Vec<(&'static str, usize)> {
-    let mut left = width.saturating_sub(NAME);
-    let mut chosen: Vec<(&str, usize)> = Vec::new();
-    for (name, wide) in COLUMNS {
-        if left > wide {
-            left -= wide + 1;
-            chosen.push((name, wide));
-        }
-    }
-    chosen.sort_by_key(|(name, _)| ORDER.iter().position(|other| other == name));
-    chosen
+    fitting(&COLUMNS, &ORDER, width.saturating_sub(NAME)).1
 }
 
 /// Draws the table.
