@@ -42,6 +42,11 @@ pub fn kernel_hz() -> u32 {
     u32::try_from((SECOND + tick / 2) / tick).unwrap_or(u32::MAX).max(1)
 }
 
+/// A length of time in nanoseconds, up to 584 years.
+pub fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Clock {
     /// A clock that is `offset_ns` ahead of `CLOCK_MONOTONIC`.
     pub const fn new(offset_ns: u64) -> Self {

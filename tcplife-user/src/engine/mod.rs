@@ -191,7 +191,7 @@ impl Engine {
             filter: config.filter.clone(),
             namespaces: Namespaces::default(),
             dumps_minis: mini_ends == MiniEnds::Dumped,
-            leak_after: suspects::leak_after_ns(config),
+            leak_after: clock::as_ns(config.leak_after),
             health,
             malformed: 0,
             counters: Counters::default(),

@@ -22,7 +22,7 @@ use crate::{
     sink::{Confirm, Hook, Sink},
     source::{
         Live, Still, diag,
-        dump::{self, Netns, SUSPECTS},
+        dump::{self, ITERATORS, Netns, SUSPECTS},
         preflight::Preflight,
     },
 };
@@ -129,7 +129,7 @@ pub fn glance(config: &Config) -> Result<Glance> {
     let host = Preflight::look();
     match host.check().and_then(|()| Still::load(config.verbose)) {
         Ok(mut still) => {
-            let evidence = Hook::on("dump", "iter/task_file + iter/tcp".to_owned());
+            let evidence = Hook::on("dump", ITERATORS.to_owned());
             glance_with(&mut still, clock::kernel_hz(), config, evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {
@@ -157,12 +157,9 @@ fn glance_with(dumps: &mut dyn Dumps, hz: u32, config: &Config, evidence: Hook) 
     let mut table = Table::new(table::Config { capacity, hz, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
     table.take_census(&Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted }, &mut ());
-    let suspects = suspect::suspects(&table, &found, clock::monotonic_ns(), leak_after_ns(config), hz);
+    let suspects =
+        suspect::suspects(&table, &found, clock::monotonic_ns(), clock::as_ns(config.leak_after), hz);
     Ok(Glance { table, suspects, evidence, fallback: None })
-}
-
-pub(super) fn leak_after_ns(config: &Config) -> u64 {
-    u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Engine {

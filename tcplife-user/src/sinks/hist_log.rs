@@ -18,7 +18,7 @@ use hdrhistogram::serialization::{
 };
 use tcplife_core::{histogram::Histograms, state::State};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, as_ns};
 
 /// An interval log that is being written.
 pub struct HdrLog {
@@ -41,7 +41,7 @@ impl HdrLog {
         Ok(Self {
             file: BufWriter::new(file),
             clock,
-            interval_ns: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1),
+            interval_ns: as_ns(interval).max(1),
             times: None,
             stays: Histograms::new().context("cannot make histograms")?,
         })

@@ -26,6 +26,9 @@ use tcplife_common::{
     wire::{Found, Record},
 };
 
+/// What lists the sockets, in the words of `summary.hooks`.
+pub const ITERATORS: &str = "iter/task_file + iter/tcp";
+
 /// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;
 

@@ -18,7 +18,7 @@ use tcplife_common::{
 use super::{
     attach,
     btf::KernelTypes,
-    dump::{Dumper, Netns, StateMask},
+    dump::{Dumper, ITERATORS, Netns, StateMask},
     hooks::Allowed,
     kernel::Kernel,
     object, ports,
@@ -81,7 +81,7 @@ impl Live {
         let mut hooks = attach::attach_all(&mut programs, &types, &btf, options.allowed)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
-            Ok(_) => Hook::on("dump", "iter/task_file + iter/tcp".to_owned()),
+            Ok(_) => Hook::on("dump", ITERATORS.to_owned()),
             Err(error) => Hook::off("dump", format!("{error:#}")),
         });
         let log = options

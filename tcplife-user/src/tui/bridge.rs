@@ -30,7 +30,10 @@ use super::{
     still::Still,
     views::Views,
 };
-use crate::sink::{Confirm, Health, Sink};
+use crate::{
+    clock::as_ns,
+    sink::{Confirm, Health, Sink},
+};
 
 const SECOND: u64 = 1_000_000_000;
 /// Suspects are confirmed this often.
@@ -85,7 +88,7 @@ impl Bridge {
             requests: asked,
             frames: answers,
             request,
-            refresh_ns: u64::try_from(refresh.as_nanos()).unwrap_or(u64::MAX),
+            refresh_ns: as_ns(refresh),
             due: 0,
             paged: 0,
             started: None,

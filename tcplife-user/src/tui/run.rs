@@ -28,7 +28,7 @@ use super::{
     update::{Event, Next, update},
 };
 use crate::{
-    clock::{Clock, monotonic_ns},
+    clock::{Clock, as_ns, monotonic_ns},
     config::Config,
     engine,
     source::dump::Netns,
@@ -66,7 +66,7 @@ fn setup(config: &Config) -> Setup {
         theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
         clock: Clock::sample(),
         filter: config.filter.clone(),
-        leak_after: u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX),
+        leak_after: as_ns(config.leak_after),
     }
 }
 

@@ -11,7 +11,7 @@ use tcplife_core::{
 
 use super::{Collected, Report, advice};
 use crate::{
-    clock::{Clock, Stamper},
+    clock::{Clock, Stamper, as_ns},
     process::ProcessFacts,
     sink::Confirm,
     sinks::{
@@ -150,7 +150,7 @@ impl<'a> Leaker<'a> {
             process: process.map(ProcessFields::from),
             command: (!command.is_empty()).then_some(command),
             user: facts.user,
-            running_ns: facts.running.and_then(|running| u64::try_from(running.as_nanos()).ok()),
+            running_ns: facts.running.map(as_ns),
             unit: facts.unit,
             container: facts.container,
             descriptors: facts.descriptors,

@@ -77,7 +77,7 @@ struct Collected {
 
 impl Collected {
     fn new(config: &Config) -> Self {
-        let leak_after = u64::try_from(config.leak_after.as_nanos()).unwrap_or(u64::MAX);
+        let leak_after = clock::as_ns(config.leak_after);
         Self { told: config.suspects, leak_after, first: None, last: None }
     }
 

@@ -16,6 +16,7 @@ use super::{
     words::{count, duration},
 };
 use crate::{
+    clock::as_ns,
     config::Suspects,
     escape,
     process::ProcessFacts,
@@ -121,10 +122,7 @@ fn about_process(text: &mut String, group: &Group<'_>) {
     }
     let mut runs = Vec::new();
     runs.extend(facts.user.map(|user| format!("as {}", escape::printable(user.as_bytes()))));
-    runs.extend(facts.running.map(|running| {
-        let ns = u64::try_from(running.as_nanos()).unwrap_or(u64::MAX);
-        format!("for {}", duration(ns))
-    }));
+    runs.extend(facts.running.map(|running| format!("for {}", duration(as_ns(running)))));
     runs.extend(facts.unit.map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
     runs.extend(facts.container.map(|id| format!("in container {id}")));
     line(text, "runs", &runs.join(", "));
