@@ -23,7 +23,7 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
             hooks(theme, health),
         ]
         .into_iter()
-        .chain(time_wait(health, area.width >= 160)),
+        .chain(time_wait(health, area.width)),
         3,
         usize::from(area.width),
     );
@@ -66,12 +66,15 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
     }
 }
 
-/// What tells of mini-sockets' ends, and where there is room how well.
-fn time_wait(health: &Health, is_wide: bool) -> Option<Vec<Span<'static>>> {
+/// What tells of mini-sockets' ends, and where there is room how well. On a narrow screen the uptime goes before it.
+fn time_wait(health: &Health, width: u16) -> Option<Vec<Span<'static>>> {
+    if width < 100 {
+        return None;
+    }
     let hook = health.hooks.iter().find(|hook| hook.what == "time_wait_end");
     let mechanism = hook?.mechanism.as_deref()?;
     let short = mechanism.split('/').next().unwrap_or_default();
-    Some(labelled("tw", if is_wide { mechanism } else { short }))
+    Some(labelled("tw", if width >= 160 { mechanism } else { short }))
 }
 
 fn hooks(theme: Theme, health: &Health) -> Vec<Span<'static>> {
