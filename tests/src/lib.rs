@@ -12,6 +12,7 @@
 
 pub mod actor;
 pub mod binary;
+pub mod clock;
 pub mod corpus;
 pub mod deadline;
 pub mod feed;

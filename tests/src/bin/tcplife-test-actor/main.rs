@@ -24,10 +24,8 @@ use std::{
     thread,
 };
 
-use rustix::{
-    process::{Signal, set_parent_process_death_signal},
-    time::{ClockId, clock_gettime},
-};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use tcplife_tests::clock::mono_ns;
 
 use sockets::World;
 
@@ -70,9 +68,9 @@ fn play() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
-        let began = now();
+        let began = mono_ns();
         let answer = perform(&mut world, &words);
-        let ended = now();
+        let ended = mono_ns();
         match answer {
             Ok(answer) => writeln!(out, "ok {began} {ended} {answer}")?,
             Err(error) => {
@@ -104,11 +102,6 @@ fn perform(world: &mut World, words: &[&str]) -> io::Result<String> {
 /// Names the calling thread, which names the process if it is the first.
 fn set_name(name: &str) -> io::Result<()> {
     Ok(rustix::thread::set_name(&CString::new(name)?)?)
-}
-
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// A command that makes no sense.
