@@ -101,20 +101,25 @@ fn count(args: &Args) -> Result<Count> {
     };
     let hooks = args.hooks.as_deref();
     let next = AtomicUsize::new(0);
-    let total = Mutex::new(Count::default());
+    let total = Mutex::new((Count::default(), Vec::new()));
     thread::scope(|scope| {
         for _ in 0..at_once().min(kernels.len()) {
             scope.spawn(|| {
                 while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let count = on(kernel, &programs, &job, hooks);
+                    let (count, why) = on(kernel, &programs, &job, hooks);
                     if let Ok(mut total) = total.lock() {
-                        *total += count;
+                        total.0 += count;
+                        total.1.extend(why);
                     }
                 }
             });
         }
     });
-    total.into_inner().ok().context("a thread of ours has died")
+    let (count, why) = total.into_inner().ok().context("a thread of ours has died")?;
+    for failed in why {
+        println!("{failed}");
+    }
+    Ok(count)
 }
 
 /// The names of the kernels that were asked for.
@@ -177,17 +182,19 @@ fn at_once() -> usize {
     processors.min(fit).max(1)
 }
 
-/// Boots one kernel and says what came of it.
-fn on(kernel: &Kernel, programs: &Programs, job: &Job, hooks: Option<&str>) -> Count {
+/// Boots one kernel and says what came of it. What failed, and what it printed, is left for the end, when all kernels
+/// are done: there it is found.
+fn on(kernel: &Kernel, programs: &Programs, job: &Job, hooks: Option<&str>) -> (Count, Option<String>) {
     let start = Instant::now();
-    let (count, text) = match said(kernel, programs, job, hooks) {
+    let (count, text, why) = match said(kernel, programs, job, hooks) {
         Ok(said) => judged(job, &said),
-        Err(error) => (Count { failed: 1, ..Count::default() }, format!("  {error:#}")),
+        Err(error) => (Count { failed: 1, ..Count::default() }, String::new(), format!("{error:#}")),
     };
     let seconds = start.elapsed().as_secs();
+    let title = format!("kernel {} ({})", kernel.name, kernel.release);
     // One print, so that machines that end at the same time do not mix their lines.
-    println!("--- kernel {} ({}): {count} in {seconds} s\n{text}", kernel.name, kernel.release);
-    count
+    println!("--- {title}: {count} in {seconds} s\n{text}");
+    (count, (count.failed > 0).then(|| format!("--- {title}: what failed\n{why}")))
 }
 
 /// What a machine with this kernel said.
@@ -199,21 +206,20 @@ fn said(kernel: &Kernel, programs: &Programs, job: &Job, hooks: Option<&str>) ->
     machine::boot(&kernel.image, &archive, &dir)
 }
 
-/// Counts verdicts and shows each; what a failed test printed stands before them.
-fn judged(job: &Job, said: &str) -> (Count, String) {
-    let mut count = Count::default();
-    let mut text: Vec<String> =
-        said.lines().filter(|line| !line.starts_with('@')).map(|line| format!("  {line}")).collect();
+/// Counts verdicts and shows each; then which failed, after what they printed.
+fn judged(job: &Job, said: &str) -> (Count, String, String) {
+    let printed: Vec<&str> = said.lines().filter(|line| !line.starts_with('@')).collect();
+    let printed = printed.join("\n");
     let expected = match job {
         Job::Tests(names) => names,
         Job::Command(_) => {
             let passed = said.lines().any(|line| line == "@status 0");
-            return (
-                Count { passed: u64::from(passed), failed: u64::from(!passed), left_out: 0 },
-                text.join("\n"),
-            );
+            let count = Count { passed: u64::from(passed), failed: u64::from(!passed), left_out: 0 };
+            return (count, printed, "the command".to_owned());
         }
     };
+    let mut count = Count::default();
+    let (mut all, mut failed) = (Vec::new(), vec![printed]);
     for (name, verdict) in verdicts::read(expected, said) {
         let (passed, words) = match verdict {
             Verdict::Passed(seconds) => (true, format!("ok ({seconds} s)")),
@@ -223,7 +229,11 @@ fn judged(job: &Job, said: &str) -> (Count, String) {
             Verdict::Unknown => (false, "FAILED: nobody asked for it".to_owned()),
         };
         count += Count { passed: u64::from(passed), failed: u64::from(!passed), left_out: 0 };
-        text.push(format!("test {name} ... {words}"));
+        let line = format!("test {name} ... {words}");
+        if !passed {
+            failed.push(line.clone());
+        }
+        all.push(line);
     }
-    (count, text.join("\n"))
+    (count, all.join("\n"), failed.join("\n"))
 }
