@@ -1,14 +1,19 @@
 //! What the kernel programs count, per CPU.
 
 /// The programs that count, each in a lane of its own: a program in a softirq can come between load and store of another
-/// program's addition, but not of its own.
+/// program's addition, but not of its own. Where the kernel does not see to that (before 6.1), the two that run for tasks
+/// and for softirqs alike have a lane for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Lane {
-    /// `state_by_task`
-    StateByTask,
-    /// `state_by_net`
-    StateByNet,
+    /// `state_change`, for a task that holds the socket's lock
+    StateTask,
+    /// `state_change`, for the network
+    StateNet,
+    /// `state_spare`, for a task that holds the socket's lock
+    SpareTask,
+    /// `state_spare`, for the network
+    SpareNet,
     /// `socket_gone`
     SocketGone,
     /// `retransmit_segment`
@@ -46,9 +51,9 @@ pub struct Counters {
     pub filtered: u64,
     /// Records that found no room in the ring buffer (`bpf_ringbuf_reserve` failed).
     pub lost_ring: u64,
-    /// Runs of `state_by_task`, which is one of the two programs that run at each state change.
+    /// Runs of `state_change`, of any protocol.
     pub state_runs: u64,
-    /// State changes that one of the two took up: each change is one's own.
+    /// State changes that it or `state_spare` took up.
     pub state_taken: u64,
 }
 
@@ -68,9 +73,9 @@ impl Counters {
         }
     }
 
-    /// State changes that neither program took up, when `state_by_task` was not run `misses` times because it was running
-    /// already (`recursion_misses`). A program that is not run for a change that is the other's loses nothing. May be off by
-    /// the changes under way while counts are read.
+    /// State changes that neither program took up, when `state_change` was not run `misses` times because it was running
+    /// already (`recursion_misses`). What the spare took of them is not lost. May be off by the changes under way while counts
+    /// are read.
     #[must_use]
     pub const fn state_changes_missed(&self, misses: u64) -> u64 {
         self.state_runs.wrapping_add(misses).saturating_sub(self.state_taken)

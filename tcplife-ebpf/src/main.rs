@@ -1,8 +1,8 @@
 //! tcplife's kernel programs.
 //!
 //! Entry points are in `programs`, what each hook does in `hooks`, reads of kernel memory in `read`, maps and load-time
-//! globals in `maps`. Programs are short on purpose: while one runs, a softirq that interrupts it loses its own event
-//! for the same program (`recursion_misses`).
+//! globals in `maps`. Programs are short on purpose: while one runs, what interrupts it loses its own event for the same
+//! program (`recursion_misses`), but for state changes, which have a spare.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![expect(

@@ -40,6 +40,20 @@ pub struct Touch {
 #[map]
 pub static LAST_TOUCH: PerCpuArray<Touch> = PerCpuArray::with_max_entries(1, 0);
 
+/// What `state_change` is at, on a CPU.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Progress {
+    /// 1 while it runs, or is interrupted.
+    pub running: u64,
+    /// The address of the socket that it was done with last, 0 since it began anew.
+    pub done: u64,
+}
+
+/// One element; see [`Progress`].
+#[map]
+pub static STATE_PROGRESS: PerCpuArray<Progress> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bitmap of the local ports asked for (`by_local_port`).
 #[map]
 pub static LOCAL_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
@@ -103,10 +117,10 @@ pub fn count(lane: Lane, outcome: Outcome) {
     }
 }
 
-/// Counts a run of the program that keeps count of state changes for both.
+/// Counts a run of `state_change`.
 #[inline(always)]
 pub fn count_state_run() {
-    if let Some(counters) = counters(Lane::StateByTask) {
+    if let Some(counters) = counters(Lane::StateTask) {
         counters.state_runs += 1;
     }
 }

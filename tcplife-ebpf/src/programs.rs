@@ -9,23 +9,19 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 
-use crate::hooks::{
-    accept, dump, gone, minisock, request, reset, retransmit,
-    state::{self, Side},
-    touch,
-};
+use crate::hooks::{accept, dump, gone, minisock, request, reset, retransmit, state, touch};
 
-/// State changes that a task makes in a system call: interrupts are on there, so this program is kept apart.
+/// State changes.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn state_by_task(ctx: BtfTracePointContext) -> i32 {
-    state::changed(&ctx, Side::Task);
+pub fn state_change(ctx: BtfTracePointContext) -> i32 {
+    state::change(&ctx);
     0
 }
 
-/// All other state changes: most happen in softirq.
+/// State changes that `state_change` misses, because what it is running for was interrupted.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn state_by_net(ctx: BtfTracePointContext) -> i32 {
-    state::changed(&ctx, Side::Net);
+pub fn state_spare(ctx: BtfTracePointContext) -> i32 {
+    state::spare(&ctx);
     0
 }
 

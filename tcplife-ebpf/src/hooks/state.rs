@@ -8,7 +8,7 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{Outcome, count, count_state_run, count_state_taken},
+    maps::{Outcome, STATE_PROGRESS, count, count_state_run, count_state_taken},
     mini,
     read::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
@@ -16,33 +16,6 @@ use crate::{
     },
     record::{deliver, head, wanted},
 };
-
-/// Which of the two programs runs. Each takes the changes of its own context, so that one in a softirq can interrupt the
-/// other in a task without either losing the event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// A task makes the change, in a system call: interrupts are on.
-    Task,
-    /// A softirq or a timer makes the change.
-    Net,
-}
-
-impl Side {
-    /// Where the program counts.
-    #[inline(always)]
-    const fn lane(self) -> Lane {
-        match self {
-            Self::Task => Lane::StateByTask,
-            Self::Net => Lane::StateByNet,
-        }
-    }
-}
-
-/// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
-#[inline(always)]
-fn side_of(sock: TypedSock) -> Side {
-    if sock.held_by_task() { Side::Task } else { Side::Net }
-}
 
 /// Whether an application makes such a move, rather than the network while a task happens to hold the lock.
 #[inline(always)]
@@ -54,17 +27,49 @@ fn is_applications(old: u8, new: u8) -> bool {
     }
 }
 
-/// One hit of the tracepoint.
+/// A hit of the tracepoint, in `state_change`.
 #[inline(always)]
-pub fn changed(ctx: &BtfTracePointContext, side: Side) {
-    if side == Side::Task {
-        count_state_run();
+pub fn change(ctx: &BtfTracePointContext) {
+    let Some(progress) = STATE_PROGRESS.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's element, which lives as long as the program. Volatile, because `spare` looks at it in between.
+    let (running, done) = unsafe { (&raw mut (*progress).running, &raw mut (*progress).done) };
+    // SAFETY: as above. Before 6.1 a softirq runs this program while it is interrupted: that one leaves what it found.
+    let before = unsafe { running.read_volatile() };
+    // SAFETY: as above.
+    unsafe {
+        done.write_volatile(0);
+        running.write_volatile(1);
     }
+    count_state_run();
+    take(ctx, Lane::StateTask, Lane::StateNet);
+    // SAFETY: as above.
+    unsafe {
+        done.write_volatile(ctx.arg(0));
+        running.write_volatile(before);
+    }
+}
+
+/// A hit of the tracepoint, in `state_spare`, which comes after `state_change`. From 6.1 on the kernel does not run a program
+/// that is at work on the same CPU already: not in a softirq that interrupts it and, where tracepoints can be preempted
+/// (seen on 7.2), not in any other task until it goes on.
+#[inline(always)]
+pub fn spare(ctx: &BtfTracePointContext) {
+    let Some(progress) = STATE_PROGRESS.get_ptr(0) else { return };
+    // SAFETY: as in `change`.
+    let (running, done) = unsafe {
+        ((&raw const (*progress).running).read_volatile(), (&raw const (*progress).done).read_volatile())
+    };
+    if running != 0 && done != ctx.arg::<u64>(0) {
+        take(ctx, Lane::SpareTask, Lane::SpareNet);
+    }
+}
+
+/// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
+#[inline(always)]
+fn take(ctx: &BtfTracePointContext, by_task: Lane, by_net: Lane) {
     let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
-    if side_of(sock) != side {
-        return;
-    }
-    count_state_taken(side.lane());
+    let lane = if sock.held_by_task() { by_task } else { by_net };
+    count_state_taken(lane);
     if !sock.is_tcp() {
         return;
     }
@@ -72,9 +77,9 @@ pub fn changed(ctx: &BtfTracePointContext, side: Side) {
     let new = ctx.arg::<i32>(2) as u8;
     let beyond = Beyond { netns: sock.netns(), orphan: sock.is_orphan() };
     if new == TCP_CLOSE {
-        ended(ctx, sock, &beyond, old, side);
+        ended(ctx, sock, &beyond, old, lane);
     } else {
-        moved(sock, &beyond, old, new, side);
+        moved(sock, &beyond, old, new, lane);
     }
 }
 
@@ -87,14 +92,14 @@ struct Beyond {
 }
 
 #[inline(always)]
-fn moved(sock: TypedSock, beyond: &Beyond, old: u8, new: u8, side: Side) {
+fn moved(sock: TypedSock, beyond: &Beyond, old: u8, new: u8, lane: Lane) {
     let tuple = sock.tuple();
     let netns = beyond.netns;
     if !wanted(&tuple, netns, old) {
-        count(side.lane(), Outcome::Filtered);
+        count(lane, Outcome::Filtered);
         return;
     }
-    deliver(side.lane(), |record: &mut Move| {
+    deliver(lane, |record: &mut Move| {
         record.head = head(kind::MOVE, sock, netns, old, new);
         record.tuple = tuple;
         if old == TCP_LISTEN && new == TCP_SYN_RECV && tuple.remote_port == 0 {
@@ -106,7 +111,7 @@ fn moved(sock: TypedSock, beyond: &Beyond, old: u8, new: u8, side: Side) {
         if beyond.orphan {
             record.head.flags |= flag::ORPHAN;
         }
-        if side == Side::Task && is_applications(old, new) {
+        if sock.held_by_task() && is_applications(old, new) {
             attribute(&mut record.head.flags, &mut record.task);
         }
     });
@@ -122,7 +127,7 @@ fn attribute(flags: &mut u8, task: &mut Task) {
 }
 
 #[inline(always)]
-fn ended(ctx: &BtfTracePointContext, sock: TypedSock, beyond: &Beyond, old: u8, side: Side) {
+fn ended(ctx: &BtfTracePointContext, sock: TypedSock, beyond: &Beyond, old: u8, lane: Lane) {
     let mut tuple = sock.tuple();
     let (port, stats) = sock.stats();
     if port != 0 {
@@ -131,10 +136,10 @@ fn ended(ctx: &BtfTracePointContext, sock: TypedSock, beyond: &Beyond, old: u8, 
     tuple.err = sock.err();
     let netns = beyond.netns;
     if !wanted(&tuple, netns, old) {
-        count(side.lane(), Outcome::Filtered);
+        count(lane, Outcome::Filtered);
         return;
     }
-    deliver(side.lane(), |record: &mut End| {
+    deliver(lane, |record: &mut End| {
         record.head = head(kind::END, sock, netns, old, TCP_CLOSE);
         record.head.cookie = sock.cookie();
         record.tuple = tuple;
@@ -144,7 +149,7 @@ fn ended(ctx: &BtfTracePointContext, sock: TypedSock, beyond: &Beyond, old: u8, 
         }
         if tuple.err == 0 {
             hand_over(ctx, sock, record);
-            if side == Side::Task {
+            if sock.held_by_task() {
                 attribute(&mut record.head.flags, &mut record.task);
             }
         }

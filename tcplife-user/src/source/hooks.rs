@@ -161,8 +161,9 @@ pub const HOOKS: [Hook; 11] = [
         what: "state",
         required: true,
         choices: &[&[
-            tracepoint("state_by_net", "inet_sock_set_state"),
-            tracepoint("state_by_task", "inet_sock_set_state"),
+            // In this order: the spare looks at what the first has done.
+            tracepoint("state_change", "inet_sock_set_state"),
+            tracepoint("state_spare", "inet_sock_set_state"),
         ]],
     },
 ];
