@@ -65,6 +65,11 @@ impl StateSet {
         self.0 & (1 << state.index()) != 0
     }
 
+    /// Whether a state is in both.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether no state is in the set.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -126,7 +131,7 @@ impl Filter {
     /// Whether the connection is wanted when it is in a wanted state.
     pub fn matches_any_state(&self, connection: &Connection, owner: Option<Owner>) -> bool {
         let ends = connection.ends();
-        self.wants_family(connection.is_ipv4())
+        self.wants_family(connection)
             && (self.netns.is_empty() || self.netns.contains(&connection.netns()))
             && (self.local_ports.is_empty() || self.local_ports.contains(ends.local_port))
             && (self.remote_ports.is_empty() || self.remote_ports.contains(ends.remote_port))
@@ -138,11 +143,11 @@ impl Filter {
         self.states.is_empty() || self.states.contains(state)
     }
 
-    fn wants_family(&self, is_ipv4: bool) -> bool {
+    fn wants_family(&self, connection: &Connection) -> bool {
         match self.families {
             Families::Both => true,
-            Families::V4 => is_ipv4,
-            Families::V6 => !is_ipv4,
+            Families::V4 => connection.is_ipv4(),
+            Families::V6 => !connection.is_ipv4(),
         }
     }
 

@@ -13,6 +13,7 @@ mod ends;
 pub mod filter;
 pub mod histogram;
 mod history;
+pub mod numbers;
 pub mod observer;
 pub mod owner;
 pub mod ports;

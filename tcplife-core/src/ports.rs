@@ -6,14 +6,17 @@
 //! what is listed is bounded, and the number of what is not is told.
 
 use std::{
-    collections::{HashMap, HashSet},
+    cmp::Reverse,
+    collections::HashMap,
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
 use foldhash::fast::RandomState;
 
 use crate::{
-    connection::{Connection, FirstClose, Role},
+    connection::{Connection, Ends, FirstClose, Role},
+    numbers::{Numbered, largest, places},
     owner::Process,
     state::State,
     table::Table,
@@ -72,6 +75,19 @@ pub enum Exhaustion {
 }
 
 impl Usage {
+    const fn new(netns: u32, place: Place) -> Self {
+        Self {
+            netns,
+            place,
+            total: 0,
+            by_state: [0; State::COUNT],
+            lately: 0,
+            closed_here: 0,
+            creator: None,
+            creators: 0,
+        }
+    }
+
     /// Connections that came each second of late.
     pub const fn per_second(&self) -> usize {
         self.lately / 10
@@ -101,61 +117,88 @@ pub struct Usages {
     pub others: usize,
 }
 
+/// A place as the kernel names its ends: quick to compare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    netns: u32,
+    /// Whether the ports are ours; then `ends` has no local port, otherwise nothing remote.
+    is_ours: bool,
+    ends: Ends,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Ends { local, remote, local_port, remote_port } = self.ends;
+        state.write_u128(u128::from_le_bytes(local));
+        state.write_u128(u128::from_le_bytes(remote));
+        state.write_u32(u32::from(local_port) << 16 | u32::from(remote_port));
+        state.write_u32(self.netns);
+    }
+}
+
+impl Key {
+    /// Where a connection counts, if it holds a port.
+    fn of(table: &Table, connection: &Connection) -> Option<Self> {
+        let (netns, state, ends) = (connection.netns(), connection.state(), connection.ends());
+        if matches!(state, State::Listen | State::Closed) || ends.local_port == 0 {
+            return None;
+        }
+        let is_ours = match connection.role() {
+            Some(role) => role == Role::Client,
+            None => !table.has_listener(netns, ends.local_port),
+        };
+        let ends = match (is_ours, state) {
+            (true, _) => Ends { local_port: 0, ..*ends },
+            (false, State::TimeWait) => Ends { remote: [0; 16], remote_port: 0, ..*ends },
+            (false, _) => return None,
+        };
+        Some(Self { netns, is_ours, ends })
+    }
+
+    fn place(&self) -> Place {
+        let (local, remote) = (self.ends.local_addr(), self.ends.remote_addr());
+        if self.is_ours { Place::To { source: local.ip(), destination: remote } } else { Place::At(local) }
+    }
+}
+
+/// The `limit` places with the most connections at `now`: first how many each has, then all about the largest.
+pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
+    let (mut keys, mut slots) = (Vec::with_capacity(table.len()), Vec::with_capacity(table.len()));
+    for (slot, connection) in table.numbered() {
+        if let Some(key) = Key::of(table, connection) {
+            keys.push(key);
+            slots.push(slot);
+        }
+    }
+    let Numbered { keys, numbers } = Numbered::of(&keys);
+    let mut totals = vec![0u64; keys.len()];
+    for &number in &numbers {
+        totals[number as usize] += 1;
+    }
+    let shown = largest(totals.iter().copied(), limit);
+    let mut counts: Vec<Count> = shown.iter().map(|&number| Count::of(&keys[number as usize])).collect();
+    let places = places(totals.len(), &shown);
+    for (slot, number) in slots.into_iter().zip(numbers) {
+        if let Some(place) = places[number as usize]
+            && let Some(connection) = table.at(slot)
+        {
+            counts[place].add(connection, table.owner(connection).map(|owner| owner.process), now);
+        }
+    }
+    let mut rows: Vec<Usage> = counts.into_iter().map(Count::usage).collect();
+    rows.sort_unstable_by(|a, b| b.total.cmp(&a.total).then((a.netns, a.place).cmp(&(b.netns, b.place))));
+    Usages { rows, others: totals.len().saturating_sub(limit) }
+}
+
+/// The connections of a place while they are counted.
 struct Count {
     usage: Usage,
     creators: HashMap<Process, usize, RandomState>,
 }
 
-/// The `limit` places with the most connections at `now`.
-pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
-    let is_listener = |connection: &&Connection| connection.state() == State::Listen;
-    let listeners: HashSet<(u32, u16), RandomState> = table
-        .iter()
-        .filter(is_listener)
-        .map(|listener| (listener.netns(), listener.local().port()))
-        .collect();
-    let mut counts: HashMap<(u32, Place), Count, RandomState> = HashMap::default();
-    for connection in table.iter() {
-        let Some(place) = place(connection, &listeners) else { continue };
-        let netns = connection.netns();
-        let count = counts.entry((netns, place)).or_insert_with(|| Count::of(netns, place));
-        count.add(connection, table.owner(connection).map(|owner| owner.process), now);
-    }
-    let mut rows: Vec<Usage> = counts.into_values().map(Count::usage).collect();
-    rows.sort_unstable_by(|a, b| b.total.cmp(&a.total).then((a.netns, a.place).cmp(&(b.netns, b.place))));
-    let others = rows.len().saturating_sub(limit);
-    rows.truncate(limit);
-    Usages { rows, others }
-}
-
-fn place(connection: &Connection, listeners: &HashSet<(u32, u16), RandomState>) -> Option<Place> {
-    let (local, remote, state) = (connection.local(), connection.remote(), connection.state());
-    if matches!(state, State::Listen | State::Closed) || local.port() == 0 {
-        return None;
-    }
-    let is_client = match connection.role() {
-        Some(role) => role == Role::Client,
-        None => !listeners.contains(&(connection.netns(), local.port())),
-    };
-    if is_client {
-        return Some(Place::To { source: local.ip(), destination: remote });
-    }
-    (state == State::TimeWait).then_some(Place::At(local))
-}
-
 impl Count {
-    fn of(netns: u32, place: Place) -> Self {
-        let usage = Usage {
-            netns,
-            place,
-            total: 0,
-            by_state: [0; State::COUNT],
-            lately: 0,
-            closed_here: 0,
-            creator: None,
-            creators: 0,
-        };
-        Self { usage, creators: HashMap::default() }
+    fn of(key: &Key) -> Self {
+        Self { usage: Usage::new(key.netns, key.place()), creators: HashMap::default() }
     }
 
     fn add(&mut self, connection: &Connection, process: Option<Process>, now: u64) {
@@ -173,7 +216,7 @@ impl Count {
     }
 
     fn usage(self) -> Usage {
-        let largest = |(process, count): &(Process, usize)| (*count, std::cmp::Reverse(process.pid));
+        let largest = |(process, count): &(Process, usize)| (*count, Reverse(process.pid));
         let creators = self.creators.len();
         Usage { creator: self.creators.into_iter().max_by_key(largest), creators, ..self.usage }
     }
@@ -230,7 +273,7 @@ mod tests {
 
     #[test]
     fn exhaustion_is_where_the_rate_leads() {
-        let mut usage = Count::of(1, Place::At("127.0.0.1:80".parse().unwrap())).usage;
+        let mut usage = Usage::new(1, Place::At("127.0.0.1:80".parse().unwrap()));
         let at = |usage: &Usage| usage.exhaustion(28_232);
         assert_eq!(at(&usage), Exhaustion::Never);
         // 400 each second make 24,000 in a minute: that fits.

@@ -222,6 +222,11 @@ impl Table {
         self.slab.get(slot)
     }
 
+    /// Whether anybody listens on a port of a network namespace.
+    pub(crate) fn has_listener(&self, netns: u32, port: u16) -> bool {
+        !self.listeners.on(netns, port).is_empty()
+    }
+
     /// Inodes of the network namespaces in which there are mini-sockets.
     pub fn mini_netns(&self) -> impl Iterator<Item = u32> + '_ {
         self.minis.netns()

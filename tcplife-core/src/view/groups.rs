@@ -1,13 +1,16 @@
 //! Connections by process, port or peer.
 
-use std::{collections::HashMap, net::IpAddr};
-
-use foldhash::fast::RandomState;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use crate::{
     connection::{Connection, Role},
+    numbers::{Numbered, largest, places},
     owner::{Owner, Process},
     state::State,
+    table::Table,
 };
 
 /// Groups that are listed at most; the largest come first.
@@ -39,7 +42,7 @@ impl GroupBy {
 }
 
 /// One group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupKey {
     /// The connections of a process (thread-group id and name); of nobody known.
     Process(Option<(u32, [u8; 16])>),
@@ -47,6 +50,18 @@ pub enum GroupKey {
     Port(u16),
     /// Those with an address.
     Peer(IpAddr),
+}
+
+/// By what nearly always tells keys of one kind apart, and no more: a screen hashes the key of every connection.
+impl Hash for GroupKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Process(process) => state.write_u32(process.map_or(0, |(pid, _)| pid)),
+            Self::Port(port) => state.write_u16(*port),
+            Self::Peer(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
+            Self::Peer(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+        }
+    }
 }
 
 impl GroupKey {
@@ -92,41 +107,75 @@ pub struct GroupRow {
     pub retransmits: u64,
 }
 
-/// Connections by group.
+/// Connections by group: first how many are in each, then all about the largest.
 pub(super) struct Tally {
     by: GroupBy,
-    groups: HashMap<GroupKey, GroupRow, RandomState>,
+    /// Every connection's group.
+    keys: Vec<GroupKey>,
+    /// Every connection's number in the table, and whether it is suspicious.
+    members: Vec<(u32, bool)>,
 }
 
 impl Tally {
-    pub(super) fn new(by: GroupBy) -> Self {
-        Self { by, groups: HashMap::default() }
+    pub(super) fn new(by: GroupBy, room: usize) -> Self {
+        Self { by, keys: Vec::with_capacity(room), members: Vec::with_capacity(room) }
     }
 
-    pub(super) fn add(&mut self, connection: &Connection, owner: Option<Owner>, is_suspicious: bool) {
-        let key = GroupKey::of(self.by, connection, owner);
-        let group = self.groups.entry(key).or_insert_with(|| GroupRow {
-            key,
-            count: 0,
-            by_state: [0; State::COUNT],
-            suspicious: 0,
-            oldest: u64::MAX,
-            retransmits: 0,
-        });
-        group.count += 1;
-        group.by_state[connection.state().index()] += 1;
-        group.suspicious += usize::from(is_suspicious);
-        group.oldest = group.oldest.min(connection.entered());
-        group.retransmits += u64::from(connection.retransmits());
+    pub(super) fn add(
+        &mut self,
+        slot: u32,
+        connection: &Connection,
+        owner: Option<Owner>,
+        is_suspicious: bool,
+    ) {
+        self.keys.push(GroupKey::of(self.by, connection, owner));
+        self.members.push((slot, is_suspicious));
     }
 
     /// The largest, those with suspicious connections first.
-    pub(super) fn rows(self) -> Vec<GroupRow> {
-        let mut rows: Vec<GroupRow> = self.groups.into_values().collect();
+    pub(super) fn rows(self, table: &Table) -> Vec<GroupRow> {
+        let Numbered { keys, numbers } = Numbered::of(&self.keys);
+        let mut sizes = vec![(0u32, 0u32); keys.len()];
+        for (&(_, is_suspicious), &number) in self.members.iter().zip(&numbers) {
+            let (suspicious, count) = &mut sizes[number as usize];
+            *suspicious += u32::from(is_suspicious);
+            *count += 1;
+        }
+        let worst = |&(suspicious, count): &(u32, u32)| u64::from(suspicious) << 32 | u64::from(count);
+        let shown = largest(sizes.iter().map(worst), MOST);
+        let mut rows: Vec<GroupRow> =
+            shown.iter().map(|&number| GroupRow::of(keys[number as usize], sizes[number as usize])).collect();
+        let places = places(sizes.len(), &shown);
+        for (&(slot, _), number) in self.members.iter().zip(numbers) {
+            if let Some(place) = places[number as usize]
+                && let Some(connection) = table.at(slot)
+            {
+                rows[place].add(connection);
+            }
+        }
         rows.sort_unstable_by(|a, b| {
             (b.suspicious, b.count).cmp(&(a.suspicious, a.count)).then(a.key.cmp(&b.key))
         });
-        rows.truncate(MOST);
         rows
+    }
+}
+
+impl GroupRow {
+    /// A group, without what its connections tell.
+    fn of(key: GroupKey, (suspicious, count): (u32, u32)) -> Self {
+        Self {
+            key,
+            count: count as usize,
+            by_state: [0; State::COUNT],
+            suspicious: suspicious as usize,
+            oldest: u64::MAX,
+            retransmits: 0,
+        }
+    }
+
+    fn add(&mut self, connection: &Connection) {
+        self.by_state[connection.state().index()] += 1;
+        self.oldest = self.oldest.min(connection.entered());
+        self.retransmits += u64::from(connection.retransmits());
     }
 }

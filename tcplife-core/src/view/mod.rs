@@ -5,9 +5,10 @@
 //! rows of the page are made; the cost is linear in the table and n log n in the page alone. Groups, if they are asked
 //! for, take the place of rows.
 
-mod end_text;
 mod groups;
 mod search;
+mod short_text;
+mod word;
 
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -216,10 +217,11 @@ struct Place {
 /// The page that `query` asks for, as things are at `now` (nanoseconds of `CLOCK_MONOTONIC`).
 pub fn page(table: &Table, query: &Query, now: u64) -> Page {
     let mut page = Page { total: table.len(), ..Page::default() };
-    let mut search = Search::parse(&query.text).0;
-    let mut places = Vec::new();
+    let search = Search::parse(&query.text).0;
+    let mut places = Vec::with_capacity(table.len());
+    let wants_all = query.filter.is_empty();
     let mut selected = None;
-    let mut tally = query.group.map(Tally::new);
+    let mut tally = query.group.map(|by| Tally::new(by, table.len()));
     let mut namespaces = Namespaces::default();
     for (slot, connection) in table.numbered() {
         namespaces.see(connection.netns());
@@ -230,7 +232,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         }
         let state = connection.state();
         let wanted = (query.states.is_empty() || query.states.contains(state))
-            && query.filter.matches(connection, owner)
+            && (wants_all || query.filter.matches(connection, owner))
             && (search.is_empty() || search.finds(&Subject::of(connection, owner, now)));
         if !wanted {
             continue;
@@ -240,7 +242,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         page.by_state[state.index()] += 1;
         page.suspicious += usize::from(suspicious);
         if let Some(tally) = &mut tally {
-            tally.add(connection, owner, suspicious);
+            tally.add(slot, connection, owner, suspicious);
             continue;
         }
         let place = place(query, slot, connection, owner);
@@ -250,7 +252,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         places.push(place);
     }
     page.namespaces = namespaces.count();
-    page.groups = tally.map(Tally::rows).unwrap_or_default();
+    page.groups = tally.map(|tally| tally.rows(table)).unwrap_or_default();
     page.selected = selected.map(|selected| places.iter().filter(|&&place| place < selected).count());
     let rows = window(&mut places, query.offset, query.limit).iter().filter_map(|place| {
         let connection = table.at(place.slot)?;

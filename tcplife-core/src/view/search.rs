@@ -3,17 +3,16 @@
 //! What comes in: text as typed. What goes out: whether a connection or an event fits. What always holds: a row has to
 //! fit every word and term; one that means nothing is told and asks for nothing, so that half-typed text hides nothing.
 
-use std::{
-    fmt::Write,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
-use super::end_text::push_end;
+use super::{
+    short_text::{Needle, Text},
+    word::Word,
+};
 use crate::{
     connection::Connection,
     filter::{PortSet, StateSet},
     owner::Owner,
-    state::State,
 };
 
 /// What a text is compared with.
@@ -48,16 +47,13 @@ impl Subject {
 }
 
 /// One condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Test {
-    /// In anything that a row shows; with digits and dots it may be in an address.
-    Word {
-        word: String,
-        in_address: bool,
-    },
+    /// In anything that a row shows.
+    Word(Word),
     States(StateSet),
     Pid(Option<u32>),
-    Comm(String),
+    Comm(Needle),
     Ports {
         set: PortSet,
         local: bool,
@@ -74,8 +70,6 @@ enum Test {
 pub struct Search {
     /// Each with whether it has to fit or must not.
     tests: Vec<(bool, Test)>,
-    /// What the row at hand shows; kept for its memory.
-    line: String,
 }
 
 impl Search {
@@ -103,69 +97,28 @@ impl Search {
     }
 
     /// Whether a subject fits all of it.
-    pub fn finds(&mut self, subject: &Subject) -> bool {
-        let Self { tests, line } = self;
-        line.clear();
-        let mut shown = Shown { line, without_addresses: 0, is_whole: false };
-        tests.iter().all(|(fits, test)| shown.fits(subject, test) == *fits)
+    pub fn finds(&self, subject: &Subject) -> bool {
+        self.tests.iter().all(|(fits, test)| test.fits(subject) == *fits)
     }
 }
 
-/// What a row shows as text, written as far as it is needed: addresses cost the most.
-struct Shown<'a> {
-    line: &'a mut String,
-    without_addresses: usize,
-    is_whole: bool,
-}
-
-impl Shown<'_> {
-    fn fits(&mut self, subject: &Subject, test: &Test) -> bool {
+impl Test {
+    fn fits(&self, subject: &Subject) -> bool {
         let process = subject.owner.map(|owner| owner.process);
-        match test {
-            Test::Word { word, in_address } => self.text(subject, *in_address).contains(word),
-            Test::States(states) => {
-                State::ALL.iter().any(|&state| states.contains(state) && subject.states.contains(state))
-            }
-            Test::Pid(pid) => process.map(|process| process.pid) == *pid,
-            Test::Comm(name) => {
-                process.is_some_and(|process| process.comm_text().to_ascii_lowercase().contains(name))
-            }
-            Test::Ports { set, local, remote } => {
+        match self {
+            Self::Word(word) => word.is_in(subject),
+            Self::States(states) => states.intersects(subject.states),
+            Self::Pid(pid) => process.map(|process| process.pid) == *pid,
+            Self::Comm(name) => process.is_some_and(|process| Text::lower(process.comm_bytes()).has(name)),
+            Self::Ports { set, local, remote } => {
                 (*local && set.contains(subject.local.port()))
                     || (*remote && set.contains(subject.remote.port()))
             }
-            Test::Peer(address) => subject.remote.ip() == *address,
-            Test::Netns(inode) => subject.netns == *inode,
-            Test::Over(age) => subject.age >= *age,
-            Test::Under(age) => subject.age < *age,
+            Self::Peer(address) => subject.remote.ip() == *address,
+            Self::Netns(inode) => subject.netns == *inode,
+            Self::Over(age) => subject.age >= *age,
+            Self::Under(age) => subject.age < *age,
         }
-    }
-
-    fn text(&mut self, subject: &Subject, in_address: bool) -> &str {
-        if self.line.is_empty() {
-            self.write_names(subject);
-            self.line.make_ascii_lowercase();
-            self.without_addresses = self.line.len();
-        }
-        if in_address && !self.is_whole {
-            self.is_whole = true;
-            push_end(self.line, subject.local);
-            push_end(self.line, subject.remote);
-        }
-        if in_address { self.line } else { self.line.get(..self.without_addresses).unwrap_or_default() }
-    }
-
-    fn write_names(&mut self, subject: &Subject) {
-        for state in State::ALL.into_iter().filter(|&state| subject.states.contains(state)) {
-            self.line.push_str(state.lower());
-            self.line.push(' ');
-        }
-        if let Some(Owner { process, .. }) = subject.owner {
-            let written = write!(self.line, "{} {} ", process.pid, process.comm_text());
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
-        }
-        let written = write!(self.line, "{}", subject.netns);
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
 }
 
@@ -185,9 +138,7 @@ fn test(typed: &str) -> Result<Option<Test>, String> {
     {
         return if value.is_empty() { Ok(None) } else { kind.test(typed, value).map(Some) };
     }
-    let word = typed.to_ascii_lowercase();
-    let in_address = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.' || byte == b':');
-    Ok(Some(Test::Word { word, in_address }))
+    Ok(Some(Test::Word(Word::new(typed))))
 }
 
 /// The name before a colon.
@@ -226,7 +177,7 @@ impl Kind {
             }
             Self::Pid if value == "-" => Ok(Test::Pid(None)),
             Self::Pid => value.parse().map(|pid| Test::Pid(Some(pid))).map_err(|_| wrong("not a process id")),
-            Self::Comm => Ok(Test::Comm(value.to_ascii_lowercase())),
+            Self::Comm => Ok(Test::Comm(Needle::new(value.to_ascii_lowercase().as_bytes()))),
             Self::Ports { local, remote } => {
                 let set = ports(value).ok_or_else(|| wrong("not a port or a range such as 8000-8100"))?;
                 Ok(Test::Ports { set, local, remote })
@@ -273,7 +224,10 @@ fn duration(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::owner::{Process, Via};
+    use crate::{
+        owner::{Process, Via},
+        state::State,
+    };
 
     fn subject() -> Subject {
         let mut comm = [0; 16];
@@ -289,7 +243,7 @@ mod tests {
     }
 
     fn finds(text: &str) -> bool {
-        let (mut search, wrong) = Search::parse(text);
+        let (search, wrong) = Search::parse(text);
         assert_eq!(wrong, None, "{text}");
         search.finds(&subject())
     }
@@ -302,6 +256,11 @@ mod tests {
             "812",
             "close_wait 10.0.0.1",
             "fd00::2:40000",
+            "::2:4",
+            "0.1:80",
+            "fd00:",
+            "0::2",
+            "2:",
             "state:close-wait,estab",
             "pid:812",
             "comm:NGI",
@@ -335,6 +294,10 @@ mod tests {
             "-nginx",
             "nginx pid:1",
             "10.0.0.2",
+            "0.1:81",
+            "1:8081",
+            ":400000",
+            "fd00:2",
         ] {
             assert!(!finds(text), "{text}");
         }
@@ -358,7 +321,7 @@ mod tests {
             ("peer:here", "peer:here: not an address"),
             ("netns:blue", "netns:blue: not an inode number"),
         ] {
-            let (mut search, wrong) = Search::parse(text);
+            let (search, wrong) = Search::parse(text);
             assert_eq!(wrong.as_deref(), Some(sentence));
             assert!(search.finds(&subject()), "{text}");
         }

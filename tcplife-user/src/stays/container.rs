@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, fs};
 
+use foldhash::fast::RandomState;
 use tcplife_core::owner::Process;
 
 /// Processes whose answer is kept.
@@ -35,7 +36,7 @@ impl Container {
 
 /// Containers by process.
 #[derive(Debug, Default)]
-pub struct Containers(HashMap<(u32, u64), Option<Container>>);
+pub struct Containers(HashMap<(u32, u64), Option<Container>, RandomState>);
 
 impl Containers {
     /// That of a process; `None` if it has gone before anybody looked.

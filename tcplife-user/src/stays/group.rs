@@ -1,6 +1,10 @@
 //! What stays are grouped by.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use clap::ValueEnum;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -34,7 +38,7 @@ impl By {
 }
 
 /// One group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// The connections of a process; `None` for those whose owner is not known.
     Process(Option<(u32, [u8; 16])>),
@@ -44,6 +48,20 @@ pub enum Group {
     Remote(Option<IpAddr>),
     /// Those of processes in a container, or in none; `None` if that is not known.
     Container(Option<Container>),
+}
+
+/// By what nearly always tells groups of one kind apart, and no more: a report hashes the group of every connection.
+impl Hash for Group {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Process(process) => state.write_u32(process.map_or(0, |(pid, _)| pid)),
+            Self::LocalPort(port) => state.write_u16(*port),
+            Self::Remote(None) => state.write_u32(0),
+            Self::Remote(Some(IpAddr::V4(address))) => state.write_u32(address.to_bits()),
+            Self::Remote(Some(IpAddr::V6(address))) => state.write_u128(address.to_bits()),
+            Self::Container(container) => container.hash(state),
+        }
+    }
 }
 
 impl Group {

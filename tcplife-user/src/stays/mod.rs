@@ -7,13 +7,14 @@
 pub mod container;
 mod group;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 
 use anyhow::{Context, Result};
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
     histogram::{Bar, Finished, Groups, Histograms, Open, bars},
+    numbers::{Numbered, largest, places},
     observer::Transition,
     owner::Owner,
     state::State,
@@ -116,47 +117,69 @@ impl Collected {
     /// All stays of the states that `filter` wants, with the open ones of the connections that it wants: in one
     /// section, or the largest groups first and the rest last.
     pub fn report(&mut self, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
+        let wants_all = filter.is_empty();
         let wanted = table.iter().filter_map(|connection| {
             let owner = table.owner(connection);
-            filter.matches(connection, owner).then_some((connection, owner))
+            (wants_all || filter.matches(connection, owner)).then_some((connection, owner))
         });
         let Some((grouper, groups)) = &mut self.groups else {
             let mut ages = Ages::default();
-            wanted.for_each(|(connection, _)| push(&mut ages, connection, now));
+            wanted.for_each(|(connection, _)| ages[connection.state().index()].push(age(connection, now)));
             return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut ages, filter) }];
         };
-        let mut open: HashMap<Group, Ages> = HashMap::new();
+        // Whatever has finished stays is put behind the open ones.
+        let mut open = Opens {
+            groups: Vec::with_capacity(table.len() + 2 * KEPT),
+            stays: Vec::with_capacity(table.len()),
+        };
         for (connection, owner) in wanted {
-            push(open.entry(grouper.group(connection, owner)).or_default(), connection, now);
+            open.groups.push(grouper.group(connection, owner));
+            open.stays.push((connection.state(), age(connection, now)));
         }
         sections(groups, open, filter)
     }
 }
 
-fn push(ages: &mut Ages, connection: &Connection, now: u64) {
-    ages[connection.state().index()].push(connection.since().age(now).min);
+/// Time in the present state, at least.
+fn age(connection: &Connection, now: u64) -> u64 {
+    connection.since().age(now).min
 }
 
-fn sections(groups: &Groups<Group>, mut open: HashMap<Group, Ages>, filter: &Filter) -> Vec<Section> {
-    let mut sizes: HashMap<Group, u64> = groups.sizes().collect();
-    for (group, ages) in &open {
-        *sizes.entry(*group).or_default() += ages.iter().map(|ages| ages.len() as u64).sum::<u64>();
+/// Open stays: of each the group, the state and the age.
+struct Opens {
+    groups: Vec<Group>,
+    stays: Vec<(State, u64)>,
+}
+
+fn sections(groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Section> {
+    let (finished, counts): (Vec<Group>, Vec<u64>) = groups.sizes().unzip();
+    open.groups.extend(finished);
+    let Numbered { keys: names, numbers } = Numbered::of(&open.groups);
+    let (of_open, of_finished) = numbers.split_at(open.stays.len());
+    let mut sizes = vec![0u64; names.len()];
+    for &number in of_open {
+        sizes[number as usize] += 1;
     }
-    let mut largest: Vec<(u64, Group)> = sizes.into_iter().map(|(group, size)| (size, group)).collect();
-    largest.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    largest.truncate(SHOWN);
-    let is_shown = |group: &Group| largest.iter().any(|(_, shown)| shown == group);
-    let mut sections: Vec<Section> = Vec::with_capacity(largest.len() + 1);
-    for &(_, group) in &largest {
-        let mut ages = open.remove(&group).unwrap_or_default();
-        let rows = rows(groups.get(&group).as_deref(), &mut ages, filter);
-        sections.push(Section { which: Which::One(group), rows });
+    for (&number, count) in of_finished.iter().zip(counts) {
+        sizes[number as usize] += count;
     }
-    let mut ages = Ages::default();
-    for of in open.into_values() {
-        ages.iter_mut().zip(of).for_each(|(all, mut some)| all.append(&mut some));
+    let mut shown = largest(sizes.iter().copied(), SHOWN);
+    // Equal ones in an order that does not change from one time to the next.
+    shown.sort_unstable_by_key(|&number| (Reverse(sizes[number as usize]), names[number as usize]));
+    let places = places(names.len(), &shown);
+    // The last one is for all others.
+    let mut ages: Vec<Ages> = std::iter::repeat_with(Ages::default).take(shown.len() + 1).collect();
+    for ((state, age), &number) in open.stays.into_iter().zip(of_open) {
+        ages[places[number as usize].unwrap_or(shown.len())][state.index()].push(age);
     }
-    let rows = rows(Some(&groups.others(is_shown)), &mut ages, filter);
+    let largest: Vec<Group> = shown.iter().map(|&number| names[number as usize]).collect();
+    let mut sections: Vec<Section> = Vec::with_capacity(ages.len());
+    for (group, ages) in largest.iter().zip(&mut ages) {
+        let rows = rows(groups.get(group).as_deref(), ages, filter);
+        sections.push(Section { which: Which::One(*group), rows });
+    }
+    let others = groups.others(|group| largest.contains(group));
+    let rows = rows(Some(&others), &mut ages[shown.len()], filter);
     if rows.iter().any(Row::has_any) {
         sections.push(Section { which: Which::Other, rows });
     }

@@ -137,7 +137,7 @@ impl StillViews {
 
 /// The events that fit a text.
 fn fitting(log: &Arc<[Logged]>, text: &str, now: u64) -> Arc<[Logged]> {
-    let mut search = Search::parse(text).0;
+    let search = Search::parse(text).0;
     if search.is_empty() {
         return Arc::clone(log);
     }

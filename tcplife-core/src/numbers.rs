@@ -1,0 +1,128 @@
+//! Numbers for keys that come again and again, so that what is counted by key can be in a vector.
+//!
+//! What comes in: keys. What goes out: a number for each that differs, from 0. What always holds: equal keys have one
+//! number; a hundred thousand that all differ take a few milliseconds.
+//!
+//! One map of so many does not fit the processor's near caches, and most of the time would go into waiting for memory. Keys
+//! that mostly differ are therefore parted by their hash first, and each part is numbered in a small map.
+
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    hash::{BuildHasher, Hash},
+};
+
+use foldhash::fast::RandomState;
+
+/// Keys by which it is told whether most of them differ.
+const SAMPLE: usize = 4096;
+/// Parts of keys that mostly differ.
+const PARTS: usize = 128;
+
+/// Keys, numbered.
+#[derive(Debug)]
+pub struct Numbered<K> {
+    /// Each key once, by its number.
+    pub keys: Vec<K>,
+    /// The number of each key, in the order in which they came.
+    pub numbers: Vec<u32>,
+}
+
+impl<K: Copy + Eq + Hash> Numbered<K> {
+    /// Numbers `keys`.
+    pub fn of(keys: &[K]) -> Self {
+        let mut numbered = Self { keys: Vec::new(), numbers: vec![0; keys.len()] };
+        let mut map = HashMap::default();
+        let (sample, rest) = keys.split_at(SAMPLE.min(keys.len()));
+        numbered.take(&mut map, sample.iter().copied().zip(0..));
+        if rest.is_empty() || numbered.keys.len() < SAMPLE / 4 {
+            numbered.take(&mut map, rest.iter().copied().zip(SAMPLE..));
+            return numbered;
+        }
+        numbered.keys.clear();
+        for part in parts(keys) {
+            map.clear();
+            numbered.take(&mut map, part.into_iter());
+        }
+        numbered
+    }
+
+    /// Numbers keys, each with its place, of which `map` has every one that is numbered already.
+    fn take(&mut self, map: &mut HashMap<K, u32, RandomState>, keys: impl Iterator<Item = (K, usize)>) {
+        for (key, place) in keys {
+            let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+            let number = *map.entry(key).or_insert(next);
+            if number == next {
+                self.keys.push(key);
+            }
+            self.numbers[place] = number;
+        }
+    }
+}
+
+/// The keys with their places, equal ones in the same part.
+fn parts<K: Copy + Hash>(keys: &[K]) -> Vec<Vec<(K, usize)>> {
+    let hasher = RandomState::default();
+    let room = keys.len() / PARTS * 5 / 4;
+    let mut parts: Vec<Vec<(K, usize)>> = (0..PARTS).map(|_| Vec::with_capacity(room)).collect();
+    for (place, key) in keys.iter().enumerate() {
+        let hash = hasher.hash_one(key).to_le_bytes();
+        parts[usize::from(hash[3]) % PARTS].push((*key, place));
+    }
+    parts
+}
+
+/// The numbers of the `limit` largest sizes, the largest first; of equal ones those that came first.
+pub fn largest(sizes: impl Iterator<Item = u64>, limit: usize) -> Vec<u32> {
+    let mut all: Vec<(Reverse<u64>, u32)> = sizes.map(Reverse).zip(0..).collect();
+    if limit < all.len() {
+        all.select_nth_unstable(limit);
+        all.truncate(limit);
+    }
+    all.sort_unstable();
+    all.into_iter().map(|(_, number)| number).collect()
+}
+
+/// By number, for all below `count`: the place among those that are `shown`, if it is one of them.
+pub fn places(count: usize, shown: &[u32]) -> Vec<Option<usize>> {
+    let mut places = vec![None; count];
+    for (place, &number) in shown.iter().enumerate() {
+        if let Some(of) = places.get_mut(number as usize) {
+            *of = Some(place);
+        }
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_keys_have_one_number() {
+        let numbered = Numbered::of(&["a", "b", "b", "a", "c"]);
+        assert_eq!((numbered.numbers, numbered.keys), (vec![0, 1, 1, 0, 2], vec!["a", "b", "c"]));
+    }
+
+    #[test]
+    fn many_keys_are_numbered_as_few_are() {
+        for differing in [10, 1_000, 30_000] {
+            let keys: Vec<u64> = (0..60_000).map(|n| n * 7 % differing).collect();
+            let numbered = Numbered::of(&keys);
+            assert_eq!(numbered.keys.len() as u64, differing);
+            for (key, &number) in keys.iter().zip(&numbered.numbers) {
+                assert_eq!(numbered.keys[number as usize], *key);
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_come_first() {
+        let sizes = || [3, 9, 1, 9, 5].into_iter();
+        assert_eq!(largest(sizes(), 3), [1, 3, 4]);
+        assert_eq!(largest(sizes(), 9), [1, 3, 4, 0, 2]);
+        assert_eq!(largest(sizes(), 0), []);
+        assert_eq!(largest(std::iter::empty(), 3), []);
+        assert_eq!(places(4, &[3, 1]), [None, Some(1), None, Some(0)]);
+    }
+}
