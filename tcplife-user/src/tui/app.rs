@@ -227,6 +227,8 @@ pub struct App {
     pub ports: Cursor,
     /// The view of events.
     pub stream: Stream,
+    /// The first line of the open detail that is in view.
+    pub detail_top: usize,
     /// What was done last, until the next key.
     pub notice: Option<String>,
     /// What the terminal is to copy.
@@ -291,6 +293,7 @@ impl App {
             stays: StaysTab::default(),
             ports: Cursor::default(),
             stream: Stream::default(),
+            detail_top: 0,
             notice: None,
             clipboard: None,
             frame: Arc::default(),

@@ -269,6 +269,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_cannot_have_changed_are_not_made_again() {
+        for tab in Tab::ALL {
+            let (mut bridge, mut ends, table) = start();
+            ends.requests.send_modify(|request| request.tab = tab);
+            let mut health = Health::default();
+            let _ = bridge.flush(MS, &table, &health).unwrap();
+            let first = fresh(&mut ends).unwrap();
+            // A loss is told, but it moves no connection.
+            health.lost = vec![("ring_full", 1)];
+            let _ = bridge.flush(600 * MS, &table, &health).unwrap();
+            let second = fresh(&mut ends).unwrap();
+            assert!(Arc::ptr_eq(&first.page, &second.page), "{tab:?}");
+            health.events += 1;
+            let _ = bridge.flush(1200 * MS, &table, &health).unwrap();
+            assert!(!Arc::ptr_eq(&first.page, &fresh(&mut ends).unwrap().page), "{tab:?}");
+        }
+    }
+
+    #[test]
     fn a_request_is_answered_at_the_next_flush() {
         let (mut bridge, mut ends, table) = start();
         let _ = bridge.flush(MS, &table, &Health::default()).unwrap();

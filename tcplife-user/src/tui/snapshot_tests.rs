@@ -72,6 +72,17 @@ fn detail_with_everything() {
 }
 
 #[test]
+fn a_detail_that_is_longer_than_the_screen() {
+    let mut app = fix::app(SMALL);
+    fix::type_keys(&mut app, "j\n");
+    fix::answer(&mut app);
+    fix::type_keys(&mut app, "jjjj");
+    insta::assert_snapshot!("detail_scrolled_60x15", text(&app));
+    fix::type_keys(&mut app, "G");
+    insta::assert_snapshot!("detail_end_60x15", text(&app));
+}
+
+#[test]
 fn detail_of_a_connection_that_is_gone() {
     let mut app = fix::app(USUAL);
     fix::type_keys(&mut app, "jj\n");

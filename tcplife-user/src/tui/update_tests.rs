@@ -247,7 +247,7 @@ fn space_stops_the_data_and_lets_it_go_on() {
 
 #[test]
 fn the_detail_is_of_the_selected_connection_and_goes_with_it() {
-    let mut app = fix::app(USUAL);
+    let mut app = fix::app(LARGE);
     type_keys(&mut app, "jj\n");
     assert_eq!(app.list.pane, Pane::Waiting);
     fix::answer(&mut app);

@@ -12,7 +12,7 @@ use tcplife_core::{
 
 use super::{
     app::{App, Target},
-    fixtures::{self as fix, LARGE, USUAL, type_keys},
+    fixtures::{self as fix, LARGE, SMALL, USUAL, type_keys},
     frame::Frame,
     update::{Event, Next, update},
 };
@@ -194,4 +194,47 @@ fn every_key_is_harmless_in_every_view_without_data() {
         }
         type_keys(&mut app, "abcKsSf\x1b?\x1bjkgG");
     }
+}
+
+/// A screen with the detail of the connection that has everything.
+fn with_detail(size: Size) -> App {
+    let mut app = fix::app(size);
+    type_keys(&mut app, "j\n");
+    fix::answer(&mut app);
+    app
+}
+
+#[test]
+fn a_detail_without_rows_beside_it_scrolls_by_lines_and_screens() {
+    let mut app = with_detail(SMALL);
+    let selected = app.list.selected();
+    type_keys(&mut app, "jjk");
+    assert_eq!((app.detail_top, app.list.selected()), (1, selected));
+    type_keys(&mut app, "G");
+    let last = app.detail_top;
+    update(&mut app, fix::key(KeyCode::PageDown));
+    assert_eq!(app.detail_top, last, "no further than to its end");
+    update(&mut app, fix::key(KeyCode::PageUp));
+    assert!(app.detail_top < last);
+    type_keys(&mut app, "g");
+    assert_eq!(app.detail_top, 0);
+    let wheel =
+        MouseEvent { kind: MouseEventKind::ScrollDown, column: 5, row: 9, modifiers: KeyModifiers::NONE };
+    update(&mut app, Event::Mouse(wheel));
+    assert_eq!((app.detail_top, app.list.selected()), (3, selected));
+    type_keys(&mut app, "\x1b");
+    assert_eq!(app.detail_top, 0, "the next one begins at its top");
+}
+
+#[test]
+fn a_detail_beside_rows_scrolls_by_screens_and_goes_with_the_row() {
+    let mut app = on("2", Size::new(60, 34));
+    type_keys(&mut app, "\nj\n");
+    let first = app.leaks.open;
+    update(&mut app, fix::key(KeyCode::PageDown));
+    assert_eq!(app.leaks.open, first);
+    let scrolled = app.detail_top;
+    assert!(scrolled > 0);
+    type_keys(&mut app, "k");
+    assert_eq!((app.leaks.open, app.detail_top), (None, 0), "a process has no detail");
 }

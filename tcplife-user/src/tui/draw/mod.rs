@@ -5,7 +5,7 @@
 //! before it gets here.
 
 mod columns;
-mod detail;
+pub mod detail;
 mod events;
 mod footer;
 mod groups;

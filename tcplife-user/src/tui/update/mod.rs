@@ -6,6 +6,7 @@
 
 mod list;
 mod mouse;
+mod pane;
 mod views;
 
 use std::sync::Arc;
@@ -56,6 +57,15 @@ pub enum Next {
 
 /// Makes of the state what it is after the event.
 pub fn update(app: &mut App, event: Event) -> Next {
+    let open = pane::open(app);
+    let next = happened(app, event);
+    if pane::open(app) != open {
+        app.detail_top = 0;
+    }
+    next
+}
+
+fn happened(app: &mut App, event: Event) -> Next {
     match event {
         Event::Key(key) => press(app, key),
         Event::Mouse(mouse) => mouse::click(app, mouse),
@@ -177,6 +187,7 @@ fn in_tab(app: &mut App, action: Action) {
         Action::NextTab => app.tab = neighbour(app.tab, 1),
         Action::PreviousTab => app.tab = neighbour(app.tab, Tab::ALL.len() - 1),
         Action::Tab(tab) => app.tab = tab,
+        _ if pane::moved(app, action) => {}
         _ => match app.tab {
             Tab::Connections => in_connections(app, action),
             Tab::Leaks => in_leaks(app, action),

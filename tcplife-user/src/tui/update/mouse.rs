@@ -5,7 +5,7 @@ use ratatui::{
     layout::Position,
 };
 
-use super::{Next, act, list, list::requeried};
+use super::{Next, act, list, list::requeried, pane};
 use crate::tui::{
     app::{App, Overlay, Tab, natural_direction},
     draw::table,
@@ -20,8 +20,8 @@ const WHEEL: usize = 3;
 pub(super) fn click(app: &mut App, mouse: MouseEvent) -> Next {
     let panels = layout::of(app);
     match (mouse.kind, &app.overlay) {
-        (MouseEventKind::ScrollUp, _) => wheel(app, Action::Up),
-        (MouseEventKind::ScrollDown, _) => wheel(app, Action::Down),
+        (MouseEventKind::ScrollUp, _) => wheel(app, mouse, Action::Up),
+        (MouseEventKind::ScrollDown, _) => wheel(app, mouse, Action::Down),
         (MouseEventKind::Down(MouseButton::Left), Overlay::None) => {
             let place = Position::new(mouse.column, mouse.row);
             let tab = layout::tabs(panels.tabs).iter().position(|tab| tab.contains(place));
@@ -40,9 +40,14 @@ pub(super) fn click(app: &mut App, mouse: MouseEvent) -> Next {
     }
 }
 
-fn wheel(app: &mut App, action: Action) -> Next {
+fn wheel(app: &mut App, mouse: MouseEvent, action: Action) -> Next {
     if matches!(app.overlay, Overlay::Line(_)) {
         return Next::Wait;
+    }
+    let is_over_detail = layout::of(app).detail.contains(Position::new(mouse.column, mouse.row));
+    if app.overlay == Overlay::None && pane::open(app).is_some() && is_over_detail {
+        pane::step(app, action, WHEEL);
+        return Next::Draw;
     }
     for _ in 0..WHEEL {
         act(app, action);

@@ -96,18 +96,11 @@ pub(super) fn head(width: usize) -> Line<'static> {
     Line::styled(ours + &theirs, theme::QUIET)
 }
 
-/// The stays, or the newest of them if not all have room.
-pub(super) fn stays(
-    theme: Theme,
-    detail: &Detail,
-    now: u64,
-    width: usize,
-    room: usize,
-) -> Vec<Line<'static>> {
+/// The stays.
+pub(super) fn stays(theme: Theme, detail: &Detail, now: u64, width: usize) -> Vec<Line<'static>> {
     let least = |stay: &Stay| stay.since.age(stay.until.unwrap_or(now)).min;
     let total = detail.stays.iter().map(least).fold(0, u64::saturating_add);
     let begin = detail.stays.iter().find_map(|stay| stay.since.seen());
-    let left_out = detail.stays.len().saturating_sub(room);
     let mut from = None;
     let mut lines = Vec::with_capacity(detail.stays.len());
     for stay in &detail.stays {
@@ -131,7 +124,6 @@ pub(super) fn stays(
         }
         lines.push(line);
     }
-    lines.drain(..left_out);
     lines
 }
 

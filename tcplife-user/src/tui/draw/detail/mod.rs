@@ -21,8 +21,8 @@ use super::{
 use crate::{
     clock::Stamper,
     tui::{
-        app::{App, Pane},
-        meaning, text, theme,
+        app::{App, Pane, Tab},
+        layout, meaning, text, theme,
     },
 };
 
@@ -38,15 +38,35 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
 
 /// Draws the timeline of the leaked socket that is open, if one is.
 pub fn draw_leak(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
-    let Some(id) = app.leaks.open else { return };
-    match app.frame.leaks.of(id) {
-        Some(suspect) => {
-            let detail =
-                detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, app.frame.leaks.at);
-            draw_detail(app, &detail, now, "", area, buffer);
-        }
-        None => drop(rule("gone", "closed since", area, buffer)),
+    match leak(app) {
+        Some(detail) => draw_detail(app, &detail, now, "", area, buffer),
+        None if app.leaks.open.is_some() => drop(rule("gone", "closed since", area, buffer)),
+        None => {}
     }
+}
+
+/// The leaked socket that is open, if it is still one.
+fn leak(app: &App) -> Option<Detail> {
+    let suspect = app.frame.leaks.of(app.leaks.open?)?;
+    Some(detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, app.frame.leaks.at))
+}
+
+/// The last line that the open detail may begin with, so that its end is at the end of the pane.
+pub fn last_top(app: &App) -> usize {
+    let area = layout::of(app).detail;
+    let leak = leak(app);
+    let detail = match (app.tab, &app.list.pane) {
+        (Tab::Leaks, _) => leak.as_ref(),
+        (_, Pane::Live(detail) | Pane::Gone(detail)) => Some(&**detail),
+        (_, Pane::Closed | Pane::Waiting) => None,
+    };
+    let lines = detail.map_or(0, |detail| lines(app, detail, app.frame.now, usize::from(area.width)).len());
+    lines.saturating_sub(room(area))
+}
+
+/// Lines of the pane below its rule.
+pub fn room(area: Rect) -> usize {
+    usize::from(area.height.saturating_sub(1))
 }
 
 /// The rule above the pane, with what it is about. Returns the room below.
@@ -68,21 +88,41 @@ fn draw_detail(app: &App, detail: &Detail, now: u64, note: &str, area: Rect, buf
     if area.is_empty() {
         return;
     }
-    let room = rule(&title(&detail.row), note, area, buffer);
-    let width = usize::from(room.width);
+    let lines = lines(app, detail, now, usize::from(area.width));
+    let last_top = lines.len().saturating_sub(room(area));
+    let top = app.detail_top.min(last_top);
+    let more = more(top, last_top - top).unwrap_or_default();
+    let used = text::columns(&more) + text::columns(note) + 6;
+    let title = title(&detail.row, usize::from(area.width).saturating_sub(used));
+    let inner = rule(&title, note, area, buffer);
+    let hint = Line::styled(more, theme::SELECTED).right_aligned();
+    hint.render(Rect { height: 1, ..area }, buffer);
+    for (line, place) in lines.into_iter().skip(top).zip(inner.rows()) {
+        line.render(place, buffer);
+    }
+}
+
+/// That there is more than is in view, and how to get there.
+fn more(above: usize, below: usize) -> Option<String> {
+    match (above, below) {
+        (0, 0) => None,
+        (0, below) => Some(format!(" {below} more, PgDn ▼ ")),
+        (above, 0) => Some(format!(" {above} more, PgUp ▲ ")),
+        (above, below) => Some(format!(" {above} ▲ {below} ▼ PgUp PgDn ")),
+    }
+}
+
+/// All of a detail.
+fn lines(app: &App, detail: &Detail, now: u64, width: usize) -> Vec<Line<'static>> {
     let suspect = app.frame.leaks.of(detail.row.id);
-    let mut lines = vec![ends(&detail.row, width)];
+    let mut lines = ends(&detail.row, width);
     lines.extend(what_now(app, detail, now, width));
     lines.push(diagram::head(width));
-    // One line of facts at least, below the stays.
-    let stays_room = usize::from(room.height).saturating_sub(lines.len() + 1);
-    lines.extend(diagram::stays(app.setup.theme, detail, now, width, stays_room));
+    lines.extend(diagram::stays(app.setup.theme, detail, now, width));
     lines.extend(wrap(facts(app, detail), width));
     lines.extend(suspect.into_iter().flat_map(|suspect| advice::evidence(suspect, width)));
     lines.extend(advice::advice(detail, suspect, app.frame.reading(detail.row.netns), width));
-    for (line, place) in lines.into_iter().zip(room.rows()) {
-        line.render(place, buffer);
-    }
+    lines
 }
 
 /// Groups of spans, over as many lines as they need, two spaces before each.
@@ -104,30 +144,37 @@ fn wrap(groups: Vec<Vec<Span<'static>>>, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-fn title(row: &Row) -> String {
-    match row.owner {
-        Some(owner) => {
-            let (name, pid) = (comm(&owner.process), owner.process.pid);
-            format!("{} pid {pid}, known by {}", text::cut(&name, 30), owner.via.name())
-        }
-        None => "owner not known".to_owned(),
-    }
+/// Whose it is, and how that is known if there is room for it.
+fn title(row: &Row, room: usize) -> String {
+    let Some(owner) = row.owner else { return "owner not known".to_owned() };
+    let whose = format!("{} pid {}", text::cut(&comm(&owner.process), 30), owner.process.pid);
+    let known = format!("{whose}, known by {}", owner.via.name());
+    if text::columns(&known) <= room { known } else { whose }
 }
 
-fn ends(row: &Row, width: usize) -> Line<'static> {
+/// Both ends in full, over two lines where one is too short, and what goes with them.
+fn ends(row: &Row, width: usize) -> Vec<Line<'static>> {
     let arrow = match row.role {
-        Some(Role::Client) => " → ",
-        Some(Role::Server) => " ← ",
-        None => " ↔ ",
+        Some(Role::Client) => "→",
+        Some(Role::Server) => "←",
+        None => "↔",
     };
-    let each = width.saturating_sub(arrow.len() + 2) / 2;
-    let (local, remote) = (text::fit_address(row.local, each), text::fit_address(row.remote, each));
-    let mut groups =
-        vec![vec![Span::raw("  "), Span::raw(local), Span::styled(arrow, theme::QUIET), Span::raw(remote)]];
-    groups.push(labelled("role", row.role.map_or("not known", Role::name)));
-    groups.push(labelled("netns", row.netns.to_string()));
-    groups.push(labelled("id", row.id.0.to_string()));
-    fill(groups, 3, width)
+    let (local, remote) = (text::address(row.local), text::address(row.remote));
+    let facts = [
+        labelled("role", row.role.map_or("not known", Role::name)),
+        labelled("netns", row.netns.to_string()),
+        labelled("id", row.id.0.to_string()),
+    ];
+    let arrow = Span::styled(arrow, theme::QUIET);
+    if local.len() + remote.len() + 5 <= width {
+        let ends = [Span::raw(format!("  {local} ")), arrow, Span::raw(format!(" {remote}"))];
+        return vec![fill(std::iter::once(ends.to_vec()).chain(facts), 3, width)];
+    }
+    let second = vec![Span::raw("  "), arrow, Span::raw(format!(" {remote}"))];
+    [Line::raw(format!("  {local}")), Line::from(second)]
+        .into_iter()
+        .chain(wrap(facts.into(), width))
+        .collect()
 }
 
 /// State, age, mark, and what it all means; over two lines where one is too short.
