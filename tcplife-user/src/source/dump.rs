@@ -26,6 +26,8 @@ use tcplife_common::{
     wire::{Found, Record},
 };
 
+use super::btf::Wanted;
+
 /// What lists the sockets, in the words of `summary.hooks`.
 pub const ITERATORS: &str = "iter/task_file + iter/tcp";
 
@@ -62,13 +64,23 @@ pub struct Dumper {
     states: Array<MapData, u32>,
 }
 
+/// The iterators, with what each goes through.
+const PROGRAMS: [(&str, &str); 2] = [(SOCKETS, "tcp"), (FILES, "task_file")];
+const SOCKETS: &str = "dump_sockets";
+const FILES: &str = "dump_files";
+
+/// The types that are asked for.
+pub fn wanted() -> impl Iterator<Item = Wanted> {
+    PROGRAMS.iter().map(|&(_, target)| Wanted::Iterator(target))
+}
+
 impl Dumper {
     /// Loads the iterators.
     ///
     /// # Errors
     /// This kernel does not take them.
     pub fn load(programs: &mut Ebpf, btf: &Btf) -> Result<Self> {
-        for (name, target) in [("dump_sockets", "tcp"), ("dump_files", "task_file")] {
+        for (name, target) in PROGRAMS {
             iterator(programs, name)?
                 .load(target, btf)
                 .with_context(|| format!("the kernel does not take the iterator iter/{target}"))?;
@@ -91,7 +103,7 @@ impl Dumper {
         self.states.set(0, states, 0)?;
         beside(meanwhile, || {
             let mut found = Vec::new();
-            read(programs, "dump_files", &mut found)?;
+            read(programs, FILES, &mut found)?;
             Ok(found)
         })
     }
@@ -114,7 +126,7 @@ impl Dumper {
             let mut found = Vec::new();
             for netns in netns {
                 if netns.enter().is_ok() {
-                    read(programs, "dump_sockets", &mut found)?;
+                    read(programs, SOCKETS, &mut found)?;
                 }
             }
             Ok(found)

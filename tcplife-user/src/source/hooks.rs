@@ -1,5 +1,7 @@
 //! The hooks: which program tells what, by which mechanism. One table; a hook is added here and in the kernel crate.
 
+use super::btf::Wanted;
+
 /// A way of attaching a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
@@ -72,6 +74,17 @@ const fn tracepoint(name: &'static str, target: &'static str) -> Program {
 
 const fn function(name: &'static str, mechanism: Mechanism, target: &'static str) -> Program {
     Program { name, mechanism, target, arguments: 0 }
+}
+
+/// The types that are asked for.
+pub fn wanted() -> impl Iterator<Item = Wanted> {
+    let programs = HOOKS.iter().flat_map(|hook| hook.choices.iter().copied().flatten());
+    programs.map(|program| match program.mechanism {
+        Mechanism::TpBtf => Wanted::Tracepoint(program.target),
+        Mechanism::Fentry | Mechanism::Fexit | Mechanism::Kprobe | Mechanism::Kretprobe => {
+            Wanted::Function(program.target)
+        }
+    })
 }
 
 /// One kind of information.

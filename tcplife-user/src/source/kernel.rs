@@ -1,15 +1,21 @@
-//! What the running kernel is like: its types, read once for each library that wants them, all at the same time. Reading
-//! them is a third of a start.
+//! What the running kernel is like, as far as it decides how the programs are loaded.
 
 use std::thread;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use aya::{Btf, EbpfLoader};
+use rustix::{
+    process::chroot,
+    thread::{UnshareFlags, unshare_unsafe},
+};
 use tcplife_common::layout::Layout;
 
-use super::{btf::KernelTypes, layout};
+use super::{
+    btf::{KernelTypes, Wanted},
+    dump, hooks, layout, live,
+};
 
-/// The running kernel's types, and a loader that knows them.
+/// The running kernel's types, and a loader.
 pub struct Kernel {
     /// As we look members up.
     pub types: KernelTypes,
@@ -17,7 +23,7 @@ pub struct Kernel {
     pub layout: Layout,
     /// As aya finds what a program is attached to.
     pub btf: Btf,
-    /// Reads the types by itself, whatever it is given.
+    /// Knows what else the kernel can.
     pub loader: EbpfLoader<'static>,
 }
 
@@ -28,13 +34,28 @@ impl Kernel {
     /// They cannot be read, or lack what there can be no trace without.
     pub fn look() -> Result<Self> {
         thread::scope(|scope| {
-            let btf = scope.spawn(Btf::from_sys_fs);
-            let loader = scope.spawn(EbpfLoader::new);
-            let types = KernelTypes::read()?;
+            let loader = scope.spawn(loader);
+            let types = KernelTypes::read(wanted())?;
             let layout = layout::resolve(&types)?;
-            let died = |_| anyhow!("the thread that reads the kernel's types died");
-            let btf = btf.join().map_err(died)?.context("cannot read the kernel's types")?;
-            Ok(Self { types, layout, btf, loader: loader.join().map_err(died)? })
+            let btf = types.targets()?;
+            let loader = loader.join().map_err(|_| anyhow!("the thread that looks at the kernel died"))?;
+            Ok(Self { types, layout, btf, loader })
         })
     }
+}
+
+/// Every type that is asked for by name.
+fn wanted() -> impl Iterator<Item = Wanted> {
+    layout::wanted().chain(hooks::wanted()).chain(dump::wanted()).chain(live::wanted())
+}
+
+/// A loader that does not know the kernel's types; the object has no relocation that needs them. aya's makes a copy of them
+/// all when it is made, unless there are none: this thread, which ends with it, sees none. Where that is forbidden, a start
+/// takes longer.
+fn loader() -> EbpfLoader<'static> {
+    // It tries what the kernel can, the first time it is asked.
+    aya::features();
+    // SAFETY: only this thread gets a root folder of its own; no descriptor is concerned.
+    let _ = unsafe { unshare_unsafe(UnshareFlags::FS) }.and_then(|()| chroot("/sys/kernel/btf"));
+    EbpfLoader::new()
 }

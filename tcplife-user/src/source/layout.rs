@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use tcplife_common::layout::{ABSENT, Layout};
 
-use super::btf::{KernelTypes, VMLINUX};
+use super::btf::{KernelTypes, VMLINUX, Wanted};
 
 /// Whether there can be a trace without a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,14 @@ fn renamed(member: &str) -> &'static [&'static str] {
     }
 }
 
+/// The struct that a bucket of the kernel's hash of connections is.
+const BUCKET: &str = "inet_ehash_bucket";
+
+/// The types that are asked for.
+pub fn wanted() -> impl Iterator<Item = Wanted> {
+    MEMBERS.iter().map(|row| row.1).chain([BUCKET]).map(Wanted::Struct)
+}
+
 /// Finds every member's offset.
 ///
 /// # Errors
@@ -96,7 +104,7 @@ pub fn resolve(types: &KernelTypes) -> Result<Layout> {
     let mut missing = Vec::new();
     let layout = Layout::from_fn(|field| {
         if field == "ehash_bucket_size" {
-            return types.size_of("inet_ehash_bucket").unwrap_or(ABSENT);
+            return types.size_of(BUCKET).unwrap_or(ABSENT);
         }
         let Some(&(_, structure, member, need)) = MEMBERS.iter().find(|row| row.0 == field) else {
             return ABSENT;
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn this_kernel_has_everything() {
-        let types = KernelTypes::read().expect("this kernel has BTF");
+        let types = KernelTypes::read(wanted()).expect("this kernel has BTF");
         let layout = resolve(&types).expect("this kernel is supported");
         for (name, offset) in Layout::NAMES.iter().zip(layout.to_bytes().chunks_exact(4)) {
             assert_ne!(offset, ABSENT.to_ne_bytes(), "{name}");

@@ -17,7 +17,7 @@ use tcplife_common::{
 
 use super::{
     attach,
-    btf::KernelTypes,
+    btf::{KernelTypes, Wanted},
     dump::{Dumper, ITERATORS, Netns, StateMask},
     hooks::Allowed,
     kernel::Kernel,
@@ -208,6 +208,18 @@ fn drain(ring: &mut RingBuf<MapData>, limit: usize, each: &mut Intake<'_>) -> us
     taken
 }
 
+/// `bpf_get_socket_cookie` for tracing programs came with this function.
+const COOKIE_HELPER: &str = "bpf_get_socket_ptr_cookie";
+const TASK_HELPER: &str = "bpf_get_current_task_btf";
+/// The tracepoint that got an argument, for an error.
+const RETRANSMIT: &str = "tcp_retransmit_skb";
+
+/// The types that are asked for.
+pub(super) fn wanted() -> impl Iterator<Item = Wanted> {
+    let helpers = [COOKIE_HELPER, TASK_HELPER].into_iter().map(Wanted::Function);
+    helpers.chain([Wanted::Tracepoint(RETRANSMIT)])
+}
+
 /// Loads the object, as it is to be on this kernel.
 pub(super) fn load(
     types: &KernelTypes,
@@ -216,10 +228,9 @@ pub(super) fn load(
     options: &Options<'_>,
 ) -> Result<Ebpf> {
     let settings = Settings {
-        // bpf_get_socket_cookie for tracing programs came with this function.
-        has_cookie_helper: u32::from(types.has_function("bpf_get_socket_ptr_cookie")),
-        has_task_helper: u32::from(types.has_function("bpf_get_current_task_btf")),
-        retransmit_has_err: u32::from(types.tracepoint_arguments("tcp_retransmit_skb") == Some(3)),
+        has_cookie_helper: u32::from(types.has_function(COOKIE_HELPER)),
+        has_task_helper: u32::from(types.has_function(TASK_HELPER)),
+        retransmit_has_err: u32::from(types.tracepoint_arguments(RETRANSMIT) == Some(3)),
         wakeup_bytes: options.ring_bytes / 4,
         ..options.settings
     };
