@@ -170,7 +170,7 @@ pub struct Detail {
     pub first_close: FirstClose,
     /// How the full socket ended, once it has.
     pub end: Option<End>,
-    /// Payload sent, in bytes, once the full socket ended.
+    /// Payload sent, in bytes, once the full socket ended; `None` also if that was before the trace.
     pub bytes_sent: Option<u64>,
     /// Payload received, in bytes, once the full socket ended.
     pub bytes_received: Option<u64>,
@@ -326,7 +326,9 @@ pub fn row_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, no
 
 /// All of a connection, as [`row_of`].
 pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, now: u64) -> Detail {
-    let ended = connection.end().is_some();
+    // Of a socket that ended before the trace, nobody told what was counted.
+    let counted = connection.complete() || connection.bytes_sent() + connection.bytes_received() > 0;
+    let ended = connection.end().is_some() && counted;
     Detail {
         row: row_of(connection, owner, leak_after, now),
         stays: connection.stays().collect(),

@@ -117,6 +117,15 @@ pub fn cut(text: &str, width: usize) -> String {
     }
 }
 
+/// The first words of `text` that fit in `width` columns, and an ellipsis where something is missing.
+pub fn cut_words(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let begin = head(text, width.saturating_sub(2));
+    begin.rsplit_once(' ').map_or_else(String::new, |(words, _)| format!("{words} …"))
+}
+
 /// As much of the begin of `text` as fits in `width` columns.
 fn head(text: &str, width: usize) -> &str {
     let mut used = 0;
@@ -160,6 +169,15 @@ mod tests {
 
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
+
+    #[test]
+    fn a_text_is_cut_between_words() {
+        for (width, text) in
+            [(20, "one two three"), (13, "one two three"), (12, "one two …"), (5, ""), (0, "")]
+        {
+            assert_eq!(cut_words("one two three", width), text, "{width}");
+        }
+    }
 
     #[test]
     fn an_age_is_two_units_at_most() {

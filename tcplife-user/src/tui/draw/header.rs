@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// From this width on, the header names a hook that is off; on a narrower screen the uptime goes before it.
+const NAMED: u16 = 80;
+
 /// Draws the header. Health is at the right and never gives way.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
@@ -20,7 +23,7 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
         [
             lost(theme, health, area.width >= 120),
             vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)],
-            hooks(theme, health),
+            hooks(theme, health, area.width >= NAMED),
         ]
         .into_iter()
         .chain(time_wait(health, area.width)),
@@ -77,12 +80,16 @@ fn time_wait(health: &Health, width: u16) -> Option<Vec<Span<'static>>> {
     Some(labelled("tw", if width >= 160 { mechanism } else { short }))
 }
 
-fn hooks(theme: Theme, health: &Health) -> Vec<Span<'static>> {
+fn hooks(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
     let all = health.hooks.len();
     let on = health.hooks.iter().filter(|hook| hook.mechanism.is_some()).count();
     let value = Span::raw(format!("{on}/{all}"));
     match health.hooks.iter().find(|hook| hook.mechanism.is_none()) {
         None => vec![Span::styled("hooks ", theme::QUIET), value],
+        Some(_) if !is_wide => {
+            let value = Span::styled(format!("{on}/{all} !"), theme.alarm());
+            vec![Span::styled("hooks ", theme::QUIET), value]
+        }
         Some(off) => {
             let others = if all - on > 1 { ", .." } else { "" };
             let word = format!(" no {}{others}", off.what);

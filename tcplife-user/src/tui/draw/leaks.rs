@@ -28,11 +28,9 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let Some(head) = places.next() else { return };
     let width = usize::from(area.width);
     buffer.set_style(head, theme::HEAD);
-    let title = if width >= 120 {
-        format!("  {:<28}{:<15} {:>16}  WHY", "PROCESS, SOCKET", "VERDICT", "AGE")
-    } else {
-        format!("  {:<28}{:<15} {:>16}", "PROCESS, SOCKET", "VERDICT", "AGE")
-    };
+    let why = if width >= 120 { "  WHY" } else { "" };
+    let name = 15 + descriptors(width);
+    let title = format!("  {:<name$}{:<14} {:>16}{why}", "PROCESS, SOCKET", "VERDICT", "AGE");
     Line::styled(title, theme::HEAD).render(head, buffer);
     let leaks = &app.frame.leaks;
     let all = lines::leaks(leaks, &app.leaks);
@@ -52,6 +50,11 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
             buffer.set_style(place, theme::SELECTED);
         }
     }
+}
+
+/// Columns of the descriptors: two of them, but not at the cost of an age.
+const fn descriptors(width: usize) -> usize {
+    if width >= 64 { 13 } else { 11 }
 }
 
 fn older(age: Age, since: u64) -> Age {
@@ -96,8 +99,10 @@ fn socket_line(theme: Theme, suspect: &Suspect, since: u64, width: usize) -> Lin
     let more = if suspect.holders.len() > 2 { ".." } else { "" };
     let fds = if fds.is_empty() { "-".to_owned() } else { format!("{}{more}", fds.join(" ")) };
     let age = text::age(older(suspect.facts.age, since));
+    let room = descriptors(width);
+    let fds = text::cut(&fds, room);
     let mut line = Line::from(vec![
-        Span::styled(format!("  {mark} {:<11} {fds:<13} ", suspect.facts.state.upper()), style),
+        Span::styled(format!("  {mark} {:<11} {fds:<room$} ", suspect.facts.state.upper()), style),
         Span::styled(format!("{:<14}", suspect.verdict.name()), style),
         Span::raw(format!(" {age:>16}  ")),
     ]);

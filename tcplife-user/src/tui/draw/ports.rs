@@ -179,13 +179,17 @@ fn used(theme: Theme, total: usize, range: usize) -> (String, ratatui::style::St
     )
 }
 
+/// From this width on, the settings have a title in full words.
+const WIDE: u16 = 80;
+
 /// Draws the settings that decide, of the namespace of the row under the cursor.
 pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(ports) = app.frame.ports() else { return };
     let netns = ports.usages.rows.get(app.ports.at).map(|usage| usage.netns).or(app.setup.netns);
     let reading = netns.and_then(|netns| app.frame.reading(netns));
-    let block =
-        Block::new().borders(Borders::TOP).title(Line::styled(title(netns, reading, ports), theme::STRONG));
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .title(Line::styled(title(netns, reading, ports, area.width >= WIDE), theme::STRONG));
     let room = block.inner(area);
     block.render(area, buffer);
     let mut lines = Vec::new();
@@ -195,28 +199,34 @@ pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
         let value = setting.value.map(|value| format!(" = {value}")).unwrap_or_default();
         let style = if setting.now.matters { app.setup.theme.alarm() } else { theme::STRONG };
         let mark = if setting.now.matters { "!" } else { " " };
-        lines.push(Line::from(vec![
+        let mut line = Line::from(vec![
             Span::styled(format!("{mark} {name}{value}"), style),
             Span::raw(format!(": {}. ", setting.now.says)),
-            Span::styled(fact.does, theme::QUIET),
-        ]));
+        ]);
+        let left = usize::from(room.width).saturating_sub(line.width());
+        line.push_span(Span::styled(text::cut_words(fact.does, left), theme::QUIET));
+        lines.push(line);
     }
     for (line, place) in lines.into_iter().zip(room.rows()) {
         line.render(place, buffer);
     }
 }
 
-fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports) -> String {
+fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: bool) -> String {
     let netns = netns.map(|netns| format!(" {netns}")).unwrap_or_default();
     let read = if reading.is_some() { "" } else { ", not read yet" };
     let early = text::count(ports.ended_early);
-    let more = match ports.usages.others {
-        0 => String::new(),
-        others => {
-            format!(", {} more places not listed", text::count(u64::try_from(others).unwrap_or(u64::MAX)))
-        }
+    let others = text::count(u64::try_from(ports.usages.others).unwrap_or(u64::MAX));
+    let more = match (ports.usages.others, is_wide) {
+        (0, _) => String::new(),
+        (_, true) => format!(", {others} more places not listed"),
+        (_, false) => format!(", +{others} places"),
     };
-    format!(" Namespace{netns}{read}; TIME_WAIT ended early by reuse or reset: {early}{more} ")
+    if is_wide {
+        format!(" Namespace{netns}{read}; TIME_WAIT ended early by reuse or reset: {early}{more} ")
+    } else {
+        format!(" netns{netns}{read}; TIME_WAIT ended early: {early}{more} ")
+    }
 }
 
 fn to_u16(number: usize) -> u16 {
