@@ -86,6 +86,14 @@ pub mod kind {
     pub const MINI_GONE: u8 = 9;
     /// [`super::Found`]: a socket in a dump; never in the ring buffer.
     pub const FOUND: u8 = 10;
+    /// [`super::Move4`]
+    pub const MOVE_4: u8 = 11;
+    /// [`super::Move4By`]
+    pub const MOVE_4_BY: u8 = 12;
+    /// [`super::End4`]
+    pub const END_4: u8 = 13;
+    /// [`super::End4By`]
+    pub const END_4_BY: u8 = 14;
 }
 
 /// Bits of `Head::flags`.
@@ -281,10 +289,12 @@ wire! {
 }
 
 mod dump;
+mod short;
 
 pub use dump::{Found, Gauge};
+pub use short::{End4, End4By, Move4, Move4By, Pair};
 
-/// One record of the ring buffer.
+/// One record of the ring buffer. What dumps find ([`Found`]) is longer, and not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A change of state.
@@ -305,8 +315,6 @@ pub enum Record {
     MiniArmed(MiniNote),
     /// A mini-socket ended.
     MiniGone(MiniNote),
-    /// A socket in a dump.
-    Found(Found),
 }
 
 /// Why bytes are not a record.
@@ -332,6 +340,7 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
+#[inline]
 fn exact<T: Field>(bytes: &[u8], size: usize) -> Result<T, Malformed> {
     let wrong = Malformed::Length { found: bytes.len() };
     if bytes.len() != size {
@@ -350,7 +359,11 @@ impl Record {
         let kind = *bytes.first().ok_or(Malformed::Length { found: 0 })?;
         match kind {
             kind::MOVE => exact(bytes, Move::SIZE).map(Self::Move),
+            kind::MOVE_4 => exact(bytes, Move4::SIZE).map(|short: Move4| Self::Move(short.into())),
+            kind::MOVE_4_BY => exact(bytes, Move4By::SIZE).map(|short: Move4By| Self::Move(short.into())),
             kind::END => exact(bytes, End::SIZE).map(Self::End),
+            kind::END_4 => exact(bytes, End4::SIZE).map(|short: End4| Self::End(short.into())),
+            kind::END_4_BY => exact(bytes, End4By::SIZE).map(|short: End4By| Self::End(short.into())),
             kind::RETRANSMIT => exact(bytes, Note::SIZE).map(Self::Retransmit),
             kind::RESET => exact(bytes, Note::SIZE).map(Self::Reset),
             kind::GONE => exact(bytes, Handle::SIZE).map(Self::Gone),
@@ -358,7 +371,6 @@ impl Record {
             kind::BORN => exact(bytes, Born::SIZE).map(Self::Born),
             kind::MINI_ARMED => exact(bytes, MiniNote::SIZE).map(Self::MiniArmed),
             kind::MINI_GONE => exact(bytes, MiniNote::SIZE).map(Self::MiniGone),
-            kind::FOUND => exact(bytes, Found::SIZE).map(Self::Found),
             other => Err(Malformed::Kind(other)),
         }
     }
@@ -373,7 +385,6 @@ impl Record {
             Self::Gone(r) | Self::Accepted(r) => &r.head,
             Self::Born(r) => &r.head,
             Self::MiniArmed(r) | Self::MiniGone(r) => &r.head,
-            Self::Found(r) => &r.head,
         }
     }
 }

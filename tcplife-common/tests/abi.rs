@@ -7,11 +7,13 @@ use tcplife_common::{
     counters::Counters,
     layout::{ABSENT, Layout},
     settings::Settings,
-    wire::{Born, End, Found, Handle, Malformed, MiniNote, Move, Note, Record, kind},
+    wire::{
+        Born, End, End4, End4By, Found, Handle, Malformed, MiniNote, Move, Move4, Move4By, Note, Record, kind,
+    },
 };
 
 /// Each kind with its length.
-const KINDS: [(u8, usize); 10] = [
+const KINDS: [(u8, usize); 13] = [
     (kind::MOVE, Move::SIZE),
     (kind::END, End::SIZE),
     (kind::RETRANSMIT, Note::SIZE),
@@ -21,7 +23,10 @@ const KINDS: [(u8, usize); 10] = [
     (kind::BORN, Born::SIZE),
     (kind::MINI_ARMED, MiniNote::SIZE),
     (kind::MINI_GONE, MiniNote::SIZE),
-    (kind::FOUND, Found::SIZE),
+    (kind::MOVE_4, Move4::SIZE),
+    (kind::MOVE_4_BY, Move4By::SIZE),
+    (kind::END_4, End4::SIZE),
+    (kind::END_4_BY, End4By::SIZE),
 ];
 
 /// `size` bytes that count up, so that no two fields look the same.
@@ -47,8 +52,20 @@ fn other_kinds_are_refused() {
         if KINDS.iter().all(|known| known.0 != kind) {
             assert_eq!(Record::decode(&counting(kind, 104)), Err(Malformed::Kind(kind)));
         }
+        if kind != kind::FOUND {
+            assert_eq!(Found::decode(&counting(kind, Found::SIZE)), Err(Malformed::Kind(kind)));
+        }
     }
     assert_eq!(Record::decode(&[]), Err(Malformed::Length { found: 0 }));
+}
+
+#[test]
+fn what_a_dump_finds_has_one_length() {
+    for found in 0..Found::SIZE + 20 {
+        let decoded = Found::decode(&counting(kind::FOUND, found));
+        let wanted = if found == Found::SIZE { Ok(kind::FOUND) } else { Err(Malformed::Length { found }) };
+        assert_eq!(decoded.map(|found| found.head.kind), wanted);
+    }
 }
 
 #[test]
@@ -63,6 +80,37 @@ fn fields_are_where_the_kernel_side_puts_them() {
     assert_eq!(record.tuple.remote_port, u16::from_ne_bytes([66, 67]));
     assert_eq!(record.task.tgid, u32::from_ne_bytes([72, 73, 74, 75]));
     assert_eq!(record.task.comm[15], 103);
+}
+
+#[test]
+fn an_ipv4_record_says_the_same_in_less_room() {
+    let Ok(Record::Move(record)) = Record::decode(&counting(kind::MOVE_4_BY, Move4By::SIZE)) else {
+        panic!("a move")
+    };
+    assert_eq!(record.head.cookie, u64::from_ne_bytes([24, 25, 26, 27, 28, 29, 30, 31]));
+    assert_eq!(record.tuple.local, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 32, 33, 34, 35]);
+    assert_eq!(record.tuple.remote, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 36, 37, 38, 39]);
+    assert_eq!(record.tuple.local_port, u16::from_ne_bytes([40, 41]));
+    assert_eq!(record.tuple.family, u16::from_ne_bytes([46, 47]));
+    assert_eq!(record.task.tgid, u32::from_ne_bytes([48, 49, 50, 51]));
+    let Ok(Record::Move(record)) = Record::decode(&counting(kind::MOVE_4, Move4::SIZE)) else {
+        panic!("a move")
+    };
+    assert_eq!((record.tuple.remote_port, record.task.tgid), (u16::from_ne_bytes([42, 43]), 0));
+    let Ok(Record::End(record)) = Record::decode(&counting(kind::END_4, End4::SIZE)) else {
+        panic!("an end")
+    };
+    assert_eq!(record.tuple.err, u16::from_ne_bytes([44, 45]));
+    assert_eq!(record.stats.srtt_us, u32::from_ne_bytes([68, 69, 70, 71]));
+    assert_eq!(
+        (record.mini.address, record.task.tgid),
+        (u64::from_ne_bytes([72, 73, 74, 75, 76, 77, 78, 79]), 0)
+    );
+    let Ok(Record::End(record)) = Record::decode(&counting(kind::END_4_BY, End4By::SIZE)) else {
+        panic!("an end")
+    };
+    assert_eq!(record.task.tgid, u32::from_ne_bytes([72, 73, 74, 75]));
+    assert_eq!((record.stats.bytes_sent.to_ne_bytes()[0], record.mini.address), (48, 0));
 }
 
 #[test]

@@ -54,6 +54,20 @@ pub struct Progress {
 #[map]
 pub static STATE_PROGRESS: PerCpuArray<Progress> = PerCpuArray::with_max_entries(1, 0);
 
+/// The orphan whose end was told last, on a CPU.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Told {
+    /// Its address.
+    pub sock: u64,
+    /// Its cookie.
+    pub cookie: u64,
+}
+
+/// One element; see [`Told`].
+#[map]
+pub static LAST_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bitmap of the local ports asked for (`by_local_port`).
 #[map]
 pub static LOCAL_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32, 0);
@@ -96,39 +110,38 @@ pub enum Outcome {
     LostRing,
 }
 
-/// A program's counters on this CPU.
-#[inline(always)]
-fn counters(lane: Lane) -> Option<&'static mut Counters> {
-    // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program, and
-    // nothing else uses the element meanwhile: see `Lane`.
-    COUNTERS.get_ptr_mut(lane as u32).map(|counters| unsafe { &mut *counters })
-}
+/// A program's counters on this CPU, looked up once for each run.
+pub struct Tally(&'static mut Counters);
 
-/// Counts one hook hit.
-#[inline(always)]
-pub fn count(lane: Lane, outcome: Outcome) {
-    if let Some(counters) = counters(lane) {
-        counters.hits += 1;
+impl Tally {
+    /// Those of a lane. A lane always has them; without, the program cannot go on.
+    #[inline(always)]
+    pub fn of(lane: Lane) -> Option<Self> {
+        // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program,
+        // and nothing else uses the element meanwhile: see `Lane`.
+        COUNTERS.get_ptr_mut(lane as u32).map(|counters| Self(unsafe { &mut *counters }))
+    }
+
+    /// Counts one hook hit.
+    #[inline(always)]
+    pub fn count(&mut self, outcome: Outcome) {
+        self.0.hits += 1;
         match outcome {
-            Outcome::Delivered => counters.delivered += 1,
-            Outcome::Filtered => counters.filtered += 1,
-            Outcome::LostRing => counters.lost_ring += 1,
+            Outcome::Delivered => self.0.delivered += 1,
+            Outcome::Filtered => self.0.filtered += 1,
+            Outcome::LostRing => self.0.lost_ring += 1,
         }
     }
-}
 
-/// Counts a run of `state_change`.
-#[inline(always)]
-pub fn count_state_run() {
-    if let Some(counters) = counters(Lane::StateTask) {
-        counters.state_runs += 1;
+    /// Counts a run of `state_change`.
+    #[inline(always)]
+    pub fn count_state_run(&mut self) {
+        self.0.state_runs += 1;
     }
-}
 
-/// Counts a state change that a program takes up as its own.
-#[inline(always)]
-pub fn count_state_taken(lane: Lane) {
-    if let Some(counters) = counters(lane) {
-        counters.state_taken += 1;
+    /// Counts a state change that a program takes up as its own.
+    #[inline(always)]
+    pub fn count_state_taken(&mut self) {
+        self.0.state_taken += 1;
     }
 }

@@ -11,7 +11,7 @@ use tcplife_common::{
 
 use crate::{
     maps::offset,
-    read::{Access, Probed, ProbedSock, TCP_TIME_WAIT, TypedSock},
+    read::{Access, Probed, ProbedSock, Sock, TCP_TIME_WAIT, TypedSock},
 };
 
 /// Nodes looked at; it was the first one in every experiment, others may come in between on a busy host.
@@ -58,7 +58,7 @@ fn is_of(tw: ProbedSock, cookie: u64, remote_port: u16) -> bool {
 
 /// A mini-socket's timer and substate.
 #[inline(always)]
-pub fn describe(tw: ProbedSock) -> Mini {
+pub fn describe<A: Access>(tw: Sock<A>) -> Mini {
     Mini {
         address: tw.address(),
         expires: tw.load(offset!(tw_expires)),

@@ -7,18 +7,21 @@
 use core::{marker::PhantomData, mem::MaybeUninit};
 
 use aya_ebpf::{
-    bindings::tcp_sock,
+    bindings::{tcp_sock, tcp_timewait_sock},
     helpers::{
         bpf_get_current_pid_tgid,
         generated::{
             bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_probe_read_kernel,
-            bpf_skc_to_tcp_sock,
+            bpf_skc_to_tcp_sock, bpf_skc_to_tcp_timewait_sock,
         },
     },
 };
 use tcplife_common::{
     layout::ABSENT,
-    wire::{Born, End, Found, Handle, MiniNote, Move, Note, Stats, Task, Tuple},
+    wire::{
+        Born, End, End4, End4By, Found, Handle, MiniNote, Move, Move4, Move4By, Note, Pair, Stats, Task,
+        Tuple,
+    },
 };
 
 use crate::maps::{offset, setting};
@@ -49,7 +52,11 @@ impl Plain for i32 {}
 impl Plain for *const u8 {}
 impl Plain for [u8; 16] {}
 impl Plain for Move {}
+impl Plain for Move4 {}
+impl Plain for Move4By {}
 impl Plain for End {}
+impl Plain for End4 {}
+impl Plain for End4By {}
 impl Plain for Note {}
 impl Plain for Handle {}
 impl Plain for Born {}
@@ -254,6 +261,25 @@ impl<A: Access> Sock<A> {
         }
     }
 
+    /// Any kind: whether it is an `AF_INET` socket.
+    #[inline(always)]
+    pub fn is_inet(self) -> bool {
+        self.load::<u16>(offset!(skc_family)) == AF_INET
+    }
+
+    /// Any kind, of an `AF_INET` socket: as [`Sock::tuple`].
+    #[inline(always)]
+    pub fn pair(self) -> Pair {
+        Pair {
+            local: self.load(offset!(skc_rcv_saddr)),
+            remote: self.load(offset!(skc_daddr)),
+            local_port: self.load::<u16>(offset!(skc_num)),
+            remote_port: u16::from_be(self.load(offset!(skc_dport))),
+            err: 0,
+            family: AF_INET,
+        }
+    }
+
     #[inline(always)]
     fn load_v6(self, offset: u32) -> [u8; 16] {
         let halves: [u64; 2] = [self.load(offset), self.load(offset + 8)];
@@ -289,6 +315,14 @@ impl TypedSock {
     #[inline(always)]
     pub fn probed(self) -> ProbedSock {
         Sock(self.0, PhantomData)
+    }
+
+    /// Timewait mini-socket: the same, typed as what it is.
+    #[inline(always)]
+    pub fn timewait(self) -> Option<Self> {
+        // SAFETY: the helper takes any socket and checks its kind.
+        let tw: *mut tcp_timewait_sock = unsafe { bpf_skc_to_tcp_timewait_sock(self.0.cast_mut().cast()) };
+        Self::new(tw.cast())
     }
 
     /// Full socket: its cookie, handed out now if it has none and the kernel lets us.

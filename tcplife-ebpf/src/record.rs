@@ -1,14 +1,13 @@
 //! From a hook hit to a record: filters, the head, and the ring buffer.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::ring_buf::RingBufEntry};
 use tcplife_common::{
-    counters::Lane,
     settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS},
-    wire::{Head, Tuple},
+    wire::{Head, Pair, Tuple},
 };
 
 use crate::{
-    maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, count, setting},
+    maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, Tally, setting},
     read::{self, Access, Plain, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
 };
 
@@ -24,14 +23,28 @@ const WAKEUP_WINDOW: u64 = 4096;
 
 /// Has a record filled in where it lies in the ring buffer, since a program's stack is small, and counts how that went.
 #[inline(always)]
-pub fn deliver<T: Plain + 'static>(lane: Lane, fill: impl FnOnce(&mut T)) {
-    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        count(lane, Outcome::LostRing);
-        return;
-    };
+pub fn deliver<T: Plain + 'static>(tally: &mut Tally, fill: impl FnOnce(&mut T)) {
+    let Some(mut entry) = reserve(tally) else { return };
     fill(read::zeroed(&mut entry));
+    submit(entry, tally);
+}
+
+/// Room for a record, to be filled in where it lies; counts that there was none. For what is filled in by more than one
+/// program: a closure that is used twice becomes a function, which the verifier does not take.
+#[inline(always)]
+pub fn reserve<T: Plain + 'static>(tally: &mut Tally) -> Option<RingBufEntry<T>> {
+    let entry = EVENTS.reserve::<T>(0);
+    if entry.is_none() {
+        tally.count(Outcome::LostRing);
+    }
+    entry
+}
+
+/// Hands the record to the agent.
+#[inline(always)]
+pub fn submit<T>(entry: RingBufEntry<T>, tally: &mut Tally) {
     entry.submit(wakeup());
-    count(lane, Outcome::Delivered);
+    tally.count(Outcome::Delivered);
 }
 
 /// The agent reads on a timer; a record wakes it only when the ring buffer fills faster than that.
@@ -58,31 +71,58 @@ pub fn head<A: Access>(kind: u8, sock: Sock<A>, netns: u32, old: u8, new: u8) ->
     }
 }
 
+/// What filters look at.
+pub trait Ends {
+    fn ports(&self) -> (u16, u16);
+    fn is_ipv4(&self) -> bool;
+}
+
+impl Ends for Tuple {
+    #[inline(always)]
+    fn ports(&self) -> (u16, u16) {
+        (self.local_port, self.remote_port)
+    }
+
+    #[inline(always)]
+    fn is_ipv4(&self) -> bool {
+        self.local[..10] == [0; 10] && self.local[10..12] == [0xff; 2]
+    }
+}
+
+impl Ends for Pair {
+    #[inline(always)]
+    fn ports(&self) -> (u16, u16) {
+        (self.local_port, self.remote_port)
+    }
+
+    #[inline(always)]
+    fn is_ipv4(&self) -> bool {
+        true
+    }
+}
+
 /// Whether the user asked for this socket, as far as can be told: a port that is not known yet is let through, and
 /// so is the first move after that, by which the agent learns it.
 #[inline(always)]
-pub fn wanted(tuple: &Tuple, netns: u32, old: u8) -> bool {
-    if !wanted_family(tuple) || !wanted_netns(netns) {
+pub fn wanted(ends: &impl Ends, netns: u32, old: u8) -> bool {
+    if !wanted_family(ends) || !wanted_netns(netns) {
         return false;
     }
     if old == TCP_SYN_SENT || old == TCP_SYN_RECV {
         return true;
     }
-    let local =
-        setting!(by_local_port) == 0 || tuple.local_port == 0 || has_port(&LOCAL_PORTS, tuple.local_port);
-    let remote =
-        setting!(by_remote_port) == 0 || tuple.remote_port == 0 || has_port(&REMOTE_PORTS, tuple.remote_port);
-    local && remote
+    let (local, remote) = ends.ports();
+    (setting!(by_local_port) == 0 || local == 0 || has_port(&LOCAL_PORTS, local))
+        && (setting!(by_remote_port) == 0 || remote == 0 || has_port(&REMOTE_PORTS, remote))
 }
 
 #[inline(always)]
-fn wanted_family(tuple: &Tuple) -> bool {
+fn wanted_family(ends: &impl Ends) -> bool {
     let families = setting!(families);
     if families == FAMILY_V4 | FAMILY_V6 {
         return true;
     }
-    let is_v4 = tuple.local[..10] == [0; 10] && tuple.local[10..12] == [0xff; 2];
-    families & (if is_v4 { FAMILY_V4 } else { FAMILY_V6 }) != 0
+    families & (if ends.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 }) != 0
 }
 
 #[inline(always)]

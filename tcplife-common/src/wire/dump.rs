@@ -1,6 +1,6 @@
 //! What iterators tell of a socket.
 
-use super::{Field, Head, Mini, Stats, Task, Tuple};
+use super::{Field, Head, Malformed, Mini, Stats, Task, Tuple, exact, kind};
 
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
@@ -53,5 +53,20 @@ wire! {
         pub mini: Mini = 128,
         /// See [`Gauge`].
         pub gauge: Gauge = 160,
+    }
+}
+
+impl Found {
+    /// Decodes one.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes' length or kind is not that of one.
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes.first() {
+            Some(&kind::FOUND) => exact(bytes, Self::SIZE),
+            Some(&other) => Err(Malformed::Kind(other)),
+            None => Err(Malformed::Length { found: 0 }),
+        }
     }
 }

@@ -155,8 +155,6 @@ impl Table {
             Record::Born(record) => self.born(record, observer),
             Record::MiniArmed(record) => self.mini_armed(record, observer),
             Record::MiniGone(record) => self.mini_gone(record, observer),
-            // What a dump finds is no event.
-            Record::Found(_) => {}
         }
     }
 

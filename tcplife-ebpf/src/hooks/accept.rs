@@ -6,7 +6,7 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{Outcome, count},
+    maps::{Outcome, Tally},
     read::{self, ProbedSock},
     record::{deliver, head, wanted},
 };
@@ -18,15 +18,15 @@ pub fn accepted(returned: *const u8) {
     if !child.is_tcp() {
         return;
     }
+    let Some(mut tally) = Tally::of(Lane::Accepted) else { return };
     let netns = child.netns();
     if !wanted(&child.tuple(), netns, child.state()) {
-        count(Lane::Accepted, Outcome::Filtered);
-        return;
+        return tally.count(Outcome::Filtered);
     }
     // A kernel thread that accepts (nfsd, MPTCP) is no application.
     let Some(task) = read::current_task() else { return };
     let state = child.state();
-    deliver(Lane::Accepted, |record: &mut Handle| {
+    deliver(&mut tally, |record: &mut Handle| {
         record.head = head(kind::ACCEPTED, child, netns, state, state);
         record.head.flags = flag::BY_TASK;
         record.head.cookie = child.cookie_now();

@@ -51,9 +51,9 @@ pub fn socket(ctx: *mut c_void) {
     let mut place = MaybeUninit::uninit();
     let found = read::zeroed(&mut place);
     let told = match state {
-        TCP_TIME_WAIT => mini_socket(sock.probed(), found),
+        // Typed as what it is, so that its members need no helper; and so are full sockets.
+        TCP_TIME_WAIT => sock.timewait().is_some_and(|tw| mini_socket(tw, found)),
         TCP_NEW_SYN_RECV => request(sock.probed(), found),
-        // Typed as what it is, so that its members need no helper.
         _ => asked_for(u32::from(state)) && sock.tcp().is_some_and(|tcp| full(tcp, state, found)),
     };
     if told {
@@ -128,7 +128,7 @@ fn common<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
 
 /// A timewait mini-socket. False if its substate was not asked for.
 #[inline(always)]
-fn mini_socket(tw: ProbedSock, found: &mut Found) -> bool {
+fn mini_socket(tw: TypedSock, found: &mut Found) -> bool {
     found.mini = mini::describe(tw);
     if !asked_for(MINI_BITS + found.mini.substate) {
         return false;

@@ -7,7 +7,7 @@ use tcplife_common::{
 
 use super::touch;
 use crate::{
-    maps::{Outcome, count},
+    maps::{Outcome, Tally},
     mini,
     read::{ProbedSock, TCP_TIME_WAIT},
     record::{deliver, head, wanted},
@@ -39,14 +39,14 @@ pub fn gone(tw: *const u8) {
 
 #[inline(always)]
 fn tell(lane: Lane, kind: u8, flags: u8, tw: ProbedSock, timer: Mini) {
+    let Some(mut tally) = Tally::of(lane) else { return };
     let tuple = tw.tuple();
     let netns = tw.netns();
     if !wanted(&tuple, netns, TCP_TIME_WAIT) {
-        count(lane, Outcome::Filtered);
-        return;
+        return tally.count(Outcome::Filtered);
     }
     let substate = timer.substate as u8;
-    deliver(lane, |record: &mut MiniNote| {
+    deliver(&mut tally, |record: &mut MiniNote| {
         record.head = head(kind, tw, netns, substate, substate);
         record.head.flags = flags;
         record.head.cookie = tw.cookie_now();

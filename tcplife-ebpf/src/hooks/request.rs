@@ -7,7 +7,7 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{Outcome, count, offset},
+    maps::{Outcome, Tally, offset},
     read::{ProbedSock, TCP_SYN_RECV},
     record::{deliver, head, wanted},
 };
@@ -20,14 +20,14 @@ pub fn done(child: *const u8, request: *const u8, own_request: u8) {
     if own_request == 0 || offset!(snt_synack) == ABSENT || !child.is_tcp() {
         return;
     }
+    let Some(mut tally) = Tally::of(Lane::Request) else { return };
     let tuple = request.tuple();
     let netns = request.netns();
     if !wanted(&tuple, netns, TCP_SYN_RECV) {
-        count(Lane::Request, Outcome::Filtered);
-        return;
+        return tally.count(Outcome::Filtered);
     }
     let begun_us: u64 = request.load(offset!(snt_synack));
-    deliver(Lane::Request, |record: &mut Born| {
+    deliver(&mut tally, |record: &mut Born| {
         record.head = head(kind::BORN, child, netns, TCP_SYN_RECV, TCP_SYN_RECV);
         record.head.cookie = child.cookie_now();
         record.tuple = tuple;

@@ -8,7 +8,7 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{Outcome, count, setting},
+    maps::{Outcome, Tally, setting},
     read::{TCP_SYN_RECV, TypedSock},
     record::{deliver, head, wanted},
 };
@@ -35,13 +35,13 @@ pub fn syn_ack(ctx: &BtfTracePointContext) {
 /// A record of something that left the state as it is.
 #[inline(always)]
 pub(super) fn note(lane: Lane, sock: TypedSock, state: u8, kind: u8, flags: u8) {
+    let Some(mut tally) = Tally::of(lane) else { return };
     let tuple = sock.tuple();
     let netns = sock.netns();
     if !wanted(&tuple, netns, state) {
-        count(lane, Outcome::Filtered);
-        return;
+        return tally.count(Outcome::Filtered);
     }
-    deliver(lane, |record: &mut Note| {
+    deliver(&mut tally, |record: &mut Note| {
         record.head = head(kind, sock, netns, state, state);
         record.head.flags = flags;
         record.head.cookie = sock.cookie_now();

@@ -4,28 +4,19 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use tcplife_common::{
     counters::Lane,
-    wire::{End, Move, Task, flag, kind},
+    wire::{End, End4, End4By, Head, Mini, Move, Move4, Move4By, Task, flag, kind},
 };
 
+use super::gone;
 use crate::{
-    maps::{Outcome, STATE_PROGRESS, count, count_state_run, count_state_taken},
+    maps::{Outcome, STATE_PROGRESS, Tally},
     mini,
     read::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
         TCP_SYN_SENT, TypedSock,
     },
-    record::{deliver, head, wanted},
+    record::{head, reserve, submit, wanted},
 };
-
-/// Whether an application makes such a move, rather than the network while a task happens to hold the lock.
-#[inline(always)]
-fn is_applications(old: u8, new: u8) -> bool {
-    match new {
-        TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_LISTEN => true,
-        TCP_FIN_WAIT2 => old == TCP_FIN_WAIT2,
-        _ => false,
-    }
-}
 
 /// A hit of the tracepoint, in `state_change`.
 #[inline(always)]
@@ -40,8 +31,7 @@ pub fn change(ctx: &BtfTracePointContext) {
         done.write_volatile(0);
         running.write_volatile(1);
     }
-    count_state_run();
-    take(ctx, Lane::StateTask, Lane::StateNet);
+    take(ctx, Program::First);
     // SAFETY: as above.
     unsafe {
         done.write_volatile(ctx.arg(0));
@@ -60,61 +50,216 @@ pub fn spare(ctx: &BtfTracePointContext) {
         ((&raw const (*progress).running).read_volatile(), (&raw const (*progress).done).read_volatile())
     };
     if running != 0 && done != ctx.arg::<u64>(0) {
-        take(ctx, Lane::SpareTask, Lane::SpareNet);
+        take(ctx, Program::Spare);
     }
+}
+
+/// Which of the two programs runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Program {
+    /// `state_change`
+    First,
+    /// `state_spare`
+    Spare,
 }
 
 /// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext, by_task: Lane, by_net: Lane) {
+fn take(ctx: &BtfTracePointContext, program: Program) {
     let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
-    let lane = if sock.held_by_task() { by_task } else { by_net };
-    count_state_taken(lane);
+    let by_task = sock.held_by_task();
+    let lane = match (program, by_task) {
+        (Program::First, true) => Lane::StateTask,
+        (Program::First, false) => Lane::StateNet,
+        (Program::Spare, true) => Lane::SpareTask,
+        (Program::Spare, false) => Lane::SpareNet,
+    };
+    let Some(mut tally) = Tally::of(lane) else { return };
+    if program == Program::First {
+        tally.count_state_run();
+    }
+    tally.count_state_taken();
     if !sock.is_tcp() {
         return;
     }
     let old = ctx.arg::<i32>(1) as u8;
     let new = ctx.arg::<i32>(2) as u8;
-    let beyond = Beyond { netns: sock.netns(), orphan: sock.is_orphan() };
-    if new == TCP_CLOSE {
-        ended(ctx, sock, &beyond, old, lane);
-    } else {
-        moved(sock, &beyond, old, new, lane);
+    let change = Change { sock, old, new, by_task, netns: sock.netns(), orphan: sock.is_orphan() };
+    // The spare runs so seldom that what its short records would save is not worth having the verifier look at them.
+    match (new == TCP_CLOSE, program == Program::First && sock.is_inet()) {
+        (false, true) => change.moved_4(&mut tally),
+        (false, false) => change.moved(&mut tally),
+        // There is no short record with both a task and a mini-socket.
+        (true, true) if !by_task || !change.may_hand_over() => change.ended_4(ctx, &mut tally),
+        (true, _) => change.ended(ctx, &mut tally),
     }
 }
 
-/// What is behind the socket's pointers. The verifier searches all of the kernel's types by name for each load of a pointer,
-/// on every path that leads to it (`btf_nested_type_is_trusted`): so they are loaded once, before the paths part, or else
-/// a start takes half as long again.
-struct Beyond {
+/// A change of state. The verifier searches all of the kernel's types by name for each load of a pointer, on every path that
+/// leads to it (`btf_nested_type_is_trusted`): so what is behind the socket's pointers is loaded once, before the paths
+/// part, or else a start takes half as long again.
+struct Change {
+    sock: TypedSock,
+    old: u8,
+    new: u8,
+    by_task: bool,
     netns: u32,
     orphan: bool,
 }
 
-#[inline(always)]
-fn moved(sock: TypedSock, beyond: &Beyond, old: u8, new: u8, lane: Lane) {
-    let tuple = sock.tuple();
-    let netns = beyond.netns;
-    if !wanted(&tuple, netns, old) {
-        count(lane, Outcome::Filtered);
-        return;
+impl Change {
+    /// Whether an application makes such a move, rather than the network while a task happens to hold the lock.
+    #[inline(always)]
+    fn is_applications(&self) -> bool {
+        self.by_task
+            && match self.new {
+                TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_LISTEN => true,
+                TCP_FIN_WAIT2 => self.old == TCP_FIN_WAIT2,
+                _ => false,
+            }
     }
-    deliver(lane, |record: &mut Move| {
-        record.head = head(kind::MOVE, sock, netns, old, new);
-        record.tuple = tuple;
-        if old == TCP_LISTEN && new == TCP_SYN_RECV && tuple.remote_port == 0 {
+
+    /// Whether a mini-socket may take over.
+    #[inline(always)]
+    fn may_hand_over(&self) -> bool {
+        self.old == TCP_FIN_WAIT2 || self.old == TCP_CLOSING
+    }
+
+    #[inline(always)]
+    fn head(&self, kind: u8, remote_port: u16) -> Head {
+        let mut head = head(kind, self.sock, self.netns, self.old, self.new);
+        if self.old == TCP_LISTEN && self.new == TCP_SYN_RECV && remote_port == 0 {
             // inet_csk_clone_lock up to 6.12: the clone still has the listener's cookie and no remote end.
-            record.head.flags |= flag::TUPLE_PENDING;
+            head.flags |= flag::TUPLE_PENDING;
         } else {
-            record.head.cookie = sock.cookie();
+            head.cookie = self.sock.cookie();
         }
-        if beyond.orphan {
-            record.head.flags |= flag::ORPHAN;
+        if self.orphan {
+            head.flags |= flag::ORPHAN;
         }
-        if sock.held_by_task() && is_applications(old, new) {
+        head
+    }
+
+    #[inline(always)]
+    fn moved_4(&self, tally: &mut Tally) {
+        let pair = self.sock.pair();
+        if !wanted(&pair, self.netns, self.old) {
+            return tally.count(Outcome::Filtered);
+        }
+        if self.is_applications() {
+            let Some(mut entry) = reserve::<Move4By>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::MOVE_4_BY, pair.remote_port);
+            record.pair = pair;
+            attribute(&mut record.head.flags, &mut record.task);
+            submit(entry, tally);
+        } else {
+            let Some(mut entry) = reserve::<Move4>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::MOVE_4, pair.remote_port);
+            record.pair = pair;
+            submit(entry, tally);
+        }
+    }
+
+    #[inline(always)]
+    fn moved(&self, tally: &mut Tally) {
+        let tuple = self.sock.tuple();
+        if !wanted(&tuple, self.netns, self.old) {
+            return tally.count(Outcome::Filtered);
+        }
+        let Some(mut entry) = reserve::<Move>(tally) else { return };
+        let record = read::zeroed(&mut entry);
+        record.head = self.head(kind::MOVE, tuple.remote_port);
+        record.tuple = tuple;
+        if self.is_applications() {
             attribute(&mut record.head.flags, &mut record.task);
         }
-    });
+        submit(entry, tally);
+    }
+
+    #[inline(always)]
+    fn ended_4(&self, ctx: &BtfTracePointContext, tally: &mut Tally) {
+        let mut pair = self.sock.pair();
+        let (port, stats) = self.sock.stats();
+        if port != 0 {
+            pair.local_port = port;
+        }
+        pair.err = self.sock.err();
+        if !wanted(&pair, self.netns, self.old) {
+            return tally.count(Outcome::Filtered);
+        }
+        if self.by_task {
+            let Some(mut entry) = reserve::<End4By>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::END_4_BY, pair.remote_port);
+            record.pair = pair;
+            record.stats = stats;
+            if pair.err == 0 {
+                attribute(&mut record.head.flags, &mut record.task);
+            }
+            submit(entry, tally);
+            self.note_told();
+        } else {
+            let Some(mut entry) = reserve::<End4>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::END_4, pair.remote_port);
+            record.pair = pair;
+            record.stats = stats;
+            if pair.err == 0 {
+                self.hand_over(ctx, pair.remote_port, &mut record.head, &mut record.mini);
+            }
+            submit(entry, tally);
+        }
+    }
+
+    #[inline(always)]
+    fn ended(&self, ctx: &BtfTracePointContext, tally: &mut Tally) {
+        let mut tuple = self.sock.tuple();
+        let (port, stats) = self.sock.stats();
+        if port != 0 {
+            tuple.local_port = port;
+        }
+        tuple.err = self.sock.err();
+        if !wanted(&tuple, self.netns, self.old) {
+            return tally.count(Outcome::Filtered);
+        }
+        let Some(mut entry) = reserve::<End>(tally) else { return };
+        let record = read::zeroed(&mut entry);
+        record.head = self.head(kind::END, tuple.remote_port);
+        record.tuple = tuple;
+        record.stats = stats;
+        if tuple.err == 0 {
+            self.hand_over(ctx, tuple.remote_port, &mut record.head, &mut record.mini);
+            if self.by_task {
+                attribute(&mut record.head.flags, &mut record.task);
+            }
+        }
+        submit(entry, tally);
+        self.note_told();
+    }
+
+    /// An orphan's end was told.
+    #[inline(always)]
+    fn note_told(&self) {
+        if self.by_task && self.orphan {
+            gone::note_told(self.sock, self.sock.cookie_now());
+        }
+    }
+
+    /// Fills in the mini-socket, if the connection lives on in one.
+    #[inline(always)]
+    fn hand_over(&self, ctx: &BtfTracePointContext, remote_port: u16, head: &mut Head, told: &mut Mini) {
+        if !self.may_hand_over() {
+            return;
+        }
+        if let Some(mini) = mini::find(self.sock, head.cookie, remote_port) {
+            head.flags |= flag::MINI;
+            *told = mini;
+        } else {
+            debug!(ctx, "no mini-socket after state {} to remote port {}", self.old, remote_port);
+        }
+    }
 }
 
 /// Names the current task, which makes the move.
@@ -123,52 +268,5 @@ fn attribute(flags: &mut u8, task: &mut Task) {
     if let Some(current) = read::current_task() {
         *flags |= flag::BY_TASK;
         *task = current;
-    }
-}
-
-#[inline(always)]
-fn ended(ctx: &BtfTracePointContext, sock: TypedSock, beyond: &Beyond, old: u8, lane: Lane) {
-    let mut tuple = sock.tuple();
-    let (port, stats) = sock.stats();
-    if port != 0 {
-        tuple.local_port = port;
-    }
-    tuple.err = sock.err();
-    let netns = beyond.netns;
-    if !wanted(&tuple, netns, old) {
-        count(lane, Outcome::Filtered);
-        return;
-    }
-    deliver(lane, |record: &mut End| {
-        record.head = head(kind::END, sock, netns, old, TCP_CLOSE);
-        record.head.cookie = sock.cookie();
-        record.tuple = tuple;
-        record.stats = stats;
-        if beyond.orphan {
-            record.head.flags |= flag::ORPHAN;
-        }
-        if tuple.err == 0 {
-            hand_over(ctx, sock, record);
-            if sock.held_by_task() {
-                attribute(&mut record.head.flags, &mut record.task);
-            }
-        }
-    });
-}
-
-/// Fills in the mini-socket, if the connection lives on in one.
-#[inline(always)]
-fn hand_over(ctx: &BtfTracePointContext, sock: TypedSock, record: &mut End) {
-    if record.head.old != TCP_FIN_WAIT2 && record.head.old != TCP_CLOSING {
-        return;
-    }
-    if let Some(mini) = mini::find(sock, record.head.cookie, record.tuple.remote_port) {
-        record.head.flags |= flag::MINI;
-        record.mini = mini;
-    } else {
-        debug!(
-            ctx,
-            "no mini-socket after state {} of local port {}", record.head.old, record.tuple.local_port
-        );
     }
 }

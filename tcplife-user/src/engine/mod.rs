@@ -15,10 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tcplife_common::{
-    counters::Counters,
-    wire::{Malformed, Record},
-};
+use tcplife_common::{counters::Counters, wire::Record};
 use tcplife_core::{
     filter::Filter,
     observer::Observer,
@@ -291,18 +288,16 @@ impl Engine {
     }
 
     /// Where records come from and what is done with each.
-    fn intake<'a, O: Observer>(
-        &'a mut self,
-        observer: &'a mut O,
-    ) -> (&'a mut Live, impl FnMut(Result<Record, Malformed>) + 'a) {
+    fn intake<'a, O: Observer>(&'a mut self, observer: &'a mut O) -> (&'a mut Live, impl FnMut(&[u8]) + 'a) {
         let Self { live, table, health, malformed, attached, heard_until, .. } = self;
-        let take = move |record: Result<Record, Malformed>| match record {
+        // By reference: a record is long, and taking it out of its result would copy it.
+        let take = move |bytes: &[u8]| match &Record::decode(bytes) {
             Ok(record) => {
                 health.events += 1;
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
                 if time >= *attached {
-                    table.apply(&record, observer);
+                    table.apply(record, observer);
                 }
             }
             Err(_) => *malformed += 1,

@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 use foldhash::{HashMap, HashMapExt, HashSet};
-use tcplife_common::wire::{Found, Malformed, Record, flag};
+use tcplife_common::wire::{Found, flag};
 use tcplife_core::{
     connection::Connection,
     observer::Observer,
@@ -45,7 +45,7 @@ impl Dumps for Still {
 /// A running trace, whose records are taken in meanwhile.
 struct Tracing<'a, F>(&'a mut Live, F);
 
-impl<F: FnMut(Result<Record, Malformed>)> Dumps for Tracing<'_, F> {
+impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
         let held = self.0.dump_held(SUSPECTS, &mut self.1)?;
         Ok(together(held, self.0.dump_sockets(SUSPECTS, netns, &mut self.1)?, netns))

@@ -21,10 +21,7 @@ use aya::{
     programs::Iter,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tcplife_common::{
-    settings::MINI_BITS,
-    wire::{Found, Record},
-};
+use tcplife_common::{settings::MINI_BITS, wire::Found};
 
 use super::btf::Wanted;
 
@@ -174,10 +171,7 @@ fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
         filled += count;
         let whole = filled - filled % Found::SIZE;
         for record in bytes[..whole].chunks_exact(Found::SIZE) {
-            match Record::decode(record) {
-                Ok(Record::Found(record)) => found.push(record),
-                _ => return Err(not_a_record()),
-            }
+            found.push(Found::decode(record).map_err(|_| not_a_record())?);
         }
         bytes.copy_within(whole..filled, 0);
         filled -= whole;

@@ -12,7 +12,7 @@ use tcplife_common::{
     counters::{Counters, LANES},
     layout::{ABSENT, Layout},
     settings::Settings,
-    wire::{Found, Malformed, Record},
+    wire::Found,
 };
 
 use super::{
@@ -49,8 +49,8 @@ struct CountersPod(Counters);
 // SAFETY: nothing but u64 in a row, `repr(C)`, valid for any bytes.
 unsafe impl Pod for CountersPod {}
 
-/// What takes records in.
-pub type Intake<'a> = dyn FnMut(Result<Record, Malformed>) + 'a;
+/// What takes records in, as they lie in the ring buffer.
+pub type Intake<'a> = dyn FnMut(&[u8]) + 'a;
 
 /// Records taken in one go while something else is under way.
 const BATCH: usize = 1 << 13;
@@ -106,8 +106,8 @@ impl Live {
     }
 
     /// Hands up to `limit` waiting records to `each`; returns how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Result<Record, Malformed>)) -> usize {
-        drain(&mut self.ring, limit, &mut each)
+    pub fn drain(&mut self, limit: usize, each: impl FnMut(&[u8])) -> usize {
+        drain(&mut self.ring, limit, each)
     }
 
     /// Whether this kernel's sockets can be listed.
@@ -122,7 +122,7 @@ impl Live {
     pub fn dump_held(&mut self, states: StateMask, each: &mut Intake<'_>) -> Result<Vec<Found>> {
         let (dumper, programs, ring) = self.dumper()?;
         dumper.held(programs, states, &mut || {
-            drain(ring, BATCH, each);
+            drain(ring, BATCH, &mut *each);
         })
     }
 
@@ -138,7 +138,7 @@ impl Live {
     ) -> Result<Vec<Found>> {
         let (dumper, programs, ring) = self.dumper()?;
         dumper.sockets(programs, states, netns, &mut || {
-            drain(ring, BATCH, each);
+            drain(ring, BATCH, &mut *each);
         })
     }
 
@@ -198,11 +198,11 @@ impl AsRawFd for Live {
 }
 
 /// Hands up to `limit` waiting records to `each`; returns how many there were.
-fn drain(ring: &mut RingBuf<MapData>, limit: usize, each: &mut Intake<'_>) -> usize {
+fn drain(ring: &mut RingBuf<MapData>, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
     let mut taken = 0;
     while taken < limit {
         let Some(bytes) = ring.next() else { break };
-        each(Record::decode(&bytes));
+        each(&bytes);
         taken += 1;
     }
     taken
