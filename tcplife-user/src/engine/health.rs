@@ -18,7 +18,7 @@ const MISMATCH: &str = "mismatch";
 impl Engine {
     /// Reads the kernel side's counts and tells the sink of new losses.
     pub(super) fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
-        let live = self.live.get_ref();
+        let live = &self.live;
         let counters = live.counters()?;
         // Events under way look like missed ones: what two readings agree on was missed.
         let ran = std::mem::replace(&mut self.counters, counters) != counters;

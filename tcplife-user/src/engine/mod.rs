@@ -6,6 +6,7 @@
 
 mod census;
 mod health;
+mod pace;
 mod suspects;
 
 use std::{
@@ -21,13 +22,9 @@ use tcplife_core::{
     observer::Observer,
     table::{self, Handshakes, MiniEnds, Table},
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
 
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
+use pace::Pace;
 
 pub use suspects::{Glance, glance};
 
@@ -39,9 +36,6 @@ use crate::{
     source::{Live, Options, preflight::Preflight},
 };
 
-/// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
-/// wake-up for each record would cost more than everything else together.
-const READ_PERIOD: Duration = Duration::from_millis(100);
 /// Counters of the kernel side are read this often.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken in one go, so that a signal is never kept waiting.
@@ -53,53 +47,7 @@ const BATCH: usize = 1 << 13;
 /// Tracing is not possible here, or writing failed; a closed output is not an error.
 pub fn run<S: Sink>(config: &Config, sink: &mut S) -> Result<()> {
     Preflight::look().check()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the agent's event loop")?;
-    runtime.block_on(async { Engine::start(config)?.run(sink).await })
-}
-
-/// What ends a run from outside.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    duration: Option<Duration>,
-    deadline: Option<Instant>,
-}
-
-impl Stop {
-    fn listen(duration: Option<Duration>) -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            duration,
-            deadline: None,
-        })
-    }
-
-    /// The trace has begun: from now on the duration counts.
-    fn begin(&mut self) {
-        self.deadline = self.duration.and_then(|duration| Instant::now().checked_add(duration));
-    }
-
-    async fn asked(&mut self) {
-        let deadline = self.deadline;
-        let time_is_up = async move {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-            () = time_is_up => {}
-        }
-    }
+    Engine::start(config)?.run(sink)
 }
 
 /// When what is due next.
@@ -126,7 +74,7 @@ impl Chores {
 }
 
 struct Engine {
-    live: AsyncFd<Live>,
+    live: Live,
     table: Table,
     filter: Filter,
     namespaces: Namespaces,
@@ -148,12 +96,12 @@ struct Engine {
     attached: u64,
     /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
     heard_until: u64,
-    stop: Stop,
+    pace: Pace,
 }
 
 impl Engine {
     fn start(config: &Config) -> Result<Self> {
-        let stop = Stop::listen(config.duration).context("cannot listen for signals")?;
+        let pace = Pace::listen(config.duration).context("cannot listen for signals")?;
         let live = Live::start(&Options {
             settings: config.settings,
             local_ports: &|port| config.filter.local_ports.contains(port),
@@ -162,6 +110,7 @@ impl Engine {
             allowed: config.allowed,
             verbose: config.verbose,
         })?;
+        pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
         let mini_ends = match (health.has("time_wait_end"), live.can_dump()) {
             (true, _) => MiniEnds::Told,
@@ -183,7 +132,7 @@ impl Engine {
             onlooker: own_name(),
         });
         Ok(Self {
-            live: wait_on(live)?,
+            live,
             table,
             filter: config.filter.clone(),
             namespaces: Namespaces::default(),
@@ -197,12 +146,12 @@ impl Engine {
             signs: 0,
             attached: clock::monotonic_ns(),
             heard_until: 0,
-            stop,
+            pace,
         })
     }
 
-    async fn run<S: Sink>(mut self, sink: &mut S) -> Result<()> {
-        if self.live.get_ref().can_dump() {
+    fn run<S: Sink>(mut self, sink: &mut S) -> Result<()> {
+        if self.live.can_dump() {
             // Nobody is told of what ends before the trace begins.
             self.census(&mut ()).context("cannot take up the sockets that exist already")?;
             self.signs = self.table.totals().mismatched;
@@ -213,30 +162,19 @@ impl Engine {
         }
         sink.ready();
         memory::give_back();
-        self.stop.begin();
-        let written = self.follow(sink).await.and_then(|()| self.finish(sink));
+        self.pace.begin();
+        let written = self.follow(sink).and_then(|()| self.finish(sink));
         match written {
             Err(error) if is_closed_output(&error) => Ok(()),
             other => other,
         }
     }
 
-    async fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
-        let mut read = interval(READ_PERIOD);
-        read.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let mut chores = Chores::new();
         let mut more = false;
-        loop {
-            // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
-            tokio::select! {
-                biased;
-                () = self.stop.asked() => return Ok(()),
-                () = tokio::task::yield_now(), if more => {}
-                ready = self.live.readable(), if !more => {
-                    ready.context("cannot wait for the ring buffer")?.clear_ready();
-                }
-                _ = read.tick(), if !more => {}
-            }
+        // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
+        while self.pace.wait(more).context("cannot wait for the ring buffer")? {
             more = self.take_batch(sink) == BATCH;
             self.table.tick(clock::monotonic_ns(), sink);
             self.do_chores(&mut chores, sink)?;
@@ -244,6 +182,7 @@ impl Engine {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// What is due at a slower pace than reading.
@@ -253,7 +192,7 @@ impl Engine {
             chores.health = now + HEALTH_PERIOD;
             self.check_health(sink)?;
         }
-        if !self.live.get_ref().can_dump() {
+        if !self.live.can_dump() {
             return Ok(());
         }
         let lost = self.health.knowledge == Knowledge::Incomplete;
@@ -302,7 +241,7 @@ impl Engine {
             }
             Err(_) => *malformed += 1,
         };
-        (live.get_mut(), take)
+        (live, take)
     }
 
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
@@ -310,12 +249,12 @@ impl Engine {
             self.tell_suspects(sink)?;
         }
         // For the ends that no event told. Without it the rest is still right.
-        if self.live.get_ref().can_dump()
+        if self.live.can_dump()
             && let Err(error) = self.census(sink)
         {
             log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
         }
-        self.live.get_mut().detach();
+        self.live.detach();
         while self.take_batch(sink) > 0 {}
         self.check_health(sink)?;
         let now = clock::monotonic_ns();
@@ -324,14 +263,6 @@ impl Engine {
         sink.finish(now, &self.table, &self.health)?;
         Ok(())
     }
-}
-
-/// Waits for wake-ups of the ring buffer.
-fn wait_on(live: Live) -> Result<AsyncFd<Live>> {
-    // SAFETY: `as_raw_fd` always returns the descriptor of the ring buffer's map, which `live` owns and keeps open
-    // until it is dropped, with the registration.
-    let registered = unsafe { AsyncFd::register_with_interest(live, Interest::READABLE) };
-    registered.map_err(|error| error.into_parts().1).context("cannot wait for the ring buffer")
 }
 
 /// The kernel's name of this process, padded with zeroes; another tcplife has the same.

@@ -1,6 +1,6 @@
 //! Loading, attaching, reading.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::{
@@ -188,12 +188,6 @@ impl Live {
 impl AsFd for Live {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
-    }
-}
-
-impl AsRawFd for Live {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.ring.as_raw_fd()
     }
 }
 
