@@ -3,12 +3,15 @@
 //! What comes in: tuples of records, more complete ones over time. What goes out: the ends as the kernel names them, and
 //! as they are shown. What always holds: a known address or port is never replaced by an unknown one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use tcplife_common::wire;
 
 /// Both ends of a connection, as on the wire between kernel and agent: IPv4 as IPv4-mapped IPv6, ports in host order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     /// Local address.
     pub local: [u8; 16],
@@ -18,6 +21,16 @@ pub struct Ends {
     pub local_port: u16,
     /// Remote port; 0 for listeners.
     pub remote_port: u16,
+}
+
+/// By words: an array is hashed with its length, and byte by byte.
+impl Hash for Ends {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(u128::from_ne_bytes(self.local));
+        hasher.write_u128(u128::from_ne_bytes(self.remote));
+        hasher.write_u32(u32::from(self.local_port) << 16 | u32::from(self.remote_port));
+    }
 }
 
 const V4_ANY: [u8; 16] = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();

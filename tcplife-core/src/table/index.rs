@@ -28,10 +28,13 @@ impl Minis {
         self.slots.get(&self.key(netns, ends)).copied()
     }
 
-    pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32) {
-        if self.slots.insert(self.key(netns, ends), slot).is_none() {
+    /// Puts a connection in. Returns the candidate for its tuple so far, to which nothing leads any more.
+    pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32) -> Option<u32> {
+        let before = self.slots.insert(self.key(netns, ends), slot);
+        if before.is_none() {
             *self.netns.entry(netns).or_default() += 1;
         }
+        before
     }
 
     /// The network namespaces that have some.

@@ -39,14 +39,17 @@ impl Table {
     ) {
         let Some(connection) = self.slab.get(slot) else { return };
         let (netns, ends, at) = (connection.netns, connection.ends, record.head.time_ns);
-        self.supersede(netns, &ends, at, observer);
+        if let Some(before) = self.minis.insert(netns, &ends, slot)
+            && self.is_of(before, netns, &ends)
+        {
+            self.end_mini(before, at, true, Some(MiniEnd::Reused), observer);
+        }
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.phase = Phase::Mini;
         connection.mini = record.mini.address;
         if connection.state() != to {
             self.step(slot, to, Since::Seen(at), observer);
         }
-        self.minis.insert(netns, &ends, slot);
         self.arm(slot, Timer { expires: record.mini.expires, jiffies: record.mini.jiffies, at });
         if to == State::FinWait2 {
             // The kernel makes such mini-sockets of orphans only (tcp_close, tcp_rcv_state_process).
@@ -127,9 +130,11 @@ impl Table {
 
     /// The mini-socket with a tuple, unless it is another one than what is asked for.
     pub(super) fn mini(&self, netns: u32, ends: &Ends) -> Option<u32> {
-        let slot = self.minis.get(netns, ends)?;
-        let connection = self.slab.get(slot)?;
-        (connection.netns == netns && connection.ends == *ends).then_some(slot)
+        self.minis.get(netns, ends).filter(|&slot| self.is_of(slot, netns, ends))
+    }
+
+    fn is_of(&self, slot: u32, netns: u32, ends: &Ends) -> bool {
+        self.slab.get(slot).is_some_and(|connection| connection.netns == netns && connection.ends == *ends)
     }
 
     /// A tuple has a new user: the mini-socket that had it ended at the time `at` or before, unseen.
