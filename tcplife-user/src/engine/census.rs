@@ -27,7 +27,7 @@ pub(super) const RESYNC_PERIOD: Duration = Duration::from_secs(30);
 /// Mini-sockets are looked at this often, where no hook tells of their ends, as long as they are few.
 pub(super) const MINI_PERIOD: Duration = Duration::from_secs(1);
 /// Listing mini-sockets takes one part in so many of the time at most: a busy host has a hundred thousand of them.
-const MINI_SHARE: u32 = 50;
+const MINI_SHARE: u32 = 100;
 
 /// Comparing the table while events are being lost takes one part in so many of the time at most.
 const LOSS_SHARE: u32 = 10;
