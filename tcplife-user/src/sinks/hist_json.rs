@@ -30,6 +30,7 @@ impl HistJson {
 
 impl Format for HistJson {
     const TELLS_ALL: bool = true;
+    const TRANSITIONS: bool = true;
 
     fn transition(&mut self, change: Change<'_>, transition: &Transition) {
         self.hist.transition(&change, transition);

@@ -32,6 +32,8 @@ impl HistText {
 }
 
 impl Format for HistText {
+    const TRANSITIONS: bool = true;
+
     fn transition(&mut self, change: Change<'_>, transition: &Transition) {
         self.hist.transition(&change, transition);
     }

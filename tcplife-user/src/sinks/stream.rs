@@ -45,6 +45,8 @@ pub struct Ending<'a> {
 pub trait Format {
     /// Losses and the summary are records of the output; if not, they are told on standard error.
     const TELLS_ALL: bool = false;
+    /// It shows transitions.
+    const TRANSITIONS: bool = false;
     /// When it wants to know the suspects.
     const CONFIRM: Confirm = Confirm::Never;
 
@@ -138,6 +140,9 @@ impl<F: Format> Stream<F> {
 
 impl<F: Format> Observer for Stream<F> {
     fn transition(&mut self, connection: &Connection, owner: Option<Owner>, transition: &Transition) {
+        if !F::TRANSITIONS {
+            return;
+        }
         let Self { format, out, selector, .. } = self;
         let states = selector.filter().states;
         let wanted = |state| states.is_empty() || states.contains(state);

@@ -36,6 +36,7 @@ impl TraceJson {
 
 impl Format for TraceJson {
     const TELLS_ALL: bool = true;
+    const TRANSITIONS: bool = true;
 
     fn transition(&mut self, mut change: Change<'_>, transition: &Transition) {
         let cause = change.connection.cause();

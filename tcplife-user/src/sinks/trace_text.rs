@@ -51,6 +51,8 @@ impl TraceText {
 }
 
 impl Format for TraceText {
+    const TRANSITIONS: bool = true;
+
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.columns.header(out);
     }
