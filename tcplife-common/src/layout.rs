@@ -73,6 +73,8 @@ layout! {
     skc_nulls_node,
     /// `sock.sk_protocol`, u16.
     sk_protocol,
+    /// `sock.sk_type`, u16 (enum sock_type).
+    sk_type,
     /// `sock.sk_socket`, pointer; null once the application's handle is gone.
     sk_socket,
     /// `sock.sk_err`, int.

@@ -31,6 +31,8 @@ pub struct Settings {
     pub has_cookie_helper: u32,
     /// 1: the helper `bpf_get_current_task_btf` exists (from 5.11 on): the task's members are read by plain loads.
     pub has_task_helper: u32,
+    /// 1: the helper `bpf_sock_from_file` exists (from 5.11 on): the members of a descriptor's socket are read by plain loads.
+    pub has_file_helper: u32,
     /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
     pub retransmit_has_err: u32,
     /// Bytes waiting in the ring buffer from which a record wakes the agent.
@@ -50,6 +52,7 @@ impl Settings {
         netns: [0; MAX_NETNS],
         has_cookie_helper: 0,
         has_task_helper: 0,
+        has_file_helper: 0,
         retransmit_has_err: 0,
         wakeup_bytes: 0,
     };
@@ -68,6 +71,7 @@ impl Settings {
         words[4 + MAX_NETNS..].copy_from_slice(&[
             self.has_cookie_helper,
             self.has_task_helper,
+            self.has_file_helper,
             self.retransmit_has_err,
             self.wakeup_bytes,
         ]);
@@ -79,4 +83,4 @@ impl Settings {
     }
 }
 
-const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 4));
+const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 5));

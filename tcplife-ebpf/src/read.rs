@@ -12,7 +12,7 @@ use aya_ebpf::{
         bpf_get_current_pid_tgid,
         generated::{
             bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_probe_read_kernel,
-            bpf_skc_to_tcp_sock, bpf_skc_to_tcp_timewait_sock,
+            bpf_skc_to_tcp_sock, bpf_skc_to_tcp_timewait_sock, bpf_sock_from_file,
         },
     },
 };
@@ -295,18 +295,21 @@ impl<A: Access> Sock<A> {
     /// Full socket: what it did.
     #[inline(always)]
     pub fn stats(self) -> (u16, Stats) {
-        let Some(tcp) = self.tcp() else {
-            return (0, Stats::default());
-        };
-        let sent: u64 = tcp.load(offset!(bytes_sent));
-        let again: u64 = tcp.load(offset!(bytes_retrans));
+        self.tcp().map_or((0, Stats::default()), Self::tcp_stats)
+    }
+
+    /// The TCP part of a full socket: the port it is bound to, and what it did.
+    #[inline(always)]
+    pub fn tcp_stats(self) -> (u16, Stats) {
+        let sent: u64 = self.load(offset!(bytes_sent));
+        let again: u64 = self.load(offset!(bytes_retrans));
         let stats = Stats {
             bytes_sent: sent.wrapping_sub(again),
-            bytes_received: tcp.load(offset!(bytes_received)),
-            retransmits: tcp.load(offset!(total_retrans)),
-            srtt_us: tcp.load::<u32>(offset!(srtt_us)) >> 3,
+            bytes_received: self.load(offset!(bytes_received)),
+            retransmits: self.load(offset!(total_retrans)),
+            srtt_us: self.load::<u32>(offset!(srtt_us)) >> 3,
         };
-        (u16::from_be(tcp.load(offset!(inet_sport))), stats)
+        (u16::from_be(self.load(offset!(inet_sport))), stats)
     }
 }
 
@@ -315,6 +318,17 @@ impl TypedSock {
     #[inline(always)]
     pub fn probed(self) -> ProbedSock {
         Sock(self.0, PhantomData)
+    }
+
+    /// The socket behind a file, if it is one. The kernel has the helper.
+    #[inline(always)]
+    pub fn of_file(file: *const u8) -> Option<Self> {
+        // SAFETY: a file as the hook passes it, which is what the helper asks for; it takes files of any kind.
+        let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) };
+        if socket.is_null() {
+            return None;
+        }
+        Self::new(Typed::load(socket.cast(), offset!(socket_sk)))
     }
 
     /// Timewait mini-socket: the same, typed as what it is.

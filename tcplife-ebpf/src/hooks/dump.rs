@@ -13,7 +13,7 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{DUMP_STATES, offset},
+    maps::{DUMP_STATES, offset, setting},
     mini,
     read::{
         self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
@@ -32,6 +32,8 @@ const FILE: usize = 24;
 /// `S_IFMT` and `S_IFSOCK` of include/uapi/linux/stat.h.
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
+/// `enum sock_type` of include/linux/net.h.
+const SOCK_STREAM: u16 = 1;
 /// Bit of `SOCK_KEEPOPEN` in `skc_flags` (enum sock_flags).
 const SOCK_KEEPOPEN: u32 = 3;
 const AF_INET: u16 = 2;
@@ -50,8 +52,8 @@ pub fn socket(ctx: *mut c_void) {
     let state = sock.state();
     let mut place = MaybeUninit::uninit();
     let found = read::zeroed(&mut place);
+    // Typed as what they are, so that their members need no helper; requests are few.
     let told = match state {
-        // Typed as what it is, so that its members need no helper; and so are full sockets.
         TCP_TIME_WAIT => sock.timewait().is_some_and(|tw| mini_socket(tw, found)),
         TCP_NEW_SYN_RECV => request(sock.probed(), found),
         _ => asked_for(u32::from(state)) && sock.tcp().is_some_and(|tcp| full(tcp, state, found)),
@@ -69,35 +71,60 @@ pub fn file(ctx: *mut c_void) {
     if task.is_null() || file.is_null() {
         return;
     }
-    let inode: *const u8 = Probed::load(file, offset!(file_inode));
-    if Probed::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFSOCK {
-        return;
-    }
-    let socket: *const u8 = Probed::load(file, offset!(file_private_data));
-    let Some(sock) = ProbedSock::new(Probed::load(socket, offset!(socket_sk))) else { return };
-    if !is_tcp(sock) {
-        return;
-    }
-    // No file has a mini-socket or a request.
-    let state = sock.state();
     let mut place = MaybeUninit::uninit();
-    let found = read::zeroed(&mut place);
-    if !asked_for(u32::from(state)) || !full(sock, state, found) {
-        return;
+    if setting!(has_file_helper) == 1 {
+        if let Some(sock) = TypedSock::of_file(file) {
+            held(ctx, task, file, sock, &mut place);
+        }
+    } else if let Some(sock) = socket_of(file) {
+        held(ctx, task, file, sock, &mut place);
     }
-    found.head.flags |= flag::HELD;
-    found.task = read::process_of::<Probed>(task);
-    // SAFETY: the descriptor's number, a u32 member of the context.
-    found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
-    found.gauge.inode = Probed::load(inode, offset!(inode_number));
-    write(ctx, found);
 }
 
-/// A descriptor's socket can be of any family.
+/// The socket behind a file, if it is one, where the kernel has no helper for that.
 #[inline(always)]
-fn is_tcp(sock: ProbedSock) -> bool {
+fn socket_of(file: *const u8) -> Option<ProbedSock> {
+    let inode: *const u8 = Probed::load(file, offset!(file_inode));
+    if Probed::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFSOCK {
+        return None;
+    }
+    let socket: *const u8 = Probed::load(file, offset!(file_private_data));
+    ProbedSock::new(Probed::load(socket, offset!(socket_sk)))
+}
+
+/// A process's descriptor of a socket.
+#[inline(always)]
+fn held<A: Access>(
+    ctx: *mut c_void,
+    task: *const u8,
+    file: *const u8,
+    sock: Sock<A>,
+    place: &mut MaybeUninit<Found>,
+) {
+    // No file has a mini-socket or a request.
+    let state = sock.state();
+    if !asked_for(u32::from(state)) || !is_tcp(sock) {
+        return;
+    }
+    let Some(tcp) = sock.tcp() else { return };
+    let inode: *const u8 = A::load(file, offset!(file_inode));
+    let found = read::zeroed(place);
+    if full(tcp, state, found) {
+        found.head.flags |= flag::HELD;
+        found.task = read::process_of::<A>(task);
+        // SAFETY: the descriptor's number, a u32 member of the context.
+        found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
+        found.gauge.inode = A::load(inode, offset!(inode_number));
+        write(ctx, found);
+    }
+}
+
+/// A descriptor's socket can be of any family and type.
+#[inline(always)]
+fn is_tcp<A: Access>(sock: Sock<A>) -> bool {
     let family: u16 = sock.load(offset!(skc_family));
-    (family == AF_INET || family == AF_INET6) && sock.is_tcp()
+    let is_stream = sock.load::<u16>(offset!(sk_type)) == SOCK_STREAM;
+    (family == AF_INET || family == AF_INET6) && is_stream && sock.is_tcp()
 }
 
 #[inline(always)]
@@ -166,11 +193,11 @@ fn request(request: ProbedSock, found: &mut Found) -> bool {
     true
 }
 
-/// A full socket.
+/// The TCP part of a full socket.
 #[inline(always)]
 fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) -> bool {
     common(sock, state, found);
-    let (bound, figures) = sock.stats();
+    let (bound, figures) = sock.tcp_stats();
     found.stats = figures;
     if found.tuple.local_port == 0 {
         found.tuple.local_port = bound;
@@ -206,6 +233,6 @@ fn references<A: Access>(sock: Sock<A>) -> u32 {
     if offset!(file_references) == ABSENT {
         return 0;
     }
-    let file: *const u8 = Probed::load(sock.socket(), offset!(socket_file));
-    if file.is_null() { 0 } else { Probed::load::<u64>(file, offset!(file_references)) as u32 }
+    let file: *const u8 = A::load(sock.socket(), offset!(socket_file));
+    if file.is_null() { 0 } else { A::load::<u64>(file, offset!(file_references)) as u32 }
 }

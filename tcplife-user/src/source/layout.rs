@@ -17,7 +17,7 @@ enum Need {
 use Need::{Optional, Required};
 
 /// Each field of [`Layout`] with its struct and member.
-const MEMBERS: [(&str, &str, &str, Need); 57] = [
+const MEMBERS: [(&str, &str, &str, Need); 58] = [
     ("skc_daddr", "sock_common", "skc_daddr", Required),
     ("skc_rcv_saddr", "sock_common", "skc_rcv_saddr", Required),
     ("skc_hash", "sock_common", "skc_hash", Required),
@@ -31,6 +31,7 @@ const MEMBERS: [(&str, &str, &str, Need); 57] = [
     ("skc_cookie", "sock_common", "skc_cookie", Required),
     ("skc_nulls_node", "sock_common", "skc_nulls_node", Required),
     ("sk_protocol", "sock", "sk_protocol", Required),
+    ("sk_type", "sock", "sk_type", Required),
     ("sk_socket", "sock", "sk_socket", Required),
     ("sk_err", "sock", "sk_err", Required),
     ("sk_lock_owned", "sock", "sk_lock.owned", Required),

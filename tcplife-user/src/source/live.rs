@@ -205,12 +205,13 @@ fn drain(ring: &mut RingBuf<MapData>, limit: usize, mut each: impl FnMut(&[u8]))
 /// `bpf_get_socket_cookie` for tracing programs came with this function.
 const COOKIE_HELPER: &str = "bpf_get_socket_ptr_cookie";
 const TASK_HELPER: &str = "bpf_get_current_task_btf";
+const FILE_HELPER: &str = "bpf_sock_from_file";
 /// The tracepoint that got an argument, for an error.
 const RETRANSMIT: &str = "tcp_retransmit_skb";
 
 /// The types that are asked for.
 pub(super) fn wanted() -> impl Iterator<Item = Wanted> {
-    let helpers = [COOKIE_HELPER, TASK_HELPER].into_iter().map(Wanted::Function);
+    let helpers = [COOKIE_HELPER, TASK_HELPER, FILE_HELPER].into_iter().map(Wanted::Function);
     helpers.chain([Wanted::Tracepoint(RETRANSMIT)])
 }
 
@@ -224,6 +225,7 @@ pub(super) fn load(
     let settings = Settings {
         has_cookie_helper: u32::from(types.has_function(COOKIE_HELPER)),
         has_task_helper: u32::from(types.has_function(TASK_HELPER)),
+        has_file_helper: u32::from(types.has_function(FILE_HELPER)),
         retransmit_has_err: u32::from(types.tracepoint_arguments(RETRANSMIT) == Some(3)),
         wakeup_bytes: options.ring_bytes / 4,
         ..options.settings
