@@ -6,9 +6,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use tcplife_core::owner::Process;
 
 use crate::stays::container::{Container, in_cgroups};
@@ -36,8 +38,23 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
-    /// Of a process, if it is still there.
-    pub fn of(process: &Process) -> Option<Self> {
+    /// Of each of these processes that is still there. /proc is slow, and there may be hundreds, so two threads read.
+    pub fn of_each(processes: &[Option<Process>]) -> Vec<Option<Self>> {
+        let host = Host::look();
+        let (one_half, other_half) = processes.split_at(processes.len() / 2);
+        let read = |half: &[Option<Process>]| -> Vec<Option<Self>> {
+            half.iter().map(|process| Self::of(process.as_ref()?, &host)).collect()
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| read(other_half));
+            let mut facts = read(one_half);
+            facts.extend(other.join().unwrap_or_default());
+            facts.resize(processes.len(), None);
+            facts
+        })
+    }
+
+    fn of(process: &Process, host: &Host) -> Option<Self> {
         let of = Folder(format!("/proc/{}", process.pid).into());
         let started = start_ns(&of.0)?;
         if process.start_ns != 0 && started.abs_diff(process.start_ns) > CLOCK_TICK_NS {
@@ -51,8 +68,8 @@ impl ProcessFacts {
                 .filter(|word| !word.is_empty())
                 .map(<[u8]>::to_vec)
                 .collect(),
-            user: field(&of.text("status"), "Uid:", 1).map(user_name),
-            running: uptime().map(|uptime| uptime.saturating_sub(Duration::from_nanos(started))),
+            user: field(&of.text("status"), "Uid:", 1).map(|uid| host.user_name(uid)),
+            running: Some(host.uptime.saturating_sub(Duration::from_nanos(started))),
             unit: unit(&cgroup),
             container: match in_cgroups(&cgroup) {
                 Container::Host => None,
@@ -62,6 +79,33 @@ impl ProcessFacts {
             descriptor_limit: field(&of.text("limits"), "Max open files", 0)
                 .and_then(|limit| limit.parse().ok()),
         })
+    }
+}
+
+/// What is the same for all processes.
+struct Host {
+    /// `/etc/passwd`.
+    users: String,
+    /// `CLOCK_BOOTTIME`.
+    uptime: Duration,
+}
+
+impl Host {
+    fn look() -> Self {
+        let uptime = clock_gettime(ClockId::Boottime);
+        Self {
+            users: fs::read_to_string("/etc/passwd").unwrap_or_default(),
+            uptime: Duration::try_from(uptime).unwrap_or_default(),
+        }
+    }
+
+    fn user_name(&self, uid: &str) -> String {
+        let name = self.users.lines().find_map(|line| {
+            let mut words = line.split(':');
+            let name = words.next()?;
+            (words.nth(1)? == uid).then(|| name.to_owned())
+        });
+        name.unwrap_or_else(|| format!("uid {uid}"))
     }
 }
 
@@ -95,24 +139,9 @@ fn started_ticks(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-fn uptime() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/uptime").ok()?;
-    Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
-}
-
 /// The `nth` word behind `name`, which begins a line.
 fn field<'a>(text: &'a str, name: &str, nth: usize) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().nth(nth)
-}
-
-fn user_name(uid: &str) -> String {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut words = line.split(':');
-        let name = words.next()?;
-        (words.nth(1)? == uid).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The innermost service or scope in a control group's path.
@@ -135,7 +164,7 @@ mod tests {
 
     #[test]
     fn our_own_facts_are_known() {
-        let facts = ProcessFacts::of(&own()).expect("we run");
+        let facts = ProcessFacts::of_each(&[Some(own())]).remove(0).expect("we run");
         assert!(!facts.command.is_empty());
         assert!(facts.user.is_some() && facts.running.is_some());
         assert!(facts.descriptors.is_some_and(|count| count >= 3));
@@ -143,8 +172,10 @@ mod tests {
 
     #[test]
     fn another_process_with_the_pid_has_no_facts() {
-        assert_eq!(ProcessFacts::of(&Process { start_ns: u64::MAX, ..own() }), None);
-        assert_eq!(ProcessFacts::of(&Process { pid: u32::MAX, ..own() }), None);
+        let later = Process { start_ns: u64::MAX, ..own() };
+        let nobody = Process { pid: u32::MAX, ..own() };
+        let facts = ProcessFacts::of_each(&[Some(later), None, Some(own()), Some(nobody)]);
+        assert_eq!(facts.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, false]);
     }
 
     #[test]

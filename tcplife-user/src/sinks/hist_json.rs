@@ -52,9 +52,9 @@ impl Format for HistJson {
         for section in self.hist.end(&ending)? {
             // A state without a stay is told of all, where its absence says something, and not of each group.
             let rows = section.rows.iter().filter(|row| section.which == Which::All || row.has_any());
-            rows.for_each(|row| json::line(ending.out, &Record::of(section.which, row)));
+            rows.for_each(|row| json::line(&mut ending.out.buffer, &Record::of(section.which, row)));
         }
-        json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        json::line(&mut ending.out.buffer, &json::Summary::of(ending.table, ending.health));
         Ok(())
     }
 }

@@ -45,9 +45,9 @@ impl Format for HistText {
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
         for (n, section) in self.hist.end(&ending)?.iter().enumerate() {
             if n > 0 {
-                writeln!(ending.out)?;
+                writeln!(ending.out.buffer)?;
             }
-            write_section(section, self.plot, ending.out)?;
+            write_section(section, self.plot, &mut ending.out.buffer)?;
         }
         Ok(())
     }

@@ -7,10 +7,10 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
 use tcplife_core::{
     connection::{Connection, Role},
-    owner::Owner,
+    owner::{Owner, Process},
+    suspect::Holder,
 };
 
 use super::json;
@@ -33,6 +33,12 @@ impl<'a> Line<'a> {
     pub fn begin(out: &'a mut Vec<u8>, head: &'static str) -> Self {
         out.extend_from_slice(head.as_bytes());
         Self(out)
+    }
+
+    /// Ends an object within it that was begun by a key.
+    #[inline]
+    pub fn close(&mut self) {
+        self.literal("}");
     }
 
     /// Ends it, and the line.
@@ -107,11 +113,27 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whatever has no kind of its own here.
+    /// A process and what else `more` adds to its object, which is the line's again when it is done; or null.
     #[inline]
-    pub fn value(&mut self, key: &'static str, value: &impl Serialize) {
+    pub fn process(&mut self, key: &'static str, process: Option<&Process>, more: impl FnOnce(&mut Self)) {
         self.literal(key);
-        json::value(self.0, value);
+        let Some(process) = process else { return self.literal("null") };
+        self.number("{\"pid\":", process.pid);
+        self.text(key!("comm"), &process.comm_text());
+        more(self);
+        self.literal("}");
+    }
+
+    /// A list of descriptors.
+    #[inline]
+    pub fn holders(&mut self, key: &'static str, holders: &[Holder]) {
+        self.literal(key);
+        let mut before = "[";
+        for holder in holders {
+            self.process(before, Some(&holder.process), |line| line.number(key!("fd"), holder.fd));
+            before = ",";
+        }
+        self.literal(if holders.is_empty() { "[]" } else { "]" });
     }
 
     /// An object of numbers by our names, in order.
@@ -157,10 +179,8 @@ impl<'a> Line<'a> {
         self.address(key!("remote_addr"), remote.ip());
         self.number(key!("remote_port"), remote.port());
         self.name_or_null(key!("role"), connection.role().map(Role::name));
-        let Some(owner) = owner else { return self.literal(",\"owner\":null") };
-        self.number(",\"owner\":{\"pid\":", owner.process.pid);
-        self.text(key!("comm"), &owner.process.comm_text());
-        self.name(key!("via"), owner.via.name());
-        self.literal("}");
+        self.process(key!("owner"), owner.as_ref().map(|owner| &owner.process), |line| {
+            line.name_or_null(key!("via"), owner.map(|owner| owner.via.name()));
+        });
     }
 }

@@ -53,7 +53,7 @@ impl Format for LivesJson {
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
-        json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        json::line(&mut ending.out.buffer, &json::Summary::of(ending.table, ending.health));
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub struct Ending<'a> {
     /// What was selected.
     pub selector: &'a Selector,
     /// The output.
-    pub out: &'a mut Vec<u8>,
+    pub out: &'a mut Out,
 }
 
 /// How one kind of output looks. What it does not define it does not show.
@@ -219,7 +219,7 @@ impl<F: Format> Sink for Stream<F> {
 
     fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()> {
         let Self { format, out, selector, .. } = self;
-        let ended = format.end(Ending { now, table, health, selector, out: &mut out.buffer });
+        let ended = format.end(Ending { now, table, health, selector, out });
         self.out.flush()?;
         ended?;
         if !F::TELLS_ALL {

@@ -60,35 +60,15 @@ impl Format for LeaksJson {
         let report = self.collected.report();
         let time = self.stamper.rfc3339(report.at);
         for suspect in report.shown() {
-            suspect_record(ending.out, time, suspect);
+            suspect_record(&mut ending.out.buffer, time, suspect);
+            ending.out.relieve();
         }
-        for group in report.groups() {
-            json::line(ending.out, &Leaker::of(&report, &group));
+        for (group, facts) in report.groups_with_facts() {
+            json::line(&mut ending.out.buffer, &Leaker::of(&report, &group, facts));
         }
-        json::line(ending.out, &json::Summary::of(ending.table, ending.health));
+        json::line(&mut ending.out.buffer, &json::Summary::of(ending.table, ending.health));
         Ok(())
     }
-}
-
-#[derive(Serialize)]
-struct AgeFields {
-    min: u64,
-    max: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct HolderFields<'a> {
-    #[serde(flatten)]
-    process: ProcessFields<'a>,
-    fd: u32,
-}
-
-#[derive(Serialize)]
-struct ListenerFields<'a> {
-    #[serde(flatten)]
-    process: ProcessFields<'a>,
-    queue: u32,
-    limit: u32,
 }
 
 fn suspect_record(out: &mut Vec<u8>, time: &str, suspect: &Suspect) {
@@ -97,26 +77,24 @@ fn suspect_record(out: &mut Vec<u8>, time: &str, suspect: &Suspect) {
     line.name(key!("time"), time);
     line.connection(&suspect.connection, suspect.owner);
     line.name(key!("state"), state.lower());
-    line.value(key!("age_ns"), &AgeFields { min: age.min, max: age.max });
+    line.number(",\"age_ns\":{\"min\":", age.min);
+    line.number_or_null(key!("max"), age.max);
+    line.close();
     line.name(key!("verdict"), suspect.verdict.name());
     line.flag(key!("leak"), suspect.verdict.is_leak());
     line.number(key!("recv_queue"), recv_queue);
     line.number(key!("send_queue"), send_queue);
-    let holders = suspect.holders.iter();
-    let holders: Vec<_> =
-        holders.map(|holder| HolderFields { process: (&holder.process).into(), fd: holder.fd }).collect();
-    line.value(key!("holders"), &holders);
-    let listener = suspect.listener.as_ref().map(|listener| ListenerFields {
-        process: (&listener.process).into(),
-        queue: listener.queue,
-        limit: listener.limit,
+    line.holders(key!("holders"), &suspect.holders);
+    let listener = suspect.listener.as_ref();
+    line.process(key!("listener"), listener.map(|listener| &listener.process), |line| {
+        line.number_or_null(key!("queue"), listener.map(|listener| listener.queue));
+        line.number_or_null(key!("limit"), listener.map(|listener| listener.limit));
     });
-    line.value(key!("listener"), &listener);
     let peer = match &suspect.peer {
-        Peer::Here(Some(process)) => Some(ProcessFields::from(process)),
-        _ => None,
+        Peer::Here(process) => process.as_ref(),
+        Peer::Gone | Peer::Unknown => None,
     };
-    line.value(key!("peer_owner"), &peer);
+    line.process(key!("peer_owner"), peer, |_| {});
     line.flag(key!("peer_gone"), suspect.peer == Peer::Gone);
     line.flag(key!("keepalive"), suspect.keepalive);
     line.text(key!("reason"), &advice::reason(suspect));
@@ -141,9 +119,9 @@ struct Leaker<'a> {
 }
 
 impl<'a> Leaker<'a> {
-    fn of(report: &Report<'_>, group: &'a Group<'_>) -> Self {
+    fn of(report: &Report<'_>, group: &'a Group<'_>, facts: Option<ProcessFacts>) -> Self {
         let process = group.process.as_ref();
-        let facts = process.and_then(ProcessFacts::of).unwrap_or_default();
+        let facts = facts.unwrap_or_default();
         let words = facts.command.iter().map(|word| String::from_utf8_lossy(word));
         let command = words.collect::<Vec<Cow<'_, str>>>().join(" ");
         Self {

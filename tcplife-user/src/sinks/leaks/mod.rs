@@ -14,6 +14,7 @@ mod words;
 use anyhow::Result;
 use tcplife_core::{
     filter::Filter,
+    owner::Process,
     suspect::{
         Suspect,
         groups::{Baseline, Group, groups},
@@ -31,6 +32,7 @@ use crate::{
     clock::{self, Clock},
     config::{Config, Suspects},
     engine::{self, Glance},
+    process::ProcessFacts,
     sink::Health,
 };
 
@@ -54,6 +56,13 @@ impl<'a> Report<'a> {
         let mut groups = groups(self.suspects);
         groups.retain(|group| self.told == Suspects::All || group.leaks() > 0);
         groups
+    }
+
+    /// The same, with what is known of each process.
+    fn groups_with_facts(&self) -> impl Iterator<Item = (Group<'a>, Option<ProcessFacts>)> {
+        let groups = self.groups();
+        let processes: Vec<Option<Process>> = groups.iter().map(|group| group.process).collect();
+        groups.into_iter().zip(ProcessFacts::of_each(&processes))
     }
 
     fn shown(&self) -> impl Iterator<Item = &'a Suspect> {
@@ -128,7 +137,7 @@ fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Resu
     format.suspects(now, selector.filter(), suspects);
     let health = Health { hooks: vec![evidence], ..Health::default() };
     let mut out = Out::stdout(config.duration);
-    format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out.buffer })?;
+    format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;
     out.flush()?;
     Ok(format.as_ref().report().leaks())
 }

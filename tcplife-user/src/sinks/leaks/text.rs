@@ -46,18 +46,18 @@ impl Format for LeaksText {
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
-        ending.out.extend_from_slice(text(&self.0.report()).as_bytes());
+        ending.out.buffer.extend_from_slice(text(&self.0.report()).as_bytes());
         Ok(())
     }
 }
 
 fn text(report: &Report<'_>) -> String {
     let mut text = String::new();
-    let groups = report.groups();
-    for group in &groups {
-        block(&mut text, report, group);
+    let mut leaking = 0;
+    for (group, facts) in report.groups_with_facts() {
+        block(&mut text, report, &group, facts);
+        leaking += usize::from(group.leaks() > 0);
     }
-    let leaking = groups.iter().filter(|group| group.leaks() > 0).count();
     let leaks = report.leaks();
     if leaks == 0 {
         let after = duration(report.leak_after);
@@ -85,7 +85,7 @@ fn tally<'a>(suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
     all.map(|(verdict, count)| format!("{count} {}", verdict.name())).collect()
 }
 
-fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>) {
+fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>, facts: Option<ProcessFacts>) {
     let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
     let tally = tally(group.suspects.iter().copied());
     _ = write!(text, "{name}: {}", tally.join(", "));
@@ -93,7 +93,7 @@ fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>) {
         _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
     }
     text.push('\n');
-    about_process(text, group);
+    about_process(text, group, facts);
     let ports = group.local_ports();
     if !ports.is_empty() {
         line(text, "ports", &format!("local {}", list(&ports, u16::to_string)));
@@ -110,9 +110,11 @@ fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>) {
     text.push('\n');
 }
 
-fn about_process(text: &mut String, group: &Group<'_>) {
-    let Some(process) = &group.process else { return };
-    let Some(facts) = ProcessFacts::of(process) else {
+fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFacts>) {
+    if group.process.is_none() {
+        return;
+    }
+    let Some(facts) = facts else {
         line(text, "process", "has ended");
         return;
     };
