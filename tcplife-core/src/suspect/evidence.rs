@@ -19,13 +19,41 @@ use crate::{
 pub(super) struct Socket<'a> {
     /// The newest look at it.
     pub(super) found: &'a Found,
-    /// The looks that found it by a descriptor.
-    held: Vec<&'a Found>,
+    /// The first look that found it by a descriptor.
+    held: Option<&'a Found>,
+    /// The others: most sockets have one descriptor, and none here.
+    held_too: Vec<&'a Found>,
 }
 
-impl Socket<'_> {
+impl<'a> Socket<'a> {
+    fn new(found: &'a Found) -> Self {
+        Self { found, held: None, held_too: Vec::new() }
+    }
+
+    /// One more look at it.
+    fn add(&mut self, found: &'a Found) {
+        if found.head.flags & flag::HELD != 0 {
+            match self.held {
+                None => self.held = Some(found),
+                Some(_) => self.held_too.push(found),
+            }
+        }
+        if found.head.time_ns > self.found.head.time_ns {
+            self.found = found;
+        }
+    }
+
+    fn held(&self) -> impl Iterator<Item = Holder> {
+        self.held.iter().chain(&self.held_too).map(|found| holder(found))
+    }
+
     pub(super) fn state(&self) -> State {
         State::from_kernel(self.found.head.old).unwrap_or(State::Closed)
+    }
+
+    /// Whether it waits for somebody's close.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.state(), State::CloseWait | State::FinWait2)
     }
 
     fn ends(&self) -> Ends {
@@ -34,7 +62,7 @@ impl Socket<'_> {
 
     fn place(&self) -> Place {
         let alone = self.found.head.flags & flag::ORPHAN != 0;
-        match (self.held.is_empty(), alone, self.state()) {
+        match (self.held.is_none(), alone, self.state()) {
             (false, ..) => Place::Held,
             // Only a closing application leaves these states: one without a handle in them never had one.
             (true, true, State::CloseWait) => Place::AcceptQueue,
@@ -63,7 +91,7 @@ impl Socket<'_> {
     }
 
     pub(super) fn holders(&self) -> Vec<Holder> {
-        let mut holders: Vec<Holder> = self.held.iter().map(|found| holder(found)).collect();
+        let mut holders: Vec<Holder> = self.held().collect();
         holders.sort_by_key(|holder| (holder.process.pid, holder.fd));
         holders.dedup();
         holders
@@ -71,11 +99,7 @@ impl Socket<'_> {
 
     /// The first holder: any for one that has several, but always the same.
     fn first_holder(&self) -> Option<Process> {
-        self.held
-            .iter()
-            .map(|found| holder(found))
-            .min_by_key(|holder| holder.process.pid)
-            .map(|holder| holder.process)
+        self.held().min_by_key(|holder| holder.process.pid).map(|holder| holder.process)
     }
 }
 
@@ -88,42 +112,45 @@ fn holder(found: &Found) -> Holder {
 /// The sockets of a dump.
 pub(super) struct Sockets<'a> {
     all: Vec<Socket<'a>>,
-    /// Connections by their local end's port and the remote one's.
-    by_ports: HashMap<(u16, u16), Vec<usize>, RandomState>,
+    /// The last connection of each local end's port and remote one's.
+    by_ports: HashMap<(u16, u16), usize, RandomState>,
+    /// For each connection the one before it that has the same ports.
+    before: Vec<Option<usize>>,
     /// Listeners by network namespace and port.
     listeners: HashMap<(u32, u16), Vec<usize>, RandomState>,
 }
 
 impl<'a> Sockets<'a> {
     pub(super) fn of(found: &'a [Found]) -> Self {
-        let mut sockets =
-            Self { all: Vec::new(), by_ports: HashMap::default(), listeners: HashMap::default() };
-        let mut numbers: HashMap<u64, usize, RandomState> = HashMap::default();
+        let mut sockets = Self {
+            all: Vec::new(),
+            by_ports: HashMap::default(),
+            before: Vec::new(),
+            listeners: HashMap::default(),
+        };
+        let mut numbers: HashMap<u64, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(found.len(), RandomState::default());
         for found in found {
             let number = *numbers.entry(found.head.sock).or_insert_with(|| {
-                sockets.all.push(Socket { found, held: Vec::new() });
+                sockets.all.push(Socket::new(found));
                 sockets.all.len() - 1
             });
-            let socket = &mut sockets.all[number];
-            if found.head.flags & flag::HELD != 0 {
-                socket.held.push(found);
-            }
-            if found.head.time_ns > socket.found.head.time_ns {
-                socket.found = found;
-            }
+            sockets.all[number].add(found);
         }
         sockets.index();
         sockets
     }
 
     fn index(&mut self) {
+        self.by_ports.reserve(self.all.len());
+        self.before = vec![None; self.all.len()];
         for (number, socket) in self.all.iter().enumerate() {
             let tuple = &socket.found.tuple;
             if socket.state() == State::Listen {
                 let key = (socket.found.head.netns, tuple.local_port);
                 self.listeners.entry(key).or_default().push(number);
             } else {
-                self.by_ports.entry((tuple.local_port, tuple.remote_port)).or_default().push(number);
+                self.before[number] = self.by_ports.insert((tuple.local_port, tuple.remote_port), number);
             }
         }
     }
@@ -169,8 +196,8 @@ impl<'a> Sockets<'a> {
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
         let ends = socket.ends();
         let (local, remote) = (ends.local_addr(), ends.remote_addr());
-        let candidates =
-            self.by_ports.get(&(ends.remote_port, ends.local_port)).map_or(&[][..], Vec::as_slice);
+        let last = self.by_ports.get(&(ends.remote_port, ends.local_port)).copied();
+        let candidates = std::iter::successors(last, |&number| self.before[number]);
         let swapped = |other: &&Socket<'_>| {
             let other = other.ends();
             other.local_addr() == remote && other.remote_addr() == local
@@ -178,7 +205,7 @@ impl<'a> Sockets<'a> {
         let netns = |other: &Socket<'_>| other.found.head.netns == socket.found.head.netns;
         let must_be_same = remote.ip().is_loopback() || local.ip() == remote.ip();
         let mut others: Vec<&Socket<'_>> =
-            candidates.iter().map(|&number| &self.all[number]).filter(swapped).collect();
+            candidates.map(|number| &self.all[number]).filter(swapped).collect();
         if must_be_same || others.iter().any(|other| netns(other)) {
             others.retain(|other| netns(other));
         }

@@ -21,7 +21,6 @@ use crate::{
     connection::{Connection, Role},
     filter::Filter,
     owner::{Owner, Process, Via},
-    state::State,
     table::Table,
     timeline::Age,
 };
@@ -113,8 +112,9 @@ impl Suspect {
 /// as a census. A leak needs `leak_after` nanoseconds in its state; `hz` is the kernel's ticks a second.
 pub fn suspects(table: &Table, found: &[Found], now: u64, leak_after: u64, hz: u32) -> Vec<Suspect> {
     let sockets = Sockets::of(found);
-    let mut suspects: Vec<Suspect> =
-        sockets.iter().filter_map(|socket| suspect(table, &sockets, socket, (now, leak_after, hz))).collect();
+    let mut suspects = Vec::with_capacity(sockets.iter().filter(|socket| socket.waits()).count());
+    suspects
+        .extend(sockets.iter().filter_map(|socket| suspect(table, &sockets, socket, (now, leak_after, hz))));
     suspects.sort_by_cached_key(|suspect| (Reverse(suspect.facts.age.min), suspect.connection.id()));
     suspects
 }
@@ -126,7 +126,7 @@ fn suspect(
     (now, leak_after, hz): (u64, u64, u32),
 ) -> Option<Suspect> {
     let state = socket.state();
-    if !matches!(state, State::CloseWait | State::FinWait2) {
+    if !socket.waits() {
         return None;
     }
     let connection = table.found(socket.found).filter(|connection| connection.state() == state)?;

@@ -8,7 +8,10 @@ use super::{
     groups::{Baseline, ages, groups},
     *,
 };
-use crate::table::{Census, Config, Scope};
+use crate::{
+    state::State,
+    table::{Census, Config, Scope},
+};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000 * SECOND;

@@ -120,7 +120,8 @@ impl Engine {
         let begun = clock::monotonic_ns();
         self.table.expect_census();
         let (live, mut intake) = self.intake(observer);
-        let found = live.dump_sockets(MINI_SOCKETS, netns, &mut intake)?;
+        let mut found = Vec::new();
+        live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
         drop(intake);
         let inodes = netns.iter().map(|netns| netns.inode).collect();
         Ok(self.take(begun, Scope::MiniSockets, inodes, &[], &found, observer))
@@ -137,8 +138,9 @@ impl Engine {
         }
         self.table.expect_census();
         let (live, mut intake) = self.intake(observer);
-        let mut found = live.dump_held(ALL_STATES, &mut intake)?;
-        found.append(&mut live.dump_sockets(ALL_STATES, &netns, &mut intake)?);
+        let mut found = Vec::new();
+        live.dump_held(ALL_STATES, &mut found, &mut intake)?;
+        live.dump_sockets(ALL_STATES, &netns, &mut found, &mut intake)?;
         drop(intake);
         // A namespace without a way into it and without a socket that a process holds is gone with all that was in it.
         let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();

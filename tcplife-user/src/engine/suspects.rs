@@ -1,8 +1,10 @@
 //! Sockets that wait for somebody's close, confirmed against the kernel at the moment of reporting.
 //!
 //! What comes in: a moment at which a sink wants to know. What goes out: suspects, made of what the kernel has just then.
-//! What always holds: a socket that is gone by the end of the look is not among them; that a socket has no descriptor
-//! is said only after a second look.
+//! What always holds: a socket that is gone before the look is not among them; that a socket has no descriptor is said only
+//! after a second look.
+
+use std::thread;
 
 use anyhow::Result;
 use foldhash::{HashMap, HashMapExt, HashSet};
@@ -19,6 +21,7 @@ use super::{Engine, census::wanted};
 use crate::{
     clock,
     config::{Config, Evidence},
+    memory,
     sink::{Confirm, Hook, Sink},
     source::{
         Live, Still, diag,
@@ -31,14 +34,13 @@ const SOCK_DIAG: &str = "sock_diag + /proc/PID/fd";
 
 /// Where dumps come from.
 trait Dumps {
-    /// Sockets that are there by the end of it, with every descriptor of each.
-    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>>;
+    /// Sockets that are listed by their namespaces, with every descriptor of each.
+    fn dump(&mut self, netns: &[Netns]) -> Result<Look>;
 }
 
 impl Dumps for Still {
-    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
-        let held = self.held(SUSPECTS)?;
-        Ok(together(held, self.sockets(SUSPECTS, netns)?, netns))
+    fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
+        Ok(Look::of(self.look(SUSPECTS, netns)?, netns))
     }
 }
 
@@ -46,9 +48,11 @@ impl Dumps for Still {
 struct Tracing<'a, F>(&'a mut Live, F);
 
 impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
-    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
-        let held = self.0.dump_held(SUSPECTS, &mut self.1)?;
-        Ok(together(held, self.0.dump_sockets(SUSPECTS, netns, &mut self.1)?, netns))
+    fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
+        let mut found = Vec::new();
+        self.0.dump_held(SUSPECTS, &mut found, &mut self.1)?;
+        self.0.dump_sockets(SUSPECTS, netns, &mut found, &mut self.1)?;
+        Ok(Look::of(found, netns))
     }
 }
 
@@ -56,36 +60,15 @@ impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
 struct Diag;
 
 impl Dumps for Diag {
-    fn dump(&mut self, netns: &[Netns]) -> Result<Vec<Found>> {
-        diag::dump(SUSPECTS, netns)
+    fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
+        Ok(Look::of(diag::dump(SUSPECTS, netns)?, &[]))
     }
 }
 
-/// Descriptors that were found first, of sockets that were found afterwards. Those of a namespace that could not be
-/// entered are believed.
-fn together(mut held: Vec<Found>, mut sockets: Vec<Found>, netns: &[Netns]) -> Vec<Found> {
-    let entered: HashSet<u32> = netns.iter().map(|netns| netns.inode).collect();
-    let there: HashSet<(u64, u64)> = sockets.iter().map(key).collect();
-    held.retain(|found| !entered.contains(&found.head.netns) || there.contains(&key(found)));
-    held.append(&mut sockets);
-    held
-}
+/// What names a socket: its address and its cookie.
+type Key = (u64, u64);
 
-/// The sockets that are there by the end of the look, with every descriptor of each.
-fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
-    let mut first = dumps.dump(netns)?;
-    if homeless(&first).is_empty() {
-        return Ok(first);
-    }
-    // A descriptor may have gone from one process to another between the looks at the two.
-    let mut second = dumps.dump(netns)?;
-    let still = homeless(&second);
-    first.retain(|found| is_held(found) && still.contains(&key(found)));
-    second.append(&mut first);
-    Ok(second)
-}
-
-fn key(found: &Found) -> (u64, u64) {
+const fn key(found: &Found) -> Key {
     (found.head.sock, found.head.cookie)
 }
 
@@ -93,17 +76,49 @@ const fn is_held(found: &Found) -> bool {
     found.head.flags & flag::HELD != 0
 }
 
-/// Sockets that an application has a handle on, but no process a descriptor.
-fn homeless(found: &[Found]) -> HashSet<(u64, u64)> {
-    let waits = |found: &&Found| {
-        found.head.flags & flag::ORPHAN == 0
-            && matches!(State::from_kernel(found.head.old), Some(State::CloseWait | State::FinWait2))
-    };
-    let mut held: HashMap<(u64, u64), bool> = HashMap::new();
-    for found in found.iter().filter(waits) {
-        *held.entry(key(found)).or_default() |= is_held(found);
+/// Whether a socket that an application has a handle on waits for somebody's close.
+fn waits(found: &Found) -> bool {
+    found.head.flags & flag::ORPHAN == 0
+        && matches!(State::from_kernel(found.head.old), Some(State::CloseWait | State::FinWait2))
+}
+
+/// One look at the sockets.
+struct Look {
+    /// Descriptors and sockets.
+    found: Vec<Found>,
+    /// Those that wait, and that an application has a handle on, but no process a descriptor.
+    homeless: HashSet<Key>,
+}
+
+impl Look {
+    /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
+    /// Those of a namespace that could not be entered are believed.
+    fn of(mut found: Vec<Found>, entered: &[Netns]) -> Self {
+        const LISTED: u8 = 1;
+        const HELD: u8 = 2;
+        let mut seen: HashMap<Key, u8> = HashMap::with_capacity(found.len());
+        for found in &found {
+            *seen.entry(key(found)).or_default() |= if is_held(found) { HELD } else { LISTED };
+        }
+        let is = |found: &Found, bit: u8| seen.get(&key(found)).is_some_and(|seen| seen & bit != 0);
+        let entered: HashSet<u32> = entered.iter().map(|netns| netns.inode).collect();
+        found.retain(|found| !is_held(found) || is(found, LISTED) || !entered.contains(&found.head.netns));
+        let homeless = found.iter().filter(|found| waits(found) && !is(found, HELD)).map(key).collect();
+        Self { found, homeless }
     }
-    held.into_iter().filter_map(|(key, held)| (!held).then_some(key)).collect()
+}
+
+/// The sockets that are there at the look, with every descriptor of each.
+fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
+    let Look { found: mut first, homeless } = dumps.dump(netns)?;
+    if homeless.is_empty() {
+        return Ok(first);
+    }
+    // A descriptor may have gone from one process to another between the looks at the two.
+    let Look { found: mut second, homeless } = dumps.dump(netns)?;
+    first.retain(|found| is_held(found) && homeless.contains(&key(found)));
+    second.append(&mut first);
+    Ok(second)
 }
 
 /// The suspects of the host as they are now, without a trace.
@@ -123,27 +138,44 @@ pub struct Glance {
 /// # Errors
 /// The kernel's sockets cannot be listed.
 pub fn glance(config: &Config) -> Result<Glance> {
+    memory::keep();
     if config.evidence == Evidence::SockDiag {
-        return glance_with(&mut Diag, diag::HZ, config, Hook::on("dump", SOCK_DIAG.to_owned()));
+        return glance_with(
+            &mut Diag,
+            dump::namespaces(),
+            diag::HZ,
+            config,
+            Hook::on("dump", SOCK_DIAG.to_owned()),
+        );
     }
     let host = Preflight::look();
-    match host.check().and_then(|()| Still::load(config.verbose)) {
+    let (netns, still) = thread::scope(|scope| {
+        let netns = scope.spawn(dump::namespaces);
+        let still = host.check().and_then(|()| Still::load(config.verbose));
+        (netns.join().unwrap_or_default(), still)
+    });
+    match still {
         Ok(mut still) => {
             let evidence = Hook::on("dump", ITERATORS.to_owned());
-            glance_with(&mut still, clock::kernel_hz(), config, evidence)
+            glance_with(&mut still, netns, clock::kernel_hz(), config, evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {
             let evidence = Hook::on("dump", SOCK_DIAG.to_owned());
-            let glance = glance_with(&mut Diag, diag::HZ, config, evidence)?;
+            let glance = glance_with(&mut Diag, netns, diag::HZ, config, evidence)?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
         }
         Err(why) => Err(why),
     }
 }
 
-fn glance_with(dumps: &mut dyn Dumps, hz: u32, config: &Config, evidence: Hook) -> Result<Glance> {
+fn glance_with(
+    dumps: &mut dyn Dumps,
+    mut netns: Vec<Netns>,
+    hz: u32,
+    config: &Config,
+    evidence: Hook,
+) -> Result<Glance> {
     let begun = clock::monotonic_ns();
-    let mut netns = dump::namespaces();
     let mut found = look(dumps, &netns)?;
     // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
     let unknown =

@@ -86,8 +86,8 @@ impl Dumper {
         Ok(Self { states: Array::try_from(states)? })
     }
 
-    /// Sockets that a process holds by a descriptor, once for each descriptor, in every network namespace. `meanwhile`
-    /// is called again and again until they are there.
+    /// Appends the sockets that a process holds by a descriptor, once for each descriptor, in every network namespace.
+    /// `meanwhile` is called again and again until they are there.
     ///
     /// # Errors
     /// The iterator cannot be read.
@@ -95,18 +95,34 @@ impl Dumper {
         &mut self,
         programs: &mut Ebpf,
         states: StateMask,
+        found: &mut Vec<Found>,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<Vec<Found>> {
+    ) -> Result<()> {
         self.states.set(0, states, 0)?;
-        beside(meanwhile, || {
-            let mut found = Vec::new();
-            read(programs, FILES, &mut found)?;
-            Ok(found)
-        })
+        let files = open(programs, FILES)?;
+        beside(meanwhile, || read(files, FILES, found))
     }
 
-    /// Sockets of the given network namespaces. One that is gone by now has no sockets. `meanwhile` is called again and
-    /// again until they are there.
+    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces.
+    ///
+    /// # Errors
+    /// An iterator cannot be read.
+    pub fn both(&mut self, programs: &mut Ebpf, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+        self.states.set(0, states, 0)?;
+        let files = open(programs, FILES)?;
+        let died = |_| anyhow!("a thread that reads an iterator died");
+        let (mut found, mut sockets) = (Vec::new(), Vec::new());
+        thread::scope(|scope| {
+            let held = scope.spawn(|| read(files, FILES, &mut found));
+            let of_namespaces = scope.spawn(|| read_each(programs, netns, &mut sockets));
+            held.join().map_err(died)?.and(of_namespaces.join().map_err(died)?)
+        })?;
+        found.append(&mut sockets);
+        Ok(found)
+    }
+
+    /// Appends the sockets of the given network namespaces. One that is gone by now has no sockets. `meanwhile` is called
+    /// again and again until they are there.
     ///
     /// # Errors
     /// The iterator cannot be read.
@@ -115,19 +131,11 @@ impl Dumper {
         programs: &mut Ebpf,
         states: StateMask,
         netns: &[Netns],
+        found: &mut Vec<Found>,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<Vec<Found>> {
+    ) -> Result<()> {
         self.states.set(0, states, 0)?;
-        // The network namespace is a thread's, so nobody else's changes.
-        beside(meanwhile, || {
-            let mut found = Vec::new();
-            for netns in netns {
-                if netns.enter().is_ok() {
-                    read(programs, SOCKETS, &mut found)?;
-                }
-            }
-            Ok(found)
-        })
+        beside(meanwhile, || read_each(programs, netns, found))
     }
 }
 
@@ -154,12 +162,24 @@ fn iterator<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
     Ok(program.try_into()?)
 }
 
-fn read(programs: &mut Ebpf, name: &str, found: &mut Vec<Found>) -> Result<()> {
+fn open(programs: &mut Ebpf, name: &str) -> Result<File> {
     let program = iterator(programs, name)?;
     let link = program.attach().with_context(|| format!("cannot attach the iterator {name}"))?;
-    let file =
-        program.take_link(link)?.into_file().with_context(|| format!("cannot open the iterator {name}"))?;
+    program.take_link(link)?.into_file().with_context(|| format!("cannot open the iterator {name}"))
+}
+
+fn read(file: File, name: &str, found: &mut Vec<Found>) -> Result<()> {
     decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
+}
+
+/// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does.
+fn read_each(programs: &mut Ebpf, netns: &[Netns], found: &mut Vec<Found>) -> Result<()> {
+    for netns in netns {
+        if netns.enter().is_ok() {
+            read(open(programs, SOCKETS)?, SOCKETS, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Decodes while it reads: the bytes of a large list would take as much memory as the list.

@@ -12,7 +12,7 @@ use tcplife_common::layout::Layout;
 
 use super::{
     btf::{KernelTypes, Wanted},
-    dump, hooks, layout, live,
+    layout, live,
 };
 
 /// The running kernel's types, and a loader.
@@ -28,25 +28,22 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads the types.
+    /// Reads the types. Programs can be attached to `attached`, and to nothing else.
     ///
     /// # Errors
     /// They cannot be read, or lack what there can be no trace without.
-    pub fn look() -> Result<Self> {
+    pub fn look(attached: impl Iterator<Item = Wanted>) -> Result<Self> {
+        let attached: Vec<Wanted> = attached.collect();
         thread::scope(|scope| {
             let loader = scope.spawn(loader);
-            let types = KernelTypes::read(wanted())?;
+            let types =
+                KernelTypes::read(layout::wanted().chain(live::wanted()).chain(attached.iter().cloned()))?;
             let layout = layout::resolve(&types)?;
-            let btf = types.targets()?;
+            let btf = types.targets(&attached)?;
             let loader = loader.join().map_err(|_| anyhow!("the thread that looks at the kernel died"))?;
             Ok(Self { types, layout, btf, loader })
         })
     }
-}
-
-/// Every type that is asked for by name.
-fn wanted() -> impl Iterator<Item = Wanted> {
-    layout::wanted().chain(hooks::wanted()).chain(dump::wanted()).chain(live::wanted())
 }
 
 /// A loader that does not know the kernel's types; the object has no relocation that needs them. aya's makes a copy of them

@@ -18,8 +18,8 @@ use tcplife_common::{
 use super::{
     attach,
     btf::{KernelTypes, Wanted},
-    dump::{Dumper, ITERATORS, Netns, StateMask},
-    hooks::Allowed,
+    dump::{self, Dumper, ITERATORS, Netns, StateMask},
+    hooks::{self, Allowed},
     kernel::Kernel,
     object, ports,
     recursion::Misses,
@@ -73,7 +73,7 @@ impl Live {
     /// # Errors
     /// A required program cannot be loaded or attached: the sentence names it and the kernel's reason.
     pub fn start(options: &Options<'_>) -> Result<Self> {
-        let Kernel { types, layout, btf, loader } = Kernel::look()?;
+        let Kernel { types, layout, btf, loader } = Kernel::look(hooks::wanted().chain(dump::wanted()))?;
         let mut programs = load(&types, &layout, loader, options)?;
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
@@ -115,18 +115,24 @@ impl Live {
         self.dumper.is_ok()
     }
 
-    /// Sockets that processes hold, in every namespace; see [`Dumper::held`]. Records that come meanwhile go to `each`.
+    /// Appends sockets that processes hold, in every namespace; see [`Dumper::held`]. Records that come meanwhile go to
+    /// `each`.
     ///
     /// # Errors
     /// This kernel has no such iterator, or it cannot be read.
-    pub fn dump_held(&mut self, states: StateMask, each: &mut Intake<'_>) -> Result<Vec<Found>> {
+    pub fn dump_held(
+        &mut self,
+        states: StateMask,
+        found: &mut Vec<Found>,
+        each: &mut Intake<'_>,
+    ) -> Result<()> {
         let (dumper, programs, ring) = self.dumper()?;
-        dumper.held(programs, states, &mut || {
+        dumper.held(programs, states, found, &mut || {
             drain(ring, BATCH, &mut *each);
         })
     }
 
-    /// Sockets of namespaces; see [`Dumper::sockets`]. Records that come meanwhile go to `each`.
+    /// Appends sockets of namespaces; see [`Dumper::sockets`]. Records that come meanwhile go to `each`.
     ///
     /// # Errors
     /// This kernel has no such iterator, or it cannot be read.
@@ -134,10 +140,11 @@ impl Live {
         &mut self,
         states: StateMask,
         netns: &[Netns],
+        found: &mut Vec<Found>,
         each: &mut Intake<'_>,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<()> {
         let (dumper, programs, ring) = self.dumper()?;
-        dumper.sockets(programs, states, netns, &mut || {
+        dumper.sockets(programs, states, netns, found, &mut || {
             drain(ring, BATCH, &mut *each);
         })
     }

@@ -5,7 +5,7 @@ use aya::Ebpf;
 use tcplife_common::{settings::Settings, wire::Found};
 
 use super::{
-    dump::{Dumper, Netns, StateMask},
+    dump::{self, Dumper, Netns, StateMask},
     hooks::Allowed,
     kernel::Kernel,
     live::{self, Options},
@@ -23,7 +23,7 @@ impl Still {
     /// # Errors
     /// This kernel does not take them.
     pub fn load(verbose: bool) -> Result<Self> {
-        let Kernel { types, layout, btf, loader } = Kernel::look()?;
+        let Kernel { types, layout, btf, loader } = Kernel::look(dump::wanted())?;
         let options = Options {
             settings: Settings::ALL,
             local_ports: &|_| true,
@@ -37,19 +37,11 @@ impl Still {
         Ok(Self { programs, dumper })
     }
 
-    /// Sockets that processes hold; see [`Dumper::held`].
+    /// Sockets that processes hold and sockets of namespaces; see [`Dumper::both`].
     ///
     /// # Errors
-    /// The iterator cannot be read.
-    pub fn held(&mut self, states: StateMask) -> Result<Vec<Found>> {
-        self.dumper.held(&mut self.programs, states, &mut || {})
-    }
-
-    /// Sockets of namespaces; see [`Dumper::sockets`].
-    ///
-    /// # Errors
-    /// The iterator cannot be read.
-    pub fn sockets(&mut self, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
-        self.dumper.sockets(&mut self.programs, states, netns, &mut || {})
+    /// The iterators cannot be read.
+    pub fn look(&mut self, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+        self.dumper.both(&mut self.programs, states, netns)
     }
 }

@@ -103,25 +103,20 @@ impl KernelTypes {
         Ok(Self { bytes, places, entries })
     }
 
-    /// What aya finds the targets of programs in: each type that was looked for by its number, and nothing else.
+    /// What aya finds the targets of programs in: each of `attached` that the kernel has, by its number, and nothing else.
     ///
     /// # Errors
     /// It is not as aya wants it.
-    pub fn targets(&self) -> Result<Btf> {
-        let filler = [0, number::FWD << 24, 0];
-        let last = self.entries.values().filter_map(|entry| entry.number).max().unwrap_or(0);
-        let mut types = vec![filler; last as usize];
+    pub fn targets(&self, attached: &[Wanted]) -> Result<Btf> {
+        let mut types = Vec::new();
         let mut strings = vec![0];
-        for (name, entry) in &self.entries {
-            let kind = match entry.kind {
-                Kind::Func => number::FUNC,
-                Kind::Typedef => number::TYPEDEF,
-                _ => continue,
-            };
-            if let Some(found) = entry.number {
-                types[found as usize - 1] = [u32::try_from(strings.len())?, kind << 24, 0];
-                strings.extend(name.iter().chain([&0]));
-            }
+        for (wanted, found) in attached.iter().filter_map(|wanted| Some((wanted, self.number(wanted)?))) {
+            let kind = if wanted.kind() == Kind::Typedef { number::TYPEDEF } else { number::FUNC };
+            let place = found as usize - 1;
+            // The numbers before it have to be something.
+            types.resize(types.len().max(place + 1), [0, number::FWD << 24, 0]);
+            types[place] = [u32::try_from(strings.len())?, kind << 24, 0];
+            strings.extend(wanted.name().bytes().chain([0]));
         }
         let bytes = raw::file(&types, &strings)?;
         Btf::parse(&bytes, Endianness::default()).context("cannot hand the kernel's types on")

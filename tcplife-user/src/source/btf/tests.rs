@@ -37,13 +37,14 @@ fn tracepoints_and_functions_tell_their_arguments() {
 
 #[test]
 fn targets_have_the_numbers_that_aya_finds_by_itself() {
-    let types = running(&[
-        Wanted::Struct("sock"),
+    let attached = [
         Wanted::Tracepoint("inet_sock_set_state"),
         Wanted::Iterator("tcp"),
         Wanted::Function("inet_twsk_kill"),
-    ]);
-    let (targets, all) = (types.targets().unwrap(), Btf::from_sys_fs().unwrap());
+        Wanted::Function("no_such_function"),
+    ];
+    let types = running(&attached);
+    let (targets, all) = (types.targets(&attached).unwrap(), Btf::from_sys_fs().unwrap());
     let number = |btf: &Btf, name: &str, kind| btf.id_by_type_name_kind(name, kind).ok();
     for (name, kind) in [
         ("btf_trace_inet_sock_set_state", BtfKind::Typedef),
