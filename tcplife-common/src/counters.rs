@@ -35,7 +35,10 @@ pub enum Lane {
 }
 
 /// How many lanes there are.
-pub const LANES: u32 = Lane::MiniGone as u32 + 1;
+pub const LANES: usize = Lane::MiniGone as usize + 1;
+
+/// The counts of all lanes on one CPU.
+pub type Lanes = [Counters; LANES];
 
 /// One lane's counts on one CPU since the programs were attached. Every number is of hook hits.
 ///

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use tcplife_common::{
-    counters::{Counters, LANES, Lane},
+    counters::{Counters, Lane, Lanes},
     layout::Layout,
     settings::{PORT_WORDS, Settings},
 };
@@ -22,9 +22,9 @@ pub static SETTINGS: Settings = Settings::ALL;
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// What was counted, by [`Lane`].
+/// One element: what was counted, by [`Lane`].
 #[map]
-pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(LANES, 0);
+pub static COUNTERS: PerCpuArray<Lanes> = PerCpuArray::with_max_entries(1, 0);
 
 /// The mini-socket that something was done to last, on a CPU.
 #[derive(Clone, Copy, Default)]
@@ -40,14 +40,14 @@ pub struct Touch {
 #[map]
 pub static LAST_TOUCH: PerCpuArray<Touch> = PerCpuArray::with_max_entries(1, 0);
 
-/// What `state_change` is at, on a CPU.
+/// The sockets whose changes `state_change` took on a CPU, and its spare has not looked at yet.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub struct Progress {
-    /// 1 while it runs, or is interrupted.
-    pub running: u64,
-    /// The address of the socket that it was done with last, 0 since it began anew.
+    /// The address of the last one, 0 for none.
     pub done: u64,
+    /// Of the one before it, when a softirq came between the two programs.
+    pub before: u64,
 }
 
 /// One element; see [`Progress`].
@@ -117,9 +117,10 @@ impl Tally {
     /// Those of a lane. A lane always has them; without, the program cannot go on.
     #[inline(always)]
     pub fn of(lane: Lane) -> Option<Self> {
-        // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program,
-        // and nothing else uses the element meanwhile: see `Lane`.
-        COUNTERS.get_ptr_mut(lane as u32).map(|counters| Self(unsafe { &mut *counters }))
+        let lanes: *mut Counters = COUNTERS.get_ptr_mut(0)?.cast();
+        // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program and
+        // has a place for each lane; nothing else uses that place meanwhile: see `Lane`.
+        Some(Self(unsafe { &mut *lanes.add(lane as usize) }))
     }
 
     /// Counts one hook hit.

@@ -19,7 +19,7 @@ const MAX_WALK: u32 = 8;
 
 /// Finds the mini-socket of a full socket that is going to CLOSE, if there is one.
 #[inline(always)]
-pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
+pub fn find(sock: TypedSock, cookie: u64) -> Option<Mini> {
     let needed = [offset!(net_hashinfo), offset!(ehash), offset!(ehash_mask), offset!(tw_substate)];
     if needed.contains(&ABSENT) {
         return None;
@@ -27,7 +27,8 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     let hashinfo = sock.probed().hashinfo();
     let ehash: *const u8 = Probed::load(hashinfo, offset!(ehash));
     let mask: u32 = Probed::load(hashinfo, offset!(ehash_mask));
-    let bucket = ehash.wrapping_add((sock.hash() & mask) as usize * offset!(ehash_bucket_size) as usize);
+    let hash = sock.hash();
+    let bucket = ehash.wrapping_add((hash & mask) as usize * offset!(ehash_bucket_size) as usize);
     let mut node: u64 = Probed::load(bucket, 0);
     for _ in 0..MAX_WALK {
         // An odd value is the chain's end (hlist_nulls).
@@ -36,7 +37,7 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
         }
         let tw = (node as *const u8).wrapping_sub(offset!(skc_nulls_node) as usize);
         if let Some(tw) = ProbedSock::new(tw)
-            && is_of(tw, cookie, remote_port)
+            && is_of(tw, hash, cookie)
         {
             return Some(describe(tw));
         }
@@ -45,15 +46,16 @@ pub fn find(sock: TypedSock, cookie: u64, remote_port: u16) -> Option<Mini> {
     None
 }
 
-/// Whether the node is the mini-socket of this connection: by cookie, or where one has none, by the remote port in the
-/// same chain. A socket that nobody asked for its cookie has none, and its mini-socket has none for good.
+/// Whether the node is the mini-socket of this connection: by the hash of its namespace and both ends (`inet_ehashfn`), all
+/// 32 bits of it where the chain goes by the last few, and by cookie. A socket that nobody asked for its cookie has none, and
+/// its mini-socket has none for good.
 #[inline(always)]
-fn is_of(tw: ProbedSock, cookie: u64, remote_port: u16) -> bool {
-    if tw.state() != TCP_TIME_WAIT {
+fn is_of(tw: ProbedSock, hash: u32, cookie: u64) -> bool {
+    if tw.state() != TCP_TIME_WAIT || tw.hash() != hash {
         return false;
     }
     let of_tw = tw.cookie_now();
-    if cookie == 0 || of_tw == 0 { tw.tuple().remote_port == remote_port } else { of_tw == cookie }
+    cookie == 0 || of_tw == 0 || of_tw == cookie
 }
 
 /// A mini-socket's timer and substate.

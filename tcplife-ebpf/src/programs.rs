@@ -18,7 +18,7 @@ pub fn state_change(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// State changes that `state_change` misses, because what it is running for was interrupted.
+/// State changes that `state_change` is kept from.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn state_spare(ctx: BtfTracePointContext) -> i32 {
     state::spare(&ctx);

@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use tcplife_common::{
-    counters::{Counters, LANES},
+    counters::{Counters, Lanes},
     layout::{ABSENT, Layout},
     settings::Settings,
     wire::Found,
@@ -44,10 +44,10 @@ pub struct Options<'a> {
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct CountersPod(Counters);
+struct LanesPod(Lanes);
 
 // SAFETY: nothing but u64 in a row, `repr(C)`, valid for any bytes.
-unsafe impl Pod for CountersPod {}
+unsafe impl Pod for LanesPod {}
 
 /// What takes records in, as they lie in the ring buffer.
 pub type Intake<'a> = dyn FnMut(&[u8]) + 'a;
@@ -58,7 +58,7 @@ const BATCH: usize = 1 << 13;
 /// The attached programs. Dropping it detaches them.
 pub struct Live {
     ring: RingBuf<MapData>,
-    counters: PerCpuArray<MapData, CountersPod>,
+    counters: PerCpuArray<MapData, LanesPod>,
     hooks: Vec<Hook>,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     dumper: Result<Dumper>,
@@ -166,12 +166,8 @@ impl Live {
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Counters> {
-        let mut sum = Counters::default();
-        for lane in 0..LANES {
-            let per_cpu = self.counters.get(&lane, 0).context("cannot read the kernel side's counters")?;
-            sum = per_cpu.iter().fold(sum, |sum, cpu| sum.plus(cpu.0));
-        }
-        Ok(sum)
+        let cpus = self.counters.get(&0, 0).context("cannot read the kernel side's counters")?;
+        Ok(cpus.iter().flat_map(|cpu| cpu.0).fold(Counters::default(), Counters::plus))
     }
 
     /// Events lost because the program was running already on that CPU. May be high by those under way.

@@ -12,17 +12,18 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tcplife_tests::{
     actor::{Actor, Ends, Handle, Span},
+    clock::mono_ns,
     deadline::{PATIENCE, until},
     kernel_table::states,
     lab::{Lab, watch},
     namespace::{Family, Namespace},
-    record::{Id, Record, Transition},
+    record::{Connection, Id, Record, Transition},
     tcplife_binary,
     tracer::{Output, hooks},
     verdict::{Story, ids},
 };
 
-use crate::{mini::ns, time_wait::now};
+use crate::mini::ns;
 
 on_both_families! {
     counted_as_the_kernel_counts
@@ -274,7 +275,7 @@ fn under_load() -> Result<()> {
     let namespace = Namespace::new()?;
     let mut load = load(&namespace)?;
     let trace = watch(&namespace, "trace", &[])?;
-    let ready = now()?;
+    let ready = mono_ns();
     let lives = watch(&namespace, "lives", &[])?;
     lives.wait_long_for("some lives", 3 * PATIENCE, |records| (records.len() >= LIVES).then_some(()))?;
     for actor in &mut load {
@@ -299,6 +300,11 @@ fn under_load() -> Result<()> {
 
 fn path_of(trace: &Output, ends: Ends) -> Vec<String> {
     ids(&trace.records, ends).iter().map(|id| Story::of(&trace.records, id).path()).collect()
+}
+
+fn moves_of(trace: &Output, (local, remote): (SocketAddr, SocketAddr)) -> Vec<&Record> {
+    let is_theirs = |c: &Connection| c.is_between(Ends { local, remote });
+    trace.records.iter().filter(|record| record.connection().is_some_and(is_theirs)).collect()
 }
 
 fn is_over(last: &Transition) -> bool {
@@ -347,7 +353,8 @@ fn check_load(trace: &Output, ready: u64) -> Result<()> {
     }
     for (ends, times) in &mut by_ends {
         times.sort_unstable();
-        ensure!(times.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two at once: {ends:?}");
+        let at_once = times.windows(2).find(|pair| pair[0].1 > pair[1].0);
+        ensure!(at_once.is_none(), "two at once: {:#?}", moves_of(trace, *ends));
     }
     for (local, remote) in begun {
         let alone = !by_ends.contains_key(&(remote, local));

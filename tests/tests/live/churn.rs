@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tcplife_tests::{
     deadline::slowness,
     lab::watch,
@@ -75,13 +75,16 @@ fn every_life_once(family: Family, count: u64) -> Result<()> {
     });
     let all: Vec<&Life> = all.collect();
     let told = u64::try_from(all.len())?;
-    ensure!(told == 2 * count, "{told} lives of {count} connections, {:?}", kinds(&all));
+    // Where tracepoints can be preempted, a connection may go by while programs are not run; each miss is counted.
+    let missing = (2 * count).checked_sub(told).filter(|missing| *missing <= cause.recursion);
+    let missing =
+        missing.with_context(|| format!("{told} lives of {count} connections, {:?}", kinds(&all)))?;
     let ids: BTreeSet<&Id> = all.iter().map(|life| &life.connection.id).collect();
     ensure!(ids.len() == all.len(), "a life was told twice");
     let (seen, unseen): (Vec<&Life>, Vec<&Life>) = all.into_iter().partition(|life| life.complete);
     let allowed = (UNSEEN + cause.recursion).try_into()?;
     ensure!(unseen.len() <= allowed, "{} lives are not whole, such as {:?}", unseen.len(), unseen.first());
-    check_kinds(&kinds(&seen), count, u64::try_from(unseen.len())?)?;
+    check_kinds(&kinds(&seen), count, missing + u64::try_from(unseen.len())?)?;
     seen.into_iter().try_for_each(|life| check_life(life, namespace.inode()))?;
     Ok(())
 }

@@ -70,8 +70,8 @@ fn is_one_of(owner: &Owner, holders: [(u32, &str); 2]) -> bool {
 }
 
 /// Two servers and two clients take turns, each connection short, closed by client, server or reset: every end's owner
-/// is the process that opened or accepted it. Where programs are slow some events are lost by recursion: then as many may
-/// have no owner, and none a wrong one.
+/// is the process that opened or accepted it. Where tracepoints can be preempted some events are lost by recursion: then as
+/// many ends may be missing or have no owner, and none a wrong one.
 fn short_server_connections(family: Family) -> Result<()> {
     let lab = Lab::new(family)?;
     let mut servers = [lab.actor("server-a")?, lab.actor("server-b")?];
@@ -87,7 +87,7 @@ fn short_server_connections(family: Family) -> Result<()> {
         let done: u64 = actor.answer(tcplife_tests::deadline::PATIENCE)?.parse()?;
         ensure!(done == 300, "{done} connections");
     }
-    lab.lives.wait_for("all lives", |records| (records.len() >= 1200).then_some(()))?;
+    lab.namespace.settled()?;
     let pids = |actors: &[tcplife_tests::actor::Actor]| {
         actors.iter().map(tcplife_tests::actor::Actor::pid).collect::<Vec<_>>()
     };
@@ -110,7 +110,8 @@ fn short_server_connections(family: Family) -> Result<()> {
         };
         ensure!(right == Some(pid), "the owner is {pid}, not {right:?}: {about:?}");
     }
-    ensure!(seen == 1200, "{seen} lives of 1200");
+    let missing = 1200_u64.checked_sub(seen);
+    ensure!(missing.is_some_and(|missing| missing <= cause.recursion), "{seen} lives of 1200: {summary:?}");
     ensure!(unowned <= cause.recursion, "{unowned} without an owner: {summary:?}");
     Ok(())
 }

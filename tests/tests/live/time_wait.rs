@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::time::{ClockId, clock_getres, clock_gettime};
+use rustix::time::{ClockId, clock_getres};
 use tcplife_tests::{
     actor::{Actor, Span},
+    clock::mono_ns,
     deadline::scaled,
     kernel_table::states,
     lab::{Lab, watch},
@@ -34,12 +35,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// `TCP_TIMEWAIT_LEN`.
 const TIME_WAIT_NS: u64 = 60_000_000_000;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-pub(crate) fn now() -> Result<u64> {
-    let time = clock_gettime(ClockId::Monotonic);
-    Ok(u64::try_from(time.tv_sec)? * 1_000_000_000 + u64::try_from(time.tv_nsec)?)
-}
-
 /// The longest `TIME_WAIT`: the timer wheel rounds 60 s up to 512 jiffies, or to 4096 with more than 500 a second.
 fn longest() -> Result<u64> {
     let tick = u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec)?;
@@ -60,10 +55,10 @@ fn dies_with_its_namespace(family: Family) -> Result<()> {
     close_both(&mut pair)?;
     pair.lab.reached(pair.ends, "time_wait")?;
     let Pair { lab: Lab { trace, lives, namespace, .. }, client, server, ends, .. } = pair;
-    let began = now()?;
+    let began = mono_ns();
     drop((client, server, namespace));
     let end = trace.wait_for("the end", |records| ended(records).next().cloned())?;
-    let seen = now()?;
+    let seen = mono_ns();
     ensure!(end.connection.is_between(ends) && end.to == "closed", "{end:?}");
     ensure!((began..=seen).contains(&end.mono_ns), "{end:?}: not in {began}..{seen}");
     check_cause(&trace.stop()?, &end, "netns_gone")?;
@@ -131,10 +126,10 @@ fn empty(looker: &mut Actor, begun: u64) -> Result<Span> {
     let deadline = Instant::now() + scaled(2 * PATIENCE);
     let mut last = begun;
     loop {
-        let look = now()?;
+        let look = mono_ns();
         let waits = look < begun + TIME_WAIT_NS || states(looker)?.contains_key("time_wait");
         if !waits {
-            return Ok(Span { began: last, ended: now()? });
+            return Ok(Span { began: last, ended: mono_ns() });
         }
         ensure!(Instant::now() < deadline, "TIME_WAIT without end");
         last = look;
