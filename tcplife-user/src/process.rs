@@ -3,20 +3,22 @@
 //! What comes in: a process as the kernel side named it. What goes out: facts as they are now, each as far as it can be
 //! read. What always holds: a process that has ended, or whose pid is another's by now, has no facts.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{fs, os::fd::OwnedFd, path::Path, thread, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, open, openat, statat},
+    io,
+    time::{ClockId, clock_gettime},
+};
 use tcplife_core::owner::Process;
 
 use crate::stays::container::{Container, in_cgroups};
 
 /// `USER_HZ`, the unit of times in /proc: nanoseconds.
 const CLOCK_TICK_NS: u64 = 10_000_000;
+
+/// Most files of a process are smaller.
+const READ_SIZE: usize = 4096;
 
 /// A running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,15 +57,15 @@ impl ProcessFacts {
     }
 
     fn of(process: &Process, host: &Host) -> Option<Self> {
-        let of = Folder(format!("/proc/{}", process.pid).into());
-        let started = start_ns(&of.0)?;
+        let of = Folder::open(process.pid)?;
+        let started = started_ns(&of.bytes("stat"))?;
         if process.start_ns != 0 && started.abs_diff(process.start_ns) > CLOCK_TICK_NS {
             return None;
         }
         let cgroup = of.text("cgroup");
-        let command = fs::read(of.0.join("cmdline")).unwrap_or_default();
         Some(Self {
-            command: command
+            command: of
+                .bytes("cmdline")
                 .split(|&byte| byte == 0)
                 .filter(|word| !word.is_empty())
                 .map(<[u8]>::to_vec)
@@ -75,7 +77,7 @@ impl ProcessFacts {
                 Container::Host => None,
                 id @ Container::Id(_) => Some(id.name().to_owned()),
             },
-            descriptors: descriptors(&of.0.join("fd")),
+            descriptors: of.descriptors(),
             descriptor_limit: field(&of.text("limits"), "Max open files", 0)
                 .and_then(|limit| limit.parse().ok()),
         })
@@ -109,27 +111,55 @@ impl Host {
     }
 }
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn text(&self, file: &str) -> String {
-        fs::read(self.0.join(file))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    }
+/// A process's folder of /proc. What is read through it is that process's, whoever has the pid by then.
+struct Folder {
+    pid: u32,
+    fd: OwnedFd,
 }
 
-/// How many descriptors a process has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
-fn descriptors(folder: &Path) -> Option<usize> {
-    match fs::metadata(folder).ok()?.len() {
-        0 => Some(fs::read_dir(folder).ok()?.count()),
-        size => usize::try_from(size).ok(),
+impl Folder {
+    fn open(pid: u32) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = open(format!("/proc/{pid}"), flags, Mode::empty()).ok()?;
+        Some(Self { pid, fd })
+    }
+
+    /// What a file has; nothing if it cannot be read.
+    fn bytes(&self, file: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let Ok(file) = openat(&self.fd, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+            return bytes;
+        };
+        let mut filled = 0;
+        // These files are made as they are read: one that leaves room is at its end.
+        while filled == bytes.len() {
+            bytes.resize(filled + READ_SIZE, 0);
+            filled += io::retry_on_intr(|| io::read(&file, &mut bytes[filled..])).unwrap_or(0);
+        }
+        bytes.truncate(filled);
+        bytes
+    }
+
+    fn text(&self, file: &str) -> String {
+        String::from_utf8_lossy(&self.bytes(file)).into_owned()
+    }
+
+    /// How many descriptors it has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
+    fn descriptors(&self) -> Option<usize> {
+        match statat(&self.fd, "fd", AtFlags::empty()).ok()?.st_size {
+            0 => Some(fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count()),
+            size => usize::try_from(size).ok(),
+        }
     }
 }
 
 /// When the process of a folder of /proc began, in nanoseconds of `CLOCK_BOOTTIME`, to a tick.
 pub fn start_ns(folder: &Path) -> Option<u64> {
-    started_ticks(&fs::read(folder.join("stat")).ok()?)?.checked_mul(CLOCK_TICK_NS)
+    started_ns(&fs::read(folder.join("stat")).ok()?)
+}
+
+fn started_ns(stat: &[u8]) -> Option<u64> {
+    started_ticks(stat)?.checked_mul(CLOCK_TICK_NS)
 }
 
 /// The 22nd field of /proc/PID/stat (proc_pid_stat(5)); the second is the name, which may hold anything.
