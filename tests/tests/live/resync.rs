@@ -41,10 +41,10 @@ struct Hist {
 }
 
 impl Hist {
-    fn start(namespace: &Namespace) -> Result<Self> {
-        let inode = namespace.inode().to_string();
+    fn start(namespaces: [&Namespace; 2]) -> Result<Self> {
+        let inodes = namespaces.map(|namespace| namespace.inode().to_string()).join(",");
         let mut child = Command::new(tcplife_binary()?)
-            .args(["hist", "-o", "json", "--netns", &inode])
+            .args(["hist", "-o", "json", "--netns", &inodes])
             .args(hooks())
             .args(RING)
             .stdin(Stdio::null())
@@ -105,6 +105,12 @@ struct Both {
 }
 
 impl World {
+    fn new(namespace: &Namespace, family: Family) -> Result<Self> {
+        let (mut server, client) = (namespace.actor("server")?, namespace.actor("client")?);
+        let (listener, at) = server.listen(family.loopback())?;
+        Ok(Self { server, client, listener, at })
+    }
+
     fn open(&mut self) -> Result<Both> {
         let (near, ends) = self.client.connect(self.at)?;
         let (far, _) = self.server.accept(self.listener)?;
@@ -130,17 +136,16 @@ fn find_loss(records: &[Record]) -> Option<usize> {
     Some(lost + whole)
 }
 
-/// Nobody reads the smallest ring for two seconds, while connections come, go and change. Then tcplife says that it lost
-/// events, and that it is whole again: it has as many connections in each state as the kernel, and what they do next is
-/// told once, of one connection each, from the state that they were in.
+/// Nobody reads the smallest ring for two seconds, while connections come, go and change in two namespaces. Then tcplife
+/// says that it lost events, and that it is whole again: it has as many connections in each state as the kernel, and what
+/// they do next is told once, of one connection each, from the state that they were in.
 fn whole_again_after_a_loss(family: Family) -> Result<()> {
-    let namespace = Namespace::new()?;
-    let (mut server, client) = (namespace.actor("server")?, namespace.actor("client")?);
-    let mut looker = namespace.actor("looker")?;
-    let (listener, at) = server.listen(family.loopback())?;
-    let mut world = World { server, client, listener, at };
-    let (trace, hist) = (watch(&namespace, "trace", &RING)?, Hist::start(&namespace)?);
+    let (namespace, other) = (Namespace::new()?, Namespace::new()?);
+    let (mut world, mut elsewhere) = (World::new(&namespace, family)?, World::new(&other, family)?);
+    let lookers = [namespace.actor("looker")?, other.actor("looker")?];
+    let (trace, hist) = (watch(&namespace, "trace", &RING)?, Hist::start([&namespace, &other])?);
     let [kept, halved, gone] = [world.open()?, world.open()?, world.open()?];
+    let [_, there] = [elsewhere.open()?, elsewhere.open()?];
     trace.signal(Signal::STOP)?;
     hist.signal(Signal::STOP)?;
     let stopped = Instant::now();
@@ -152,6 +157,8 @@ fn whole_again_after_a_loss(family: Family) -> Result<()> {
     let [new, new_halved] = [world.open()?, world.open()?];
     world.client.close(new_halved.near)?;
     world.server.on(new_halved.far, "drain")?;
+    elsewhere.client.close(there.near)?;
+    elsewhere.open()?;
     thread::sleep(scaled(STOPPED).saturating_sub(stopped.elapsed()));
     trace.signal(Signal::CONT)?;
     hist.signal(Signal::CONT)?;
@@ -159,7 +166,7 @@ fn whole_again_after_a_loss(family: Family) -> Result<()> {
     hist.printed.wait_for("a resync", PATIENCE, |records| {
         records.iter().any(|record| record["type"] == "resync").then_some(())
     })?;
-    compare(hist, &mut looker)?;
+    compare(hist, lookers)?;
     for both in [kept, new] {
         world.client.close(both.near)?;
         world.server.on(both.far, "drain")?;
@@ -184,10 +191,14 @@ fn told(trace: &Tracer, after: usize, ends: Ends, state: &str) -> Result<()> {
     })
 }
 
-/// tcplife's table and the kernel's.
-fn compare(hist: Hist, looker: &mut Actor) -> Result<()> {
-    let kernel: BTreeMap<String, u64> =
-        states(looker)?.into_iter().map(|(state, count)| (state.to_owned(), count)).collect();
+/// tcplife's table and the kernel's of each namespace.
+fn compare(hist: Hist, lookers: [Actor; 2]) -> Result<()> {
+    let mut kernel: BTreeMap<String, u64> = BTreeMap::new();
+    for mut looker in lookers {
+        for (state, count) in states(&mut looker)? {
+            *kernel.entry(state.to_owned()).or_default() += count;
+        }
+    }
     let believed = hist.stop()?;
     ensure!(believed == kernel, "tcplife believes in {believed:?}, the kernel has {kernel:?}");
     Ok(())
