@@ -62,6 +62,17 @@ impl Ends {
         mapped(self.remote) || mapped(self.local)
     }
 
+    /// How closely the local address of a listener on the same port matches, the more the closer; `None` if it does not. As
+    /// the kernel chooses (`compute_score` of `inet_lookup_listener`): its own address, `0.0.0.0`, `::`.
+    pub(crate) fn match_of_listener(&self, listener: &[u8; 16]) -> Option<u8> {
+        match *listener {
+            address if address == self.local => Some(3),
+            V4_ANY if self.is_ipv4() => Some(2),
+            address if address == [0; 16] => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether both know an address or a port and differ in it: they are not of the same connection.
     pub(crate) fn contradicts(&self, other: &Self) -> bool {
         let ports = |a: u16, b: u16| a != b && a != 0 && b != 0;
@@ -144,6 +155,19 @@ mod tests {
         assert!(!known.contradicts(&ends("0.0.0.0:4000", "10.0.0.2:0")));
         assert!(known.contradicts(&ends("10.0.0.1:4001", "10.0.0.2:80")));
         assert!(known.contradicts(&ends("10.0.0.1:4000", "10.0.0.3:80")));
+    }
+
+    #[test]
+    fn the_closest_listener_is_as_the_kernel_chooses() {
+        let rank =
+            |connection: &Ends, listener: &str| connection.match_of_listener(&ends(listener, "[::]:0").local);
+        let ipv4 = ends("10.0.0.1:80", "10.0.0.2:4000");
+        let order = ["10.0.0.1:80", "0.0.0.0:80", "[::]:80"].map(|listener| rank(&ipv4, listener));
+        assert!(order.is_sorted_by(|closer, farther| closer > farther), "{order:?}");
+        assert_eq!(rank(&ipv4, "10.0.0.3:80"), None);
+        let ipv6 = ends("[fd00::1]:80", "[fd00::2]:4000");
+        assert!(rank(&ipv6, "[fd00::1]:80") > rank(&ipv6, "[::]:80"));
+        assert_eq!((rank(&ipv6, "0.0.0.0:80"), rank(&ipv6, "[fd00::3]:80")), (None, None));
     }
 
     #[test]

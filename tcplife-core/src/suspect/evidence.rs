@@ -8,7 +8,6 @@ use tcplife_common::wire::{Found, flag};
 use super::{Facts, Holder, Listening, Peer, Place};
 use crate::{
     connection::Ends,
-    ends::is_any,
     owner::Process,
     state::State,
     table::{Table, tick_ns},
@@ -164,20 +163,16 @@ impl<'a> Sockets<'a> {
         self.listeners.contains_key(&(socket.found.head.netns, socket.found.tuple.local_port))
     }
 
-    /// Who has to accept a connection: the process of the listener on its address, or of that on every address. None if
+    /// Who has to accept a connection: the process of the listener that matches its address most closely. None if
     /// several processes listen there (`SO_REUSEPORT`): the kernel does not keep which of them it belongs to.
     pub(super) fn listener(&self, socket: &Socket<'_>) -> Option<Listening> {
         let ends = socket.ends();
         let on_port = self.listeners.get(&(socket.found.head.netns, ends.local_port))?;
         let of = |number: &usize| &self.all[*number];
-        let exact = |socket: &&Socket<'_>| socket.ends().local_addr().ip() == ends.local_addr().ip();
-        let mut listeners: Vec<&Socket<'_>> = on_port.iter().map(of).filter(exact).collect();
-        if listeners.is_empty() {
-            let fits = |socket: &&Socket<'_>| {
-                is_any(&socket.ends().local) && (ends.is_ipv4() || !socket.ends().is_ipv4())
-            };
-            listeners = on_port.iter().map(of).filter(fits).collect();
-        }
+        let rank = |socket: &Socket<'_>| ends.match_of_listener(&socket.ends().local);
+        let best = on_port.iter().filter_map(|number| rank(of(number))).max()?;
+        let closest = |socket: &&Socket<'_>| rank(socket) == Some(best);
+        let mut listeners: Vec<&Socket<'_>> = on_port.iter().map(of).filter(closest).collect();
         // One whose queue is empty is not the one.
         if listeners.len() > 1 {
             listeners.retain(|listener| listener.found.gauge.recv_queue > 0);

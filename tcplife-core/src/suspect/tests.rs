@@ -151,6 +151,8 @@ fn the_listener_on_its_own_address_is_meant() {
     assert_eq!(only(&[waits, any, exact, elsewhere]).listener.unwrap().process.pid, 11);
     assert_eq!(only(&[waits, any, elsewhere]).listener.unwrap().process.pid, 10, "dual-stack");
     assert!(only(&[waits, elsewhere]).listener.is_none());
+    let ipv4 = held(socket(5, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 13, 3);
+    assert_eq!(only(&[waits, any, ipv4]).listener.unwrap().process.pid, 13, "each family has its own");
 }
 
 #[test]

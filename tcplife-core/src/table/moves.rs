@@ -8,7 +8,6 @@ use tcplife_common::wire::{self, Head, flag};
 
 use crate::{
     connection::{Connection, End, Ends, Marks, Phase, Role},
-    ends::is_any,
     observer::Observer,
     owner::{Process, Via},
     state::State,
@@ -283,13 +282,7 @@ impl Table {
         for &slot in self.listeners.on(netns, ends.local_port) {
             let Some(listener) = self.slab.get(slot) else { continue };
             let Some(owner) = self.processes.owner(listener) else { continue };
-            let local = listener.ends.local;
-            let rank = match (local == ends.local, is_any(&local), local == [0; 16]) {
-                (true, _, _) => 3,
-                (_, true, false) if ends.is_ipv4() => 2,
-                (_, true, true) => 1,
-                _ => continue,
-            };
+            let Some(rank) = ends.match_of_listener(&listener.ends.local) else { continue };
             match best {
                 Some((known, _)) if known > rank => {}
                 Some((known, process)) if known == rank => shared |= process.pid != owner.process.pid,
