@@ -9,8 +9,9 @@ use ratatui::{
 
 use super::fill;
 use crate::tui::{
-    app::{App, Overlay},
-    keys, text, theme,
+    app::{App, Overlay, Tab},
+    keys::{self, Action, Binding},
+    text, theme,
 };
 
 /// What stands before the text that is typed.
@@ -20,7 +21,12 @@ const LEAST_TEXT: usize = 12;
 
 /// Draws the footer.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let hints = keys::of(app.scope()).filter_map(|binding| binding.hint).map(|(key, word)| {
+    let detail = app.list.pane.is_open() && app.tab == Tab::Connections;
+    let hint = |binding: &Binding| match binding.action {
+        Action::Open if detail => Some(("Esc", "close")),
+        _ => binding.hint,
+    };
+    let hints = keys::of(app.scope()).filter_map(hint).map(|(key, word)| {
         vec![Span::styled(key, theme::STRONG), Span::styled(format!(" {word}"), theme::QUIET)]
     });
     match &app.overlay {
