@@ -111,9 +111,9 @@ fn holder(found: &Found) -> Holder {
 /// The sockets of a dump.
 pub(super) struct Sockets<'a> {
     all: Vec<Socket<'a>>,
-    /// The last connection of each local end's port and remote one's.
-    by_ports: HashMap<(u16, u16), usize, RandomState>,
-    /// For each connection the one before it that has the same ports.
+    /// The last connection with these ends.
+    by_ends: HashMap<Ends, usize, RandomState>,
+    /// For each connection the one before it that has the same ends, in another namespace.
     before: Vec<Option<usize>>,
     /// Listeners by network namespace and port.
     listeners: HashMap<(u32, u16), Vec<usize>, RandomState>,
@@ -123,7 +123,7 @@ impl<'a> Sockets<'a> {
     pub(super) fn of(found: &'a [Found]) -> Self {
         let mut sockets = Self {
             all: Vec::new(),
-            by_ports: HashMap::default(),
+            by_ends: HashMap::default(),
             before: Vec::new(),
             listeners: HashMap::default(),
         };
@@ -141,7 +141,7 @@ impl<'a> Sockets<'a> {
     }
 
     fn index(&mut self) {
-        self.by_ports.reserve(self.all.len());
+        self.by_ends.reserve(self.all.len());
         self.before = vec![None; self.all.len()];
         for (number, socket) in self.all.iter().enumerate() {
             let tuple = &socket.found.tuple;
@@ -149,7 +149,7 @@ impl<'a> Sockets<'a> {
                 let key = (socket.found.head.netns, tuple.local_port);
                 self.listeners.entry(key).or_default().push(number);
             } else {
-                self.before[number] = self.by_ports.insert((tuple.local_port, tuple.remote_port), number);
+                self.before[number] = self.by_ends.insert(socket.ends(), number);
             }
         }
     }
@@ -191,16 +191,17 @@ impl<'a> Sockets<'a> {
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
         let ends = socket.ends();
         let (local, remote) = (ends.local_addr(), ends.remote_addr());
-        let last = self.by_ports.get(&(ends.remote_port, ends.local_port)).copied();
-        let candidates = std::iter::successors(last, |&number| self.before[number]);
-        let swapped = |other: &&Socket<'_>| {
-            let other = other.ends();
-            other.local_addr() == remote && other.remote_addr() == local
+        let swapped = Ends {
+            local: ends.remote,
+            remote: ends.local,
+            local_port: ends.remote_port,
+            remote_port: ends.local_port,
         };
+        let last = self.by_ends.get(&swapped).copied();
+        let same = std::iter::successors(last, |&number| self.before[number]);
         let netns = |other: &Socket<'_>| other.found.head.netns == socket.found.head.netns;
         let must_be_same = remote.ip().is_loopback() || local.ip() == remote.ip();
-        let mut others: Vec<&Socket<'_>> =
-            candidates.map(|number| &self.all[number]).filter(swapped).collect();
+        let mut others: Vec<&Socket<'_>> = same.map(|number| &self.all[number]).collect();
         if must_be_same || others.iter().any(|other| netns(other)) {
             others.retain(|other| netns(other));
         }
