@@ -40,6 +40,8 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// By how much an ACK can be later than the newest segment whose timestamp was kept: one that comes while an ACK of ours
 /// is delayed is not kept (`tcp_replace_ts_recent`), and that delay is a fifth of a second at most (`TCP_DELACK_MAX`).
 const DELAYED_NS: u64 = 250_000_000;
+/// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
+const LAG_NS: u64 = 250_000_000;
 
 /// When a mini-socket entered `FIN_WAIT_2`. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
 /// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,
@@ -55,7 +57,7 @@ pub(super) fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
     // It fires some time after it has expired.
     let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires);
     let begin = gone.and_then(|gone| timer.at.checked_sub(gone.saturating_mul(tick)));
-    let then = heard.saturating_sub(2 * tick)..heard.saturating_add(SECOND_NS + 2 * tick);
+    let then = heard.saturating_sub(LAG_NS)..heard.saturating_add(SECOND_NS + LAG_NS);
     match begin.filter(|begin| then.contains(begin)) {
         Some(begin) => Since::Seen(begin),
         None => Since::Between {
@@ -116,6 +118,8 @@ mod tests {
         let heard = NOW - 3 * SECOND;
         assert_eq!(abandoned(57, heard, 60), Since::Seen(heard));
         assert_eq!(abandoned(57, heard - SECOND / 2, 60), Since::Seen(heard));
+        // The last segment came at the begin of a second, when ticks lagged behind.
+        assert_eq!(abandoned(57, heard + SECOND / 10, 60), Since::Seen(heard));
         // 63 s: 3 s as a full socket, then 3 s as a mini-socket.
         assert_eq!(abandoned(1, NOW - 5 * SECOND, 63), Since::Seen(NOW - 5 * SECOND));
         // Its time is up, and the timer wheel has not fired yet.
