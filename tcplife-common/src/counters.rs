@@ -35,10 +35,7 @@ pub enum Lane {
 }
 
 /// How many lanes there are.
-pub const LANES: usize = Lane::MiniGone as usize + 1;
-
-/// The counts of all lanes on one CPU.
-pub type Lanes = [Counters; LANES];
+pub const LANES: u32 = Lane::MiniGone as u32 + 1;
 
 /// One lane's counts on one CPU since the programs were attached. Every number is of hook hits.
 ///

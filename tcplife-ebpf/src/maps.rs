@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use tcplife_common::{
-    counters::{Counters, Lane, Lanes},
+    counters::{Counters, LANES, Lane},
     layout::Layout,
     settings::{PORT_WORDS, Settings},
 };
@@ -22,9 +22,9 @@ pub static SETTINGS: Settings = Settings::ALL;
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// One element: what was counted, by [`Lane`].
+/// What was counted, by [`Lane`].
 #[map]
-pub static COUNTERS: PerCpuArray<Lanes> = PerCpuArray::with_max_entries(1, 0);
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(LANES, 0);
 
 /// The mini-socket that something was done to last, on a CPU.
 #[derive(Clone, Copy, Default)]
@@ -117,10 +117,9 @@ impl Tally {
     /// Those of a lane. A lane always has them; without, the program cannot go on.
     #[inline(always)]
     pub fn of(lane: Lane) -> Option<Self> {
-        let lanes: *mut Counters = COUNTERS.get_ptr_mut(0)?.cast();
-        // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program and
-        // has a place for each lane; nothing else uses that place meanwhile: see `Lane`.
-        Some(Self(unsafe { &mut *lanes.add(lane as usize) }))
+        // SAFETY: the pointer comes from a successful look-up of this CPU's element, which lives as long as the program,
+        // and nothing else uses the element meanwhile: see `Lane`.
+        COUNTERS.get_ptr_mut(lane as u32).map(|counters| Self(unsafe { &mut *counters }))
     }
 
     /// Counts one hook hit.

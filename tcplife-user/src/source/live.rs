@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use tcplife_common::{
-    counters::{Counters, Lanes},
+    counters::{Counters, LANES},
     layout::{ABSENT, Layout},
     settings::Settings,
     wire::Found,
@@ -44,10 +44,10 @@ pub struct Options<'a> {
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct LanesPod(Lanes);
+struct CountersPod(Counters);
 
 // SAFETY: nothing but u64 in a row, `repr(C)`, valid for any bytes.
-unsafe impl Pod for LanesPod {}
+unsafe impl Pod for CountersPod {}
 
 /// What takes records in, as they lie in the ring buffer.
 pub type Intake<'a> = dyn FnMut(&[u8]) + 'a;
@@ -58,7 +58,7 @@ const BATCH: usize = 1 << 13;
 /// The attached programs. Dropping it detaches them.
 pub struct Live {
     ring: RingBuf<MapData>,
-    counters: PerCpuArray<MapData, LanesPod>,
+    counters: PerCpuArray<MapData, CountersPod>,
     hooks: Vec<Hook>,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     dumper: Result<Dumper>,
@@ -166,8 +166,12 @@ impl Live {
     /// # Errors
     /// The kernel refuses to read the map.
     pub fn counters(&self) -> Result<Counters> {
-        let cpus = self.counters.get(&0, 0).context("cannot read the kernel side's counters")?;
-        Ok(cpus.iter().flat_map(|cpu| cpu.0).fold(Counters::default(), Counters::plus))
+        let mut sum = Counters::default();
+        for lane in 0..LANES {
+            let cpus = self.counters.get(&lane, 0).context("cannot read the kernel side's counters")?;
+            sum = cpus.iter().fold(sum, |sum, cpu| sum.plus(cpu.0));
+        }
+        Ok(sum)
     }
 
     /// Events lost because the program was running already on that CPU. May be high by those under way.
