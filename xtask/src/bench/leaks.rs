@@ -25,20 +25,28 @@ const READY: &str = "stuck";
 pub(super) fn compare(rounds: u32) -> Result<()> {
     let tcplife = run::build()?;
     println!("\n## Who owns sockets in CLOSE_WAIT, of {PROCESSES} processes, {rounds} rounds, ms\n");
-    println!("| sockets | ss -tanp | tcplife leaks |");
-    println!("|---|---|---|");
+    println!("| sockets | ss -tanp | tcplife leaks | tcplife leaks -o json --all |");
+    println!("|---|---|---|---|");
     for sockets in SOCKETS {
         let stuck = Stuck::make(sockets)?;
-        let (mut ss, mut leaks) = (Sample::default(), Sample::default());
+        let (mut ss, mut leaks, mut every) = (Sample::default(), Sample::default(), Sample::default());
+        // Whose line names one of them, and whose names how many there are.
+        let (of_ss, of_json) = (sockets_with("CLOSE-WAIT"), sockets_with("close_wait"));
+        let total = format!("{sockets} leaked sockets in {PROCESSES} owners");
+        let of_text = |text: &str| if text.contains(&total) { sockets } else { 0 };
         for _ in 0..rounds {
-            ss.push(stuck.time(["ss".as_ref(), "-tanp".as_ref()], sockets)?);
-            let words =
-                [tcplife.as_os_str(), "leaks".as_ref(), "-o".as_ref(), "json".as_ref(), "--all".as_ref()];
-            leaks.push(stuck.time(words, sockets)?);
+            ss.push(stuck.time("ss", &["-tanp"], sockets, &of_ss)?);
+            leaks.push(stuck.time(&tcplife, &["leaks", "--leak-after", "1ms"], sockets, &of_text)?);
+            every.push(stuck.time(&tcplife, &["leaks", "-o", "json", "--all"], sockets, &of_json)?);
         }
-        println!("| {sockets} | {} | {} |", ss.shown(0), leaks.shown(0));
+        println!("| {sockets} | {} | {} | {} |", ss.shown(0), leaks.shown(0), every.shown(0));
     }
     Ok(())
+}
+
+/// Counts the lines that have a word.
+fn sockets_with(word: &str) -> impl Fn(&str) -> usize {
+    move |text| text.lines().filter(|line| line.contains(word)).count()
 }
 
 /// Sockets in CLOSE_WAIT, in a network namespace of their own, as long as it lives.
@@ -59,18 +67,23 @@ impl Stuck {
         Ok(stuck)
     }
 
-    /// Milliseconds that a command takes in their namespace. It must name them all.
-    fn time<const N: usize>(&self, words: [&OsStr; N], sockets: usize) -> Result<f64> {
+    /// Milliseconds that a command takes in their namespace. It must tell of them all.
+    fn time(
+        &self,
+        program: impl AsRef<OsStr>,
+        words: &[&str],
+        sockets: usize,
+        told: &dyn Fn(&str) -> usize,
+    ) -> Result<f64> {
         let mut nsenter = Command::new("nsenter");
-        nsenter.arg(format!("--net=/proc/{}/ns/net", self.0.id())).args(words).stdin(Stdio::null());
+        nsenter.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg(&program).args(words);
+        nsenter.stdin(Stdio::null());
         let begin = Instant::now();
         let output = nsenter.output()?;
         let took = begin.elapsed();
-        let named = String::from_utf8_lossy(&output.stdout);
-        let is_stuck = |line: &&str| line.contains("CLOSE-WAIT") || line.contains("close_wait");
-        let named = named.lines().filter(is_stuck).count();
-        if named < sockets {
-            bail!("{} named {named} sockets of {sockets}: {}", words[0].display(), output.status);
+        let told = told(&String::from_utf8_lossy(&output.stdout));
+        if told < sockets {
+            bail!("{} told of {told} sockets of {sockets}: {}", program.as_ref().display(), output.status);
         }
         Ok(took.as_secs_f64() * 1e3)
     }
