@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::HashMap, hash::Hash};
 use foldhash::fast::RandomState;
 use hdrhistogram::CreationError;
 
-use super::Histograms;
+use super::{Extremes, Histograms, NO_EXTREMES};
 use crate::state::State;
 
 /// Stays of a group that are kept one by one: a histogram takes as much memory as ten thousand of them, and most groups
@@ -53,6 +53,20 @@ impl Stays {
                 }
             }
             Self::Many(histograms) => rest.merge(histograms),
+        }
+    }
+
+    fn extremes(&self) -> Extremes {
+        match self {
+            Self::Few(stays) => {
+                let mut extremes = NO_EXTREMES;
+                for &(state, length) in stays {
+                    let (min, max) = &mut extremes[state.index()];
+                    (*min, *max) = ((*min).min(length.unwrap_or(u64::MAX)), (*max).max(length.unwrap_or(0)));
+                }
+                extremes
+            }
+            Self::Many(histograms) => histograms.extremes(),
         }
     }
 
@@ -126,10 +140,12 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         self.own.iter().map(|(&key, of)| (key, of.total()))
     }
 
-    /// All stays of groups that `wanted` does not take, in one.
-    pub fn others(&self, wanted: impl Fn(&K) -> bool) -> Histograms {
-        let mut rest = self.rest.clone();
-        self.own.iter().filter(|(key, _)| !wanted(key)).for_each(|(_, of)| of.add_to(&mut rest));
+    /// All stays of groups that `wanted` does not take, in one; `all` has those of every group.
+    pub fn others(&self, all: &Histograms, wanted: impl Fn(&K) -> bool) -> Histograms {
+        let mut rest = all.clone();
+        let (taken, others): (Vec<_>, Vec<_>) = self.own.iter().partition(|(key, _)| wanted(key));
+        let of_others = others.iter().map(|(_, of)| of.extremes()).chain([self.rest.extremes()]);
+        rest.subtract(taken.iter().map(|(_, of)| of.histograms(&self.empty)), of_others);
         rest
     }
 }
@@ -137,29 +153,40 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram::Finished;
 
     #[test]
     fn every_stay_is_in_one_group_or_in_the_rest() {
-        let mut groups = Groups::new(4).unwrap();
+        let (mut groups, mut all) = (Groups::new(4).unwrap(), Histograms::new().unwrap());
         // Groups 0 to 3 are large; a thousand others have one stay each.
         for n in 0..1_000u32 {
-            groups.record(n % 4, State::CloseWait, Some(5_000));
-            groups.record(1_000 + n, State::CloseWait, Some(7_000));
+            for (group, length) in [(n % 4, 5_000), (1_000 + n, 7_000 + u64::from(n))] {
+                groups.record(group, State::CloseWait, Some(length));
+                all.record(State::CloseWait, Some(length));
+            }
+            groups.record(n % 4, State::Closing, None);
+            all.record(State::Closing, None);
         }
         assert!(groups.sizes().count() <= 8);
         for large in 0..4 {
-            assert_eq!(groups.get(&large).unwrap().total(), 250);
+            assert_eq!(groups.get(&large).unwrap().total(), 500);
         }
-        let others = groups.others(|&key| key < 4);
-        assert_eq!(others.total(), 1_000);
-        assert_eq!(others.finished(State::CloseWait).lengths.unwrap().max, 7_000);
+        let others = groups.others(&all, |&key| key < 4);
+        assert_eq!((others.total(), others.finished(State::Closing)), (1_000, Finished::default()));
+        let mut alone = Histograms::new().unwrap();
+        (0..1_000).for_each(|n| alone.record(State::CloseWait, Some(7_000 + n)));
+        assert_eq!(others.finished(State::CloseWait), alone.finished(State::CloseWait));
+        assert_eq!(others.lengths(State::CloseWait), alone.lengths(State::CloseWait));
     }
 
     #[test]
     fn few_groups_leave_no_rest() {
-        let mut groups = Groups::new(4).unwrap();
-        (0..8u32).for_each(|n| groups.record(n, State::Established, None));
-        assert_eq!(groups.others(|_| true).total(), 0);
+        let (mut groups, mut all) = (Groups::new(4).unwrap(), Histograms::new().unwrap());
+        (0..8u32).for_each(|n| {
+            groups.record(n, State::Established, None);
+            all.record(State::Established, None);
+        });
+        assert_eq!(groups.others(&all, |_| true).total(), 0);
         assert_eq!(groups.sizes().count(), 8);
     }
 }

@@ -8,6 +8,8 @@
 mod bars;
 mod groups;
 
+use std::borrow::Cow;
+
 use hdrhistogram::{CreationError, Histogram};
 
 use crate::state::State;
@@ -127,6 +129,16 @@ impl Stays {
         self.unknown_start += other.unknown_start;
     }
 
+    /// Takes away stays that are all in here. The shortest and the longest stay as they are.
+    fn subtract(&mut self, other: &Self) {
+        let taken = self.histogram.subtract(&other.histogram);
+        debug_assert!(taken.is_ok(), "what is taken away is a part");
+        self.sum = self.sum.saturating_sub(other.sum);
+        self.below = self.below.saturating_sub(other.below);
+        self.above = self.above.saturating_sub(other.above);
+        self.unknown_start = self.unknown_start.saturating_sub(other.unknown_start);
+    }
+
     /// Never outside of what was really seen, as a bucket's edge may be.
     fn quantile(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile).clamp(self.min, self.max)
@@ -146,6 +158,12 @@ impl Stays {
         Finished { count, unknown_start: self.unknown_start, below: self.below, above: self.above, lengths }
     }
 }
+
+/// The shortest and the longest stay by [`State::index`].
+pub(crate) type Extremes = [(u64, u64); State::COUNT];
+
+/// Those of no stays.
+pub(crate) const NO_EXTREMES: Extremes = [(u64::MAX, 0); State::COUNT];
 
 /// Finished stays in every state. States without any take no memory.
 #[derive(Clone)]
@@ -183,6 +201,40 @@ impl Histograms {
                 (slot @ None, Some(stays)) => *slot = Some(stays.clone()),
             }
         }
+    }
+
+    /// Takes away `parts`, whose stays are all in here: what is left are those of `rest`, with whose shortest and longest
+    /// it says so. For when the parts are fewer than the rest.
+    pub(crate) fn subtract<'a>(
+        &mut self,
+        parts: impl Iterator<Item = Cow<'a, Self>>,
+        rest: impl Iterator<Item = Extremes>,
+    ) {
+        for part in parts {
+            for (slot, stays) in self.states.iter_mut().zip(&part.states) {
+                if let (Some(own), Some(stays)) = (slot, stays) {
+                    own.subtract(stays);
+                }
+            }
+        }
+        let mut extremes = NO_EXTREMES;
+        for other in rest {
+            for (own, other) in extremes.iter_mut().zip(other) {
+                *own = (own.0.min(other.0), own.1.max(other.1));
+            }
+        }
+        for (slot, (min, max)) in self.states.iter_mut().zip(extremes) {
+            if let Some(own) = slot {
+                (own.min, own.max) = (min, max);
+            }
+        }
+    }
+
+    /// The shortest and the longest stay in each state.
+    pub(crate) fn extremes(&self) -> Extremes {
+        let of =
+            |stays: &Option<Box<Stays>>| stays.as_ref().map_or((u64::MAX, 0), |stays| (stays.min, stays.max));
+        self.states.each_ref().map(of)
     }
 
     /// Forgets every stay.

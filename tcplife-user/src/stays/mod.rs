@@ -136,7 +136,7 @@ impl Collected {
             open.groups.push(grouper.group(connection, owner));
             open.stays.push((connection.state(), age(connection, now)));
         }
-        sections(groups, open, filter)
+        sections(&self.all, groups, open, filter)
     }
 }
 
@@ -151,7 +151,7 @@ struct Opens {
     stays: Vec<(State, u64)>,
 }
 
-fn sections(groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Section> {
+fn sections(all: &Histograms, groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Section> {
     let (finished, counts): (Vec<Group>, Vec<u64>) = groups.sizes().unzip();
     open.groups.extend(finished);
     let Numbered { keys: names, numbers } = Numbered::of(&open.groups);
@@ -178,7 +178,7 @@ fn sections(groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Sec
         let rows = rows(groups.get(group).as_deref(), ages, filter);
         sections.push(Section { which: Which::One(*group), rows });
     }
-    let others = groups.others(|group| largest.contains(group));
+    let others = groups.others(all, |group| largest.contains(group));
     let rows = rows(Some(&others), &mut ages[shown.len()], filter);
     if rows.iter().any(Row::has_any) {
         sections.push(Section { which: Which::Other, rows });
