@@ -73,6 +73,8 @@ fn thousands_to_the_end() -> Result<()> {
     let mut namespace = Namespace::new()?;
     // A machine with little memory has room for fewer by default.
     namespace.sysctl("net/ipv4/tcp_max_tw_buckets", "10000")?;
+    // On a slow one, ports that have waited for a second would be used again (over loopback, by default).
+    namespace.sysctl("net/ipv4/tcp_tw_reuse", "0")?;
     let trace = watch(&namespace, "trace", &[])?;
     let lives = watch(&namespace, "lives", &["--time-wait"])?;
     let mut looker = namespace.actor("looker")?;
