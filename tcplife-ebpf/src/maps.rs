@@ -40,14 +40,14 @@ pub struct Touch {
 #[map]
 pub static LAST_TOUCH: PerCpuArray<Touch> = PerCpuArray::with_max_entries(1, 0);
 
-/// The sockets whose changes `state_change` took on a CPU, and its spare has not looked at yet.
+/// What `state_change` is at, on a CPU.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub struct Progress {
-    /// The address of the last one, 0 for none.
+    /// 1 while it runs, or is interrupted.
+    pub running: u64,
+    /// The address of the socket that it was done with last, 0 since it began anew.
     pub done: u64,
-    /// Of the one before it, when a softirq came between the two programs.
-    pub before: u64,
 }
 
 /// One element; see [`Progress`].

@@ -21,27 +21,36 @@ use crate::{
 /// A hit of the tracepoint, in `state_change`.
 #[inline(always)]
 pub fn change(ctx: &BtfTracePointContext) {
+    let Some(progress) = STATE_PROGRESS.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's element, which lives as long as the program. Volatile, because `spare` looks at it in between.
+    let (running, done) = unsafe { (&raw mut (*progress).running, &raw mut (*progress).done) };
+    // SAFETY: as above. Before 6.1 a softirq runs this program while it is interrupted: that one leaves what it found.
+    let before = unsafe { running.read_volatile() };
+    // SAFETY: as above.
+    unsafe {
+        done.write_volatile(0);
+        running.write_volatile(1);
+    }
     take(ctx, Program::First);
-    if let Some(progress) = STATE_PROGRESS.get_ptr_mut(0) {
-        // SAFETY: this CPU's element, which lives as long as the program.
-        let progress = unsafe { &mut *progress };
-        progress.before = progress.done;
-        progress.done = ctx.arg(0);
+    // SAFETY: as above.
+    unsafe {
+        done.write_volatile(ctx.arg(0));
+        running.write_volatile(before);
     }
 }
 
-/// A hit of the tracepoint, in `state_spare`, which comes right after `state_change` and takes what that has not. From 6.1 on
-/// the kernel does not run a program that is at work on the same CPU already: not in a softirq that interrupts it and, where
-/// tracepoints can be preempted (seen on 7.2), not in any other task until it goes on.
+/// A hit of the tracepoint, in `state_spare`, which comes after `state_change`. From 6.1 on the kernel does not run a program
+/// that is at work on the same CPU already: not in a softirq that interrupts it and, where tracepoints can be preempted
+/// (seen on 7.2), not in any other task until it goes on. What comes just before it begins or after it has ended is missed,
+/// and counted; the other way round, taking whatever it has not noted as done, would tell of some changes twice.
 #[inline(always)]
 pub fn spare(ctx: &BtfTracePointContext) {
-    let Some(progress) = STATE_PROGRESS.get_ptr_mut(0) else { return };
+    let Some(progress) = STATE_PROGRESS.get_ptr(0) else { return };
     // SAFETY: as in `change`.
-    let progress = unsafe { &mut *progress };
-    if progress.done == ctx.arg::<u64>(0) {
-        progress.done = progress.before;
-        progress.before = 0;
-    } else {
+    let (running, done) = unsafe {
+        ((&raw const (*progress).running).read_volatile(), (&raw const (*progress).done).read_volatile())
+    };
+    if running != 0 && done != ctx.arg::<u64>(0) {
         take(ctx, Program::Spare);
     }
 }

@@ -77,8 +77,8 @@ fn every_life_once(family: Family, count: u64) -> Result<()> {
     let told = u64::try_from(all.len())?;
     // Where tracepoints can be preempted, a connection may go by while programs are not run; each miss is counted.
     let missing = (2 * count).checked_sub(told).filter(|missing| *missing <= cause.recursion);
-    let missing =
-        missing.with_context(|| format!("{told} lives of {count} connections, {:?}", kinds(&all)))?;
+    let missing = missing
+        .with_context(|| format!("{told} lives of {count} connections, {:?}, {summary:?}", kinds(&all)))?;
     let ids: BTreeSet<&Id> = all.iter().map(|life| &life.connection.id).collect();
     ensure!(ids.len() == all.len(), "a life was told twice");
     let (seen, unseen): (Vec<&Life>, Vec<&Life>) = all.into_iter().partition(|life| life.complete);
