@@ -9,7 +9,8 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    hash::{BuildHasher, Hash},
+    hash::{BuildHasher, Hash, Hasher},
+    net::IpAddr,
 };
 
 use foldhash::fast::RandomState;
@@ -72,6 +73,23 @@ fn parts<K: Copy + Hash>(keys: &[K]) -> Vec<Vec<(K, usize)>> {
     parts
 }
 
+/// Hashes an address by its bits alone: what it is derived to also hashes the kind and a length, and byte by byte.
+pub fn hash_address(address: &IpAddr, state: &mut impl Hasher) {
+    match address {
+        IpAddr::V4(address) => state.write_u32(address.to_bits()),
+        IpAddr::V6(address) => state.write_u128(address.to_bits()),
+    }
+}
+
+/// How often each number comes, for all below `count`.
+pub fn sizes(count: usize, numbers: &[u32]) -> Vec<u64> {
+    let mut sizes = vec![0; count];
+    for &number in numbers {
+        sizes[number as usize] += 1;
+    }
+    sizes
+}
+
 /// The numbers of the `limit` largest sizes, the largest first; of equal ones those that came first.
 pub fn largest(sizes: impl Iterator<Item = u64>, limit: usize) -> Vec<u32> {
     let mut all: Vec<(Reverse<u64>, u32)> = sizes.map(Reverse).zip(0..).collect();
@@ -114,6 +132,11 @@ mod tests {
                 assert_eq!(numbered.keys[number as usize], *key);
             }
         }
+    }
+
+    #[test]
+    fn sizes_are_counted_by_number() {
+        assert_eq!(sizes(4, &[2, 0, 2]), [1, 0, 2, 0]);
     }
 
     #[test]

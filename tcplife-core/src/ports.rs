@@ -8,7 +8,6 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
@@ -16,7 +15,7 @@ use foldhash::fast::RandomState;
 
 use crate::{
     connection::{Connection, Ends, FirstClose, Role},
-    numbers::{Numbered, largest, places},
+    numbers::{Numbered, largest, places, sizes},
     owner::Process,
     state::State,
     table::Table,
@@ -118,22 +117,12 @@ pub struct Usages {
 }
 
 /// A place as the kernel names its ends: quick to compare.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     netns: u32,
     /// Whether the ports are ours; then `ends` has no local port, otherwise nothing remote.
     is_ours: bool,
     ends: Ends,
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Ends { local, remote, local_port, remote_port } = self.ends;
-        state.write_u128(u128::from_le_bytes(local));
-        state.write_u128(u128::from_le_bytes(remote));
-        state.write_u32(u32::from(local_port) << 16 | u32::from(remote_port));
-        state.write_u32(self.netns);
-    }
 }
 
 impl Key {
@@ -171,10 +160,7 @@ pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
         }
     }
     let Numbered { keys, numbers } = Numbered::of(&keys);
-    let mut totals = vec![0u64; keys.len()];
-    for &number in &numbers {
-        totals[number as usize] += 1;
-    }
+    let totals = sizes(keys.len(), &numbers);
     let shown = largest(totals.iter().copied(), limit);
     let mut counts: Vec<Count> = shown.iter().map(|&number| Count::of(&keys[number as usize])).collect();
     let places = places(totals.len(), &shown);

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     connection::{Connection, Role},
-    numbers::{Numbered, largest, places},
+    numbers::{Numbered, hash_address, largest, places},
     owner::{Owner, Process},
     state::State,
     table::Table,
@@ -58,8 +58,7 @@ impl Hash for GroupKey {
         match self {
             Self::Process(process) => state.write_u32(process.map_or(0, |(pid, _)| pid)),
             Self::Port(port) => state.write_u16(*port),
-            Self::Peer(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
-            Self::Peer(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+            Self::Peer(address) => hash_address(address, state),
         }
     }
 }

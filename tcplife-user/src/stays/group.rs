@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tcplife_core::{connection::Connection, owner::Owner, state::State};
+use tcplife_core::{connection::Connection, numbers::hash_address, owner::Owner, state::State};
 
 use super::container::{Container, Containers};
 use crate::escape;
@@ -57,8 +57,7 @@ impl Hash for Group {
             Self::Process(process) => state.write_u32(process.map_or(0, |(pid, _)| pid)),
             Self::LocalPort(port) => state.write_u16(*port),
             Self::Remote(None) => state.write_u32(0),
-            Self::Remote(Some(IpAddr::V4(address))) => state.write_u32(address.to_bits()),
-            Self::Remote(Some(IpAddr::V6(address))) => state.write_u128(address.to_bits()),
+            Self::Remote(Some(address)) => hash_address(address, state),
             Self::Container(container) => container.hash(state),
         }
     }

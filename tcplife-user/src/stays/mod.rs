@@ -14,7 +14,7 @@ use tcplife_core::{
     connection::Connection,
     filter::Filter,
     histogram::{Bar, Finished, Groups, Histograms, Open, bars},
-    numbers::{Numbered, largest, places},
+    numbers::{Numbered, largest, places, sizes},
     observer::Transition,
     owner::Owner,
     state::State,
@@ -156,10 +156,7 @@ fn sections(all: &Histograms, groups: &Groups<Group>, mut open: Opens, filter: &
     open.groups.extend(finished);
     let Numbered { keys: names, numbers } = Numbered::of(&open.groups);
     let (of_open, of_finished) = numbers.split_at(open.stays.len());
-    let mut sizes = vec![0u64; names.len()];
-    for &number in of_open {
-        sizes[number as usize] += 1;
-    }
+    let mut sizes = sizes(names.len(), of_open);
     for (&number, count) in of_finished.iter().zip(counts) {
         sizes[number as usize] += count;
     }
