@@ -13,6 +13,20 @@ const ROOM: usize = 56;
 /// Bytes that are read at once.
 const PADDING: usize = 8;
 
+/// Every octet to base ten.
+const OCTETS: [[u8; 3]; 256] = {
+    let mut octets = [[0; 3]; 256];
+    let mut n = 0u8;
+    loop {
+        octets[n as usize] = [b'0' + n / 100, b'0' + n / 10 % 10, b'0' + n % 10];
+        if n == u8::MAX {
+            break;
+        }
+        n += 1;
+    }
+    octets
+};
+
 /// A short text.
 #[derive(Clone, Debug)]
 pub(super) struct Text {
@@ -72,11 +86,6 @@ impl Text {
         text
     }
 
-    /// Whether it begins so.
-    pub(super) fn begins_with(&self, text: &str) -> bool {
-        self.bytes[..self.len].starts_with(text.as_bytes())
-    }
-
     /// Whether a word is in it.
     pub(super) fn has(&self, word: &Needle) -> bool {
         let Some(last) = self.len.checked_sub(word.bytes.len()) else { return false };
@@ -118,12 +127,11 @@ impl Text {
 
     fn push_v4(&mut self, ip: Ipv4Addr) {
         for (n, octet) in ip.octets().into_iter().enumerate() {
-            let digit = |unit: u8| b'0' + octet / unit % 10;
             let digits = 1 + usize::from(octet >= 10) + usize::from(octet >= 100);
-            let dot = usize::from(n > 0);
-            let mut last = [b'.', b'.', b'.', b'.', b'.', digit(100), digit(10), digit(1)];
+            let [hundreds, tens, ones] = OCTETS[usize::from(octet)];
+            let mut last = [b'.', b'.', b'.', b'.', b'.', hundreds, tens, ones];
             last[7 - digits] = b'.';
-            self.push_last(last, digits + dot);
+            self.push_last(last, digits + usize::from(n > 0));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
 };
 
 use super::{
@@ -24,8 +25,8 @@ pub(super) struct Word {
     in_v4: bool,
     /// Whether it can be in an IPv6 address that has no IPv4 address in it.
     in_v6: bool,
-    /// What the port has to begin with for the word to be across it and the address; `None` if it cannot be.
-    port: Option<String>,
+    /// What is around its last colon; `None` if it has none, or what no end has.
+    colon: Option<Colon>,
     /// The local address that was looked at last: most connections of a host have the same.
     last: Cell<Option<(IpAddr, bool)>>,
 }
@@ -39,7 +40,7 @@ impl Word {
             in_number: has_only(""),
             in_v4: has_only("."),
             in_v6: has_only("abcdef:"),
-            port: word.rsplit_once(':').filter(|_| has_only("abcdef:.")).map(|(_, port)| port.to_owned()),
+            colon: word.rsplit_once(':').filter(|_| has_only("abcdef:.")).map(Colon::new),
             needle: Needle::new(word.as_bytes()),
             last: Cell::new(None),
         }
@@ -62,24 +63,22 @@ impl Word {
     }
 
     fn is_in_remote(&self, end: SocketAddr) -> bool {
-        match &self.port {
-            // All at once: writing the address is most of the work.
-            Some(port)
-                if self.in_v6 || end.is_ipv4() || Text::number(end.port().into()).begins_with(port) =>
-            {
-                Text::end(end).has(&self.needle)
-            }
-            _ => self.is_in_address(end.ip()) || self.is_in_port(end),
+        match &self.colon {
+            Some(colon) => self.is_across(colon, end),
+            None => self.is_in_address(end.ip()) || self.is_in_port(end.port()),
         }
     }
 
     fn is_in_local(&self, end: SocketAddr) -> bool {
+        if let Some(colon) = &self.colon {
+            return self.is_across(colon, end);
+        }
         let is_in = match self.last.get() {
             Some((last, is_in)) if last == end.ip() => is_in,
             _ => self.is_in_address(end.ip()),
         };
         self.last.set(Some((end.ip(), is_in)));
-        is_in || self.is_in_port(end)
+        is_in || self.is_in_port(end.port())
     }
 
     fn is_in_address(&self, address: IpAddr) -> bool {
@@ -90,15 +89,145 @@ impl Word {
         can_be && Text::address(address).has(&self.needle)
     }
 
-    /// Whether it is in the port, or across it and the address.
-    fn is_in_port(&self, end: SocketAddr) -> bool {
-        let number = Text::number(end.port().into());
-        let is_across = |port: &String| number.begins_with(port) && Text::end(end).has(&self.needle);
-        self.in_number && number.has(&self.needle) || self.port.as_ref().is_some_and(is_across)
+    fn is_in_port(&self, port: u16) -> bool {
+        self.is_in_number(port.into())
     }
+
+    /// Whether a word with a colon is in an end. Writing an address is most of the work, so it is done only where the
+    /// numbers around a colon are such.
+    fn is_across(&self, colon: &Colon, end: SocketAddr) -> bool {
+        let may_be = colon.joins(end) || matches!(end.ip(), IpAddr::V6(ip) if colon.is_in(ip));
+        may_be && Text::end(end).has(&self.needle)
+    }
+}
+
+/// The digits around the last colon of a word, which is the one before the port, or one in an IPv6 address.
+#[derive(Clone, Debug)]
+struct Colon {
+    /// Octets that end with the digits before it.
+    octets: Vec<u8>,
+    /// Groups of an IPv6 address that end with them: `None` for any, otherwise how many values their last digits have, and
+    /// the value.
+    last_group: Option<(u32, u32)>,
+    /// Ports that begin with the digits behind it.
+    ports: Vec<RangeInclusive<u16>>,
+    /// Groups that do.
+    groups: Vec<RangeInclusive<u16>>,
+}
+
+impl Colon {
+    fn new((before, behind): (&str, &str)) -> Self {
+        let last = before.rsplit([':', '.']).next().unwrap_or(before);
+        let digits = u32::try_from(last.len()).unwrap_or(u32::MAX);
+        let value = u16::from_str_radix(last, 16).ok().filter(|_| digits <= 4);
+        Self {
+            octets: (0..=u8::MAX).filter(|octet| octet.to_string().ends_with(last)).collect(),
+            last_group: value.map(|value| (1 << (4 * digits), value.into())),
+            ports: beginning(behind, 10),
+            groups: beginning(behind, 16),
+        }
+    }
+
+    /// Whether it may be the one between an address and a port.
+    fn joins(&self, end: SocketAddr) -> bool {
+        self.ports.iter().any(|ports| ports.contains(&end.port()))
+            && match end.ip() {
+                IpAddr::V4(ip) => self.octets.contains(&ip.octets()[3]),
+                IpAddr::V6(ip) => {
+                    let group = u32::from(ip.segments()[7]);
+                    has_v4(ip) || self.last_group.is_none_or(|(values, value)| group % values == value)
+                }
+            }
+    }
+
+    /// Whether it may be one in an IPv6 address.
+    fn is_in(&self, ip: Ipv6Addr) -> bool {
+        let groups = ip.segments();
+        has_v4(ip) || self.groups.iter().any(|range| groups.iter().any(|group| range.contains(group)))
+    }
+}
+
+/// The numbers that begin with these digits, written to a base.
+fn beginning(digits: &str, base: u32) -> Vec<RangeInclusive<u16>> {
+    if digits.is_empty() {
+        return vec![0..=u16::MAX];
+    }
+    let Some(number) =
+        u16::from_str_radix(digits, base).ok().filter(|_| digits == "0" || !digits.starts_with('0'))
+    else {
+        return Vec::new();
+    };
+    // Then those of one digit more, and so on.
+    let longer = std::iter::successors(Some((u32::from(number), 1)), |&(first, count)| {
+        (first > 0).then_some((first * base, count * base))
+    });
+    let ranges = longer.map_while(|(first, count)| {
+        let last = u16::try_from(first + count - 1).unwrap_or(u16::MAX);
+        Some(u16::try_from(first).ok()?..=last)
+    });
+    ranges.collect()
 }
 
 /// Whether an IPv6 address may be shown with an IPv4 address in it.
 fn has_v4(ip: Ipv6Addr) -> bool {
     ip.segments()[..5] == [0; 5]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_known_by_what_they_begin_with() {
+        for (base, digits) in
+            [(10, "4"), (10, "44"), (10, "65"), (10, "0"), (10, "04"), (10, "a"), (10, "99999"), (10, "")]
+                .into_iter()
+                .chain([(16, "4"), (16, "a0"), (16, "fff"), (16, "ffff"), (16, "0"), (16, "1.2"), (16, "")])
+        {
+            let ranges = beginning(digits, base);
+            for number in 0..=u16::MAX {
+                let text = if base == 10 { format!("{number}") } else { format!("{number:x}") };
+                let found = ranges.iter().any(|range| range.contains(&number));
+                assert_eq!(found, text.starts_with(digits), "{text} of base {base}, {digits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_with_a_colon_is_found_as_in_the_whole_text() {
+        let ends = [
+            "10.0.3.40:443",
+            "127.0.0.1:44",
+            "[fd00:ab::fe:0:b:44]:4430",
+            "[::1]:8080",
+            "[::1.2.3.4]:80",
+            "[2001:db8::]:1",
+        ];
+        let words = [
+            "0:44",
+            "1:4",
+            ":443",
+            "0:",
+            ":",
+            "::",
+            "::1",
+            "b:44",
+            "44:4",
+            "fe:0:b",
+            "1.2.3.4:8",
+            "4:80",
+            "8::",
+            ":9",
+            "0:04",
+        ];
+        for end in ends {
+            let end: SocketAddr = end.parse().unwrap();
+            let text = format!("{}:{}", end.ip(), end.port());
+            for typed in words {
+                let word = Word::new(typed);
+                assert_eq!(word.is_in_remote(end), text.contains(typed), "{typed} in {text}");
+                assert_eq!(word.is_in_local(end), text.contains(typed), "{typed} in {text}");
+            }
+        }
+    }
 }
