@@ -28,15 +28,21 @@ fn steps() -> impl Iterator<Item = u64> {
 /// The bars of finished stays and of the `ages` of open ones.
 pub fn bars(finished: Option<&Histogram<u64>>, ages: &[u64]) -> Vec<Bar> {
     let mut bars: Vec<Bar> = steps().map(|from| Bar { from, finished: 0, open: 0 }).collect();
-    let mut at = |ns: u64, change: &dyn Fn(&mut Bar)| {
-        let after = bars.partition_point(|bar| bar.from <= ns);
-        bars.get_mut(after.saturating_sub(1)).map(change);
-    };
-    for value in finished.into_iter().flat_map(Histogram::iter_recorded) {
-        at(value.value_iterated_to(), &|bar| bar.finished += value.count_at_value());
+    if let Some(finished) = finished {
+        // Lengths that the histogram does not tell apart are in the bar of the longest of them.
+        let begins: Vec<u64> = bars.iter().map(|bar| finished.lowest_equivalent(bar.from)).collect();
+        let ends = begins.iter().skip(1).map(|begin| begin - 1).chain([u64::MAX]);
+        for ((bar, &begin), end) in bars.iter_mut().zip(&begins).zip(ends) {
+            if begin <= finished.max() {
+                bar.finished = finished.count_between(begin, end);
+            }
+        }
     }
     for &age in ages {
-        at(age, &|bar| bar.open += 1);
+        let after = bars.partition_point(|bar| bar.from <= age);
+        if let Some(bar) = bars.get_mut(after.saturating_sub(1)) {
+            bar.open += 1;
+        }
     }
     let has = |bar: &Bar| bar.finished + bar.open > 0;
     let last = bars.iter().rposition(has).map_or(0, |last| last + 1);
