@@ -5,7 +5,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::{connection::Connection, owner::Owner, state::State};
+use crate::{connection::Connection, owner::Owner, state::State, table::Table};
 
 /// A set of ports, as ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,14 @@ pub struct Filter {
 impl Filter {
     /// Whether everything is wanted.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let Self { pids, comms, states, local_ports, remote_ports, families, netns } = self;
+        (pids.is_empty() && comms.is_empty() && states.is_empty() && netns.is_empty())
+            && (local_ports.is_empty() && remote_ports.is_empty() && *families == Families::Both)
+    }
+
+    /// Whether a connection of a table is wanted. Most often everything is, and then nobody asks whose it is.
+    pub fn wants(&self, table: &Table, connection: &Connection) -> bool {
+        self.is_empty() || self.matches(connection, table.owner(connection))
     }
 
     /// Whether the connection, in the state it is in, is wanted.

@@ -51,14 +51,72 @@ impl<K: Copy + Eq + Hash> Numbered<K> {
     /// Numbers keys, each with its place, of which `map` has every one that is numbered already.
     fn take(&mut self, map: &mut HashMap<K, u32, RandomState>, keys: impl Iterator<Item = (K, usize)>) {
         for (key, place) in keys {
-            let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-            let number = *map.entry(key).or_insert(next);
-            if number == next {
-                self.keys.push(key);
-            }
-            self.numbers[place] = number;
+            self.numbers[place] = number_of(map, &mut self.keys, key);
         }
     }
+}
+
+/// Numbers keys that come one by one.
+#[derive(Debug)]
+pub struct Numbering<K> {
+    /// By mark: the number of its key, if it has come; `None` where keys have no marks.
+    marks: Option<Vec<Option<u32>>>,
+    map: HashMap<K, u32, RandomState>,
+    /// Without marks every key as it came, with them each once.
+    keys: Vec<K>,
+    numbers: Vec<u32>,
+}
+
+impl<K: Copy + Eq + Hash> Numbering<K> {
+    /// Of some `count` keys. With `marked` each comes with a small number that says which it is, so that it need not be looked
+    /// up; several may say the same.
+    pub fn new(marked: bool, count: usize) -> Self {
+        let (marks, keys, numbers) = if marked { (Some(Vec::new()), 0, count) } else { (None, count, 0) };
+        Self {
+            marks,
+            map: HashMap::default(),
+            keys: Vec::with_capacity(keys),
+            numbers: Vec::with_capacity(numbers),
+        }
+    }
+
+    /// A key and its mark, which counts only if keys are marked.
+    pub fn add(&mut self, mark: u32, key: impl FnOnce() -> K) {
+        let Some(marks) = &mut self.marks else { return self.keys.push(key()) };
+        let mark = mark as usize;
+        if marks.len() <= mark {
+            marks.resize(mark + 1, None);
+        }
+        let number = *marks[mark].get_or_insert_with(|| number_of(&mut self.map, &mut self.keys, key()));
+        self.numbers.push(number);
+    }
+
+    /// A key whose mark is not known.
+    pub fn add_unmarked(&mut self, key: K) {
+        if self.marks.is_none() {
+            self.keys.push(key);
+        } else {
+            self.numbers.push(number_of(&mut self.map, &mut self.keys, key));
+        }
+    }
+
+    /// All of them.
+    pub fn finish(self) -> Numbered<K> {
+        if self.marks.is_none() {
+            return Numbered::of(&self.keys);
+        }
+        Numbered { keys: self.keys, numbers: self.numbers }
+    }
+}
+
+/// The number of a key; a key that has none gets the next.
+fn number_of<K: Copy + Eq + Hash>(map: &mut HashMap<K, u32, RandomState>, keys: &mut Vec<K>, key: K) -> u32 {
+    map.get(&key).copied().unwrap_or_else(|| {
+        let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        keys.push(key);
+        map.insert(key, next);
+        next
+    })
 }
 
 /// The keys with their places, equal ones in the same part.
@@ -131,6 +189,25 @@ mod tests {
             for (key, &number) in keys.iter().zip(&numbered.numbers) {
                 assert_eq!(numbered.keys[number as usize], *key);
             }
+        }
+    }
+
+    #[test]
+    fn keys_with_marks_are_numbered_as_those_without() {
+        // Marks 1 and 4 are of one key.
+        let marked = [(1, "a"), (3, "b"), (4, "a"), (3, "b"), (0, "c")];
+        for has_marks in [true, false] {
+            let mut numbering = Numbering::new(has_marks, marked.len());
+            for (mark, key) in marked {
+                numbering.add(mark, || key);
+            }
+            numbering.add_unmarked("b");
+            numbering.add_unmarked("d");
+            let numbered = numbering.finish();
+            assert_eq!(
+                (numbered.keys, numbered.numbers),
+                (vec!["a", "b", "c", "d"], vec![0, 1, 0, 1, 2, 1, 3])
+            );
         }
     }
 

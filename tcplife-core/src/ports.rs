@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 
 use crate::{
     connection::{Connection, Ends, FirstClose, Role},
+    filter::Filter,
     numbers::{Numbered, largest, places, sizes},
     owner::Process,
     state::State,
@@ -150,8 +151,9 @@ impl Key {
     }
 }
 
-/// The `limit` places with the most connections at `now`: first how many each has, then all about the largest.
-pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
+/// The `limit` places with the most connections at `now`, of those where `filter` wants any: first how many each has, then
+/// all about the largest. A port that is in use is counted whoever has it.
+pub fn usages(table: &Table, filter: &Filter, now: u64, limit: usize) -> Usages {
     let (mut keys, mut slots) = (Vec::with_capacity(table.len()), Vec::with_capacity(table.len()));
     for (slot, connection) in table.numbered() {
         if let Some(key) = Key::of(table, connection) {
@@ -160,8 +162,19 @@ pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
         }
     }
     let Numbered { keys, numbers } = Numbered::of(&keys);
-    let totals = sizes(keys.len(), &numbers);
-    let shown = largest(totals.iter().copied(), limit);
+    let mut totals = sizes(keys.len(), &numbers);
+    if !filter.is_empty() {
+        let mut wanted = vec![false; keys.len()];
+        for (&slot, &number) in slots.iter().zip(&numbers) {
+            wanted[number as usize] |=
+                table.at(slot).is_some_and(|connection| filter.wants(table, connection));
+        }
+        for (total, _) in totals.iter_mut().zip(wanted).filter(|(_, is_wanted)| !is_wanted) {
+            *total = 0;
+        }
+    }
+    let count = totals.iter().filter(|&&total| total > 0).count();
+    let shown = largest(totals.iter().copied(), limit.min(count));
     let mut counts: Vec<Count> = shown.iter().map(|&number| Count::of(&keys[number as usize])).collect();
     let places = places(totals.len(), &shown);
     for (slot, number) in slots.into_iter().zip(numbers) {
@@ -173,7 +186,7 @@ pub fn usages(table: &Table, now: u64, limit: usize) -> Usages {
     }
     let mut rows: Vec<Usage> = counts.into_iter().map(Count::usage).collect();
     rows.sort_unstable_by(|a, b| b.total.cmp(&a.total).then((a.netns, a.place).cmp(&(b.netns, b.place))));
-    Usages { rows, others: totals.len().saturating_sub(limit) }
+    Usages { rows, others: count.saturating_sub(limit) }
 }
 
 /// The connections of a place while they are counted.
@@ -246,7 +259,7 @@ mod tests {
         open(&mut table, 100, 30, 80, 7);
         open(&mut table, 200, 10, 80, 8);
         open(&mut table, 300, 5, 443, 9);
-        let found = usages(&table, 210 * SECOND, 10);
+        let found = usages(&table, &Filter::default(), 210 * SECOND, 10);
         assert_eq!((found.rows.len(), found.others), (2, 0));
         let web = &found.rows[0];
         let destination = "127.0.0.1:80".parse().unwrap();
@@ -254,7 +267,13 @@ mod tests {
         assert_eq!((web.total, web.by_state[State::Established.index()], web.lately), (40, 40, 9));
         assert_eq!(web.creator.map(|(process, count)| (process.pid, count)), Some((7, 30)));
         assert_eq!(web.creators, 2);
-        assert_eq!(usages(&table, 0, 1).others, 1);
+        assert_eq!(usages(&table, &Filter::default(), 0, 1).others, 1);
+        let of_8 = usages(&table, &Filter { pids: vec![8], ..Filter::default() }, 0, 10);
+        assert_eq!(
+            (of_8.rows.len(), of_8.rows[0].total, of_8.others),
+            (1, 40, 0),
+            "one place, all of its ports"
+        );
     }
 
     #[test]

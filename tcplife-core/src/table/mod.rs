@@ -190,6 +190,11 @@ impl Table {
         self.processes.owner(connection)
     }
 
+    /// A small number that says whose a connection is, as long as nothing changes; 0 for nobody's.
+    pub fn owner_mark(&self, connection: &Connection) -> u32 {
+        if connection.via.is_some() { connection.process + 1 } else { 0 }
+    }
+
     /// The connection of an id. Looks at all: for a screen, not for every record.
     pub fn get(&self, id: ConnId) -> Option<&Connection> {
         self.iter().find(|connection| connection.id() == id)

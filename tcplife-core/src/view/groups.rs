@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     connection::{Connection, Role},
-    numbers::{Numbered, hash_address, largest, places},
+    numbers::{Numbered, Numbering, hash_address, largest, places},
     owner::{Owner, Process},
     state::State,
     table::Table,
@@ -70,12 +70,22 @@ impl GroupKey {
             GroupBy::Process => {
                 Self::Process(owner.map(|Owner { process: Process { pid, comm, .. }, .. }| (pid, comm)))
             }
-            GroupBy::Port if connection.role() == Some(Role::Client) => {
-                Self::Port(connection.remote().port())
-            }
-            GroupBy::Port => Self::Port(connection.local().port()),
+            GroupBy::Port => Self::Port(service_port(connection)),
             GroupBy::Peer => Self::Peer(connection.remote().ip()),
         }
+    }
+
+    /// A small number that says which group a connection is in; only where [`GroupKey::has_marks`].
+    fn mark(by: GroupBy, table: &Table, connection: &Connection) -> u32 {
+        match by {
+            GroupBy::Process => table.owner_mark(connection),
+            GroupBy::Port => u32::from(service_port(connection)),
+            GroupBy::Peer => 0,
+        }
+    }
+
+    const fn has_marks(by: GroupBy) -> bool {
+        matches!(by, GroupBy::Process | GroupBy::Port)
     }
 
     /// The search term that finds the group.
@@ -87,6 +97,12 @@ impl GroupKey {
             Self::Peer(address) => format!("peer:{address}"),
         }
     }
+}
+
+/// The port of the service that a connection uses.
+fn service_port(connection: &Connection) -> u16 {
+    let ends = connection.ends();
+    if connection.role() == Some(Role::Client) { ends.remote_port } else { ends.local_port }
 }
 
 /// A group as a row of the screen.
@@ -110,30 +126,26 @@ pub struct GroupRow {
 pub(super) struct Tally {
     by: GroupBy,
     /// Every connection's group.
-    keys: Vec<GroupKey>,
+    groups: Numbering<GroupKey>,
     /// Every connection's number in the table, and whether it is suspicious.
     members: Vec<(u32, bool)>,
 }
 
 impl Tally {
     pub(super) fn new(by: GroupBy, room: usize) -> Self {
-        Self { by, keys: Vec::with_capacity(room), members: Vec::with_capacity(room) }
+        let groups = Numbering::new(GroupKey::has_marks(by), room);
+        Self { by, groups, members: Vec::with_capacity(room) }
     }
 
-    pub(super) fn add(
-        &mut self,
-        slot: u32,
-        connection: &Connection,
-        owner: Option<Owner>,
-        is_suspicious: bool,
-    ) {
-        self.keys.push(GroupKey::of(self.by, connection, owner));
+    pub(super) fn add(&mut self, table: &Table, slot: u32, connection: &Connection, is_suspicious: bool) {
+        let key = || GroupKey::of(self.by, connection, table.owner(connection));
+        self.groups.add(GroupKey::mark(self.by, table, connection), key);
         self.members.push((slot, is_suspicious));
     }
 
     /// The largest, those with suspicious connections first.
     pub(super) fn rows(self, table: &Table) -> Vec<GroupRow> {
-        let Numbered { keys, numbers } = Numbered::of(&self.keys);
+        let Numbered { keys, numbers } = self.groups.finish();
         let mut sizes = vec![(0u32, 0u32); keys.len()];
         for (&(_, is_suspicious), &number) in self.members.iter().zip(&numbers) {
             let (suspicious, count) = &mut sizes[number as usize];

@@ -219,7 +219,6 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
     let mut page = Page { total: table.len(), ..Page::default() };
     let search = Search::parse(&query.text).0;
     let mut places = Vec::with_capacity(table.len());
-    let wants_all = query.filter.is_empty();
     let mut selected = None;
     let mut tally = query.group.map(|by| Tally::new(by, table.len()));
     let mut namespaces = Namespaces::default();
@@ -232,7 +231,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         }
         let state = connection.state();
         let wanted = (query.states.is_empty() || query.states.contains(state))
-            && (wants_all || query.filter.matches(connection, owner))
+            && query.filter.wants(table, connection)
             && (search.is_empty() || search.finds(&Subject::of(connection, owner, now)));
         if !wanted {
             continue;
@@ -242,7 +241,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         page.by_state[state.index()] += 1;
         page.suspicious += usize::from(suspicious);
         if let Some(tally) = &mut tally {
-            tally.add(slot, connection, owner, suspicious);
+            tally.add(table, slot, connection, suspicious);
             continue;
         }
         let place = place(query, slot, connection, owner);
@@ -345,22 +344,26 @@ pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64,
     }
 }
 
-/// Counts network namespaces. Connections of one come in runs, and there are few.
+/// Counts network namespaces. Connections of one come in runs, and mostly there are few.
 #[derive(Default)]
 struct Namespaces {
-    last: Option<u32>,
-    seen: HashSet<u32, RandomState>,
+    few: Vec<u32>,
+    more: HashSet<u32, RandomState>,
 }
 
 impl Namespaces {
     fn see(&mut self, inode: u32) {
-        if self.last != Some(inode) {
-            self.last = Some(inode);
-            self.seen.insert(inode);
+        if self.few.contains(&inode) {
+            return;
+        }
+        if self.few.len() < 8 {
+            self.few.push(inode);
+        } else {
+            self.more.insert(inode);
         }
     }
 
     fn count(&self) -> usize {
-        self.seen.len()
+        self.few.len() + self.more.len()
     }
 }

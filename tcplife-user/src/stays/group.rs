@@ -8,7 +8,13 @@ use std::{
 
 use clap::ValueEnum;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tcplife_core::{connection::Connection, numbers::hash_address, owner::Owner, state::State};
+use tcplife_core::{
+    connection::Connection,
+    numbers::{Numbering, hash_address},
+    owner::Owner,
+    state::State,
+    table::Table,
+};
 
 use super::container::{Container, Containers};
 use crate::escape;
@@ -120,11 +126,25 @@ impl Grouper {
         Self { by, containers: Containers::default() }
     }
 
+    /// Groups for the connections of a table, and `more`.
+    pub fn numbering(&self, table: &Table, more: usize) -> Numbering<Group> {
+        Numbering::new(!matches!(self.by, By::Remote), table.len() + more)
+    }
+
+    /// A small number that says which group a connection is in, where [`Grouper::numbering`] takes marks.
+    pub fn mark(&self, table: &Table, connection: &Connection) -> u32 {
+        match self.by {
+            By::Process | By::Container => table.owner_mark(connection),
+            By::LocalPort => u32::from(connection.ends().local_port),
+            By::Remote => 0,
+        }
+    }
+
     /// The group that a connection is in now.
     pub fn group(&mut self, connection: &Connection, owner: Option<Owner>) -> Group {
         match self.by {
             By::Process => Group::Process(owner.map(|owner| (owner.process.pid, owner.process.comm))),
-            By::LocalPort => Group::LocalPort(connection.local().port()),
+            By::LocalPort => Group::LocalPort(connection.ends().local_port),
             By::Remote => {
                 let is_listener = connection.state() == State::Listen;
                 Group::Remote((!is_listener).then(|| connection.remote().ip()))

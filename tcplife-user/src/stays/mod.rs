@@ -14,7 +14,7 @@ use tcplife_core::{
     connection::Connection,
     filter::Filter,
     histogram::{Bar, Finished, Groups, Histograms, Open, bars},
-    numbers::{Numbered, largest, places, sizes},
+    numbers::{Numbered, Numbering, largest, places, sizes},
     observer::Transition,
     owner::Owner,
     state::State,
@@ -117,23 +117,18 @@ impl Collected {
     /// All stays of the states that `filter` wants, with the open ones of the connections that it wants: in one
     /// section, or the largest groups first and the rest last.
     pub fn report(&mut self, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
-        let wants_all = filter.is_empty();
-        let wanted = table.iter().filter_map(|connection| {
-            let owner = table.owner(connection);
-            (wants_all || filter.matches(connection, owner)).then_some((connection, owner))
-        });
+        let wanted = table.iter().filter(|connection| filter.wants(table, connection));
         let Some((grouper, groups)) = &mut self.groups else {
             let mut ages = Ages::default();
-            wanted.for_each(|(connection, _)| ages[connection.state().index()].push(age(connection, now)));
+            wanted.for_each(|connection| ages[connection.state().index()].push(age(connection, now)));
             return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut ages, filter) }];
         };
         // Whatever has finished stays is put behind the open ones.
-        let mut open = Opens {
-            groups: Vec::with_capacity(table.len() + 2 * KEPT),
-            stays: Vec::with_capacity(table.len()),
-        };
-        for (connection, owner) in wanted {
-            open.groups.push(grouper.group(connection, owner));
+        let of_open = grouper.numbering(table, 2 * KEPT);
+        let mut open = Opens { groups: of_open, stays: Vec::with_capacity(table.len()) };
+        for connection in wanted {
+            let mark = grouper.mark(table, connection);
+            open.groups.add(mark, || grouper.group(connection, table.owner(connection)));
             open.stays.push((connection.state(), age(connection, now)));
         }
         sections(&self.all, groups, open, filter)
@@ -147,14 +142,16 @@ fn age(connection: &Connection, now: u64) -> u64 {
 
 /// Open stays: of each the group, the state and the age.
 struct Opens {
-    groups: Vec<Group>,
+    groups: Numbering<Group>,
     stays: Vec<(State, u64)>,
 }
 
 fn sections(all: &Histograms, groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Section> {
     let (finished, counts): (Vec<Group>, Vec<u64>) = groups.sizes().unzip();
-    open.groups.extend(finished);
-    let Numbered { keys: names, numbers } = Numbered::of(&open.groups);
+    for group in finished {
+        open.groups.add_unmarked(group);
+    }
+    let Numbered { keys: names, numbers } = open.groups.finish();
     let (of_open, of_finished) = numbers.split_at(open.stays.len());
     let mut sizes = sizes(names.len(), of_open);
     for (&number, count) in of_finished.iter().zip(counts) {

@@ -98,7 +98,7 @@ impl Views {
         match request.tab {
             Tab::Connections | Tab::Leaks => View::None,
             Tab::Histograms => View::Stays(self.report(request.by, table, &request.query.filter, now)),
-            Tab::TimeWait => View::Ports(self.ports(table, now)),
+            Tab::TimeWait => View::Ports(self.ports(table, &request.query.filter, now)),
             Tab::Events => View::Log(fitting(&self.log.newest_first(), &request.query.text, now)),
         }
     }
@@ -107,7 +107,7 @@ impl Views {
     pub fn still(&mut self, table: &Table, filter: &Filter, now: u64) -> StillViews {
         let kinds: Vec<Option<By>> = self.stays.iter().map(|(by, _)| *by).collect();
         let stays = kinds.into_iter().map(|by| (by, self.report(by, table, filter, now))).collect();
-        StillViews { log: self.log.newest_first(), stays, ports: self.ports(table, now) }
+        StillViews { log: self.log.newest_first(), stays, ports: self.ports(table, filter, now) }
     }
 
     fn report(&mut self, by: Option<By>, table: &Table, filter: &Filter, now: u64) -> Arc<[Section]> {
@@ -115,8 +115,8 @@ impl Views {
         collected.map(|(_, collected)| collected.report(table, filter, now).into()).unwrap_or_default()
     }
 
-    fn ports(&self, table: &Table, now: u64) -> Arc<Ports> {
-        Arc::new(Ports { usages: ports::usages(table, now, PLACES), ended_early: self.ended_early })
+    fn ports(&self, table: &Table, filter: &Filter, now: u64) -> Arc<Ports> {
+        Arc::new(Ports { usages: ports::usages(table, filter, now, PLACES), ended_early: self.ended_early })
     }
 }
 
