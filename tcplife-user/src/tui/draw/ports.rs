@@ -51,17 +51,25 @@ const ORDER: [&str; 9] =
     ["PORTS", "USED", "TIME_WAIT", "ESTAB", "OTHER", "CLOSED HERE", "NEW/s", "ENDS IN", "MOST BY"];
 /// Least columns for the two ends.
 const PLACE: usize = 22;
-/// Most columns for them.
-const WIDEST_PLACE: usize = 60;
 
-fn columns(width: usize) -> (usize, Vec<(&'static str, usize)>) {
+/// The columns for the two ends, as many as the listed rows need if there is room, and the other columns.
+fn columns(app: &App, width: usize) -> (usize, Vec<(&'static str, usize)>) {
     let (left, chosen) = fitting(&COLUMNS, &ORDER, width.saturating_sub(PLACE));
-    ((PLACE + left).min(WIDEST_PLACE), chosen)
+    let rows = app.frame.ports().map(|ports| &*ports.usages.rows).unwrap_or_default();
+    let spans = spans(rows);
+    let shown = rows.iter().skip(app.ports.top).take(usize::from(app.size.height));
+    let widest = shown.map(|usage| text::columns(&whole_place(usage, spans))).max().unwrap_or(0);
+    (widest.clamp(PLACE, PLACE + left), chosen)
+}
+
+/// Whether they are of several namespaces.
+fn spans(rows: &[Usage]) -> bool {
+    rows.windows(2).any(|pair| pair[0].netns != pair[1].netns)
 }
 
 /// Draws the places in view.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let (place_width, columns) = columns(usize::from(area.width));
+    let (place_width, columns) = columns(app, usize::from(area.width));
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
     buffer.set_style(head, theme::HEAD);
@@ -74,7 +82,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
         Line::styled("No connection has a local port.", theme::QUIET).centered().render(middle, buffer);
     }
-    let spans = ports.usages.rows.windows(2).any(|pair| pair[0].netns != pair[1].netns);
+    let spans = spans(&ports.usages.rows);
     let first = app.ports.top;
     for (n, (usage, line)) in ports.usages.rows.iter().skip(first).zip(lines).enumerate() {
         let words = place(usage, spans, place_width);
@@ -109,22 +117,35 @@ fn cells(columns: &[(&str, usize)], place: usize, line: Rect) -> impl Iterator<I
     })
 }
 
-fn place(usage: &Usage, with_netns: bool, width: usize) -> String {
-    let netns = if with_netns && width >= 50 { format!(" in {}", usage.netns) } else { String::new() };
-    let room = width.saturating_sub(text::columns(&netns));
-    let words = match usage.place {
-        Place::To { source, destination } => {
-            let from = source.to_string();
-            let both = format!("{from} → {}", text::address(destination));
-            if text::columns(&both) <= room {
-                both
-            } else {
-                format!("→ {}", text::fit_address(destination, room.saturating_sub(2)))
-            }
-        }
-        Place::At(local) => format!("at {}", text::fit_address(local, room.saturating_sub(3))),
+/// Both ends and the namespace.
+fn whole_place(usage: &Usage, with_netns: bool) -> String {
+    let ends = match usage.place {
+        Place::To { source, destination } => format!("{source} → {}", text::address(destination)),
+        Place::At(local) => format!("at {}", text::address(local)),
     };
-    words + &netns
+    ends + &netns(usage, with_netns)
+}
+
+fn netns(usage: &Usage, with_netns: bool) -> String {
+    if with_netns { format!(" in {}", usage.netns) } else { String::new() }
+}
+
+/// As much of it as there is room for: what is told of the selected row gives way first.
+fn place(usage: &Usage, with_netns: bool, width: usize) -> String {
+    let whole = whole_place(usage, with_netns);
+    if text::columns(&whole) <= width {
+        return whole;
+    }
+    let ends = whole_place(usage, false);
+    if text::columns(&ends) <= width {
+        return ends;
+    }
+    match usage.place {
+        Place::To { destination, .. } => {
+            format!("→ {}", text::fit_address(destination, width.saturating_sub(2)))
+        }
+        Place::At(local) => format!("at {}", text::fit_address(local, width.saturating_sub(3))),
+    }
 }
 
 fn cell_of(
@@ -180,12 +201,13 @@ fn used(theme: Theme, total: usize, range: usize) -> (String, ratatui::style::St
 }
 
 /// From this width on, the settings have a title in full words.
-const WIDE: u16 = 80;
+const WIDE: u16 = 100;
 
 /// Draws the settings that decide, of the namespace of the row under the cursor.
 pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(ports) = app.frame.ports() else { return };
-    let netns = ports.usages.rows.get(app.ports.at).map(|usage| usage.netns).or(app.setup.netns);
+    let selected = ports.usages.rows.get(app.ports.at);
+    let netns = selected.map(|usage| usage.netns).or(app.setup.netns);
     let reading = netns.and_then(|netns| app.frame.reading(netns));
     let block = Block::new()
         .borders(Borders::TOP)
@@ -193,6 +215,12 @@ pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
     let room = block.inner(area);
     block.render(area, buffer);
     let mut lines = Vec::new();
+    let (place_width, _) = columns(app, usize::from(area.width));
+    if let Some(usage @ Usage { place: Place::To { source, .. }, .. }) = selected
+        && text::columns(&whole_place(usage, false)) > place_width
+    {
+        lines.push(Line::raw(format!("  from {source}")));
+    }
     for name in SETTINGS {
         let Some(fact) = FACTS.iter().find(|fact| fact.name == name) else { continue };
         let Some(setting) = reading.and_then(|reading| fact.setting(reading)) else { continue };
