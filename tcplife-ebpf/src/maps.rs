@@ -40,19 +40,22 @@ pub struct Touch {
 #[map]
 pub static LAST_TOUCH: PerCpuArray<Touch> = PerCpuArray::with_max_entries(1, 0);
 
-/// What `state_change` is at, on a CPU.
+/// A change of state that `state_change` has taken.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub struct Progress {
-    /// 1 while it runs, or is interrupted.
-    pub running: u64,
-    /// The address of the socket that it was done with last, 0 since it began anew.
-    pub done: u64,
+pub struct Done {
+    /// The address of the socket; 0 for none.
+    pub sock: u64,
+    /// The states.
+    pub states: u64,
 }
 
-/// One element; see [`Progress`].
+/// Elements of [`STATE_DONE`].
+pub const DONE_SLOTS: u32 = 64;
+
+/// What `state_change` has taken and `state_spare` has not seen yet, on a CPU: see [`crate::hooks::state`].
 #[map]
-pub static STATE_PROGRESS: PerCpuArray<Progress> = PerCpuArray::with_max_entries(1, 0);
+pub static STATE_DONE: PerCpuArray<Done> = PerCpuArray::with_max_entries(DONE_SLOTS, 0);
 
 /// The orphan whose end was told last, on a CPU.
 #[derive(Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 //! `inet_sock_set_state(const struct sock *sk, int oldstate, int newstate)`: the state changes.
 
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::{helpers::generated::bpf_get_current_task, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use tcplife_common::{
     counters::Lane,
@@ -9,7 +9,7 @@ use tcplife_common::{
 
 use super::gone;
 use crate::{
-    maps::{Outcome, STATE_PROGRESS, Tally},
+    maps::{DONE_SLOTS, Done, Outcome, STATE_DONE, Tally},
     mini,
     read::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
@@ -21,37 +21,67 @@ use crate::{
 /// A hit of the tracepoint, in `state_change`.
 #[inline(always)]
 pub fn change(ctx: &BtfTracePointContext) {
-    let Some(progress) = STATE_PROGRESS.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's element, which lives as long as the program. Volatile, because `spare` looks at it in between.
-    let (running, done) = unsafe { (&raw mut (*progress).running, &raw mut (*progress).done) };
-    // SAFETY: as above. Before 6.1 a softirq runs this program while it is interrupted: that one leaves what it found.
-    let before = unsafe { running.read_volatile() };
-    // SAFETY: as above.
-    unsafe {
-        done.write_volatile(0);
-        running.write_volatile(1);
-    }
-    take(ctx, Program::First);
-    // SAFETY: as above.
-    unsafe {
-        done.write_volatile(ctx.arg(0));
-        running.write_volatile(before);
-    }
+    let Some(hit) = Hit::of(ctx) else { return };
+    let Some(done) = STATE_DONE.get_ptr_mut(hit.slot()) else { return };
+    take(ctx, &hit, Program::First);
+    // SAFETY: this CPU's element, which lives as long as the program, and which nobody else uses before `spare` does.
+    unsafe { *done = hit.name() };
 }
 
 /// A hit of the tracepoint, in `state_spare`, which comes after `state_change`. From 6.1 on the kernel does not run a program
 /// that is at work on the same CPU already: not in a softirq that interrupts it and, where tracepoints can be preempted
-/// (seen on 7.2), not in any other task until it goes on. What comes just before it begins or after it has ended is missed,
-/// and counted; the other way round, taking whatever it has not noted as done, would tell of some changes twice.
+/// (seen on 7.2), not in any other task until it goes on. What `state_change` was kept from, and so has not noted, is taken
+/// here.
 #[inline(always)]
 pub fn spare(ctx: &BtfTracePointContext) {
-    let Some(progress) = STATE_PROGRESS.get_ptr(0) else { return };
+    let Some(hit) = Hit::of(ctx) else { return };
+    let Some(done) = STATE_DONE.get_ptr_mut(hit.slot()) else { return };
     // SAFETY: as in `change`.
-    let (running, done) = unsafe {
-        ((&raw const (*progress).running).read_volatile(), (&raw const (*progress).done).read_volatile())
-    };
-    if running != 0 && done != ctx.arg::<u64>(0) {
-        take(ctx, Program::Spare);
+    let done = unsafe { &mut *done };
+    let name = hit.name();
+    if done.sock == name.sock && done.states == name.states {
+        // The same may come again, and be missed.
+        done.sock = 0;
+        return;
+    }
+    take(ctx, &hit, Program::Spare);
+}
+
+/// What the tracepoint shows.
+struct Hit {
+    sock: TypedSock,
+    old: u8,
+    new: u8,
+    /// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
+    by_task: bool,
+}
+
+impl Hit {
+    #[inline(always)]
+    fn of(ctx: &BtfTracePointContext) -> Option<Self> {
+        let sock = TypedSock::new(ctx.arg(0))?;
+        let (old, new) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+        Some(Self { sock, old, new, by_task: sock.held_by_task() })
+    }
+
+    /// Where it is noted between the two programs. Without the lock they run with softirqs off, and nothing comes in between.
+    /// With it a softirq may, whose socket is not held, and where tracepoints can be preempted any other task.
+    #[inline(always)]
+    fn slot(&self) -> u32 {
+        if !self.by_task {
+            return 0;
+        }
+        // SAFETY: takes nothing; the address is not followed.
+        let task = unsafe { bpf_get_current_task() };
+        // Fibonacci hashing: the upper bits of the product.
+        let hash = (task >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - DONE_SLOTS.ilog2());
+        (hash as u32).max(1)
+    }
+
+    /// What tells it from others.
+    #[inline(always)]
+    fn name(&self) -> Done {
+        Done { sock: self.sock.address(), states: u64::from(self.old) << 8 | u64::from(self.new) }
     }
 }
 
@@ -64,11 +94,9 @@ enum Program {
     Spare,
 }
 
-/// A task that works on a socket holds its lock; a softirq finds it free, or leaves its packet to the task.
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext, program: Program) {
-    let Some(sock) = TypedSock::new(ctx.arg(0)) else { return };
-    let by_task = sock.held_by_task();
+fn take(ctx: &BtfTracePointContext, hit: &Hit, program: Program) {
+    let &Hit { sock, old, new, by_task } = hit;
     let lane = match (program, by_task) {
         (Program::First, true) => Lane::StateTask,
         (Program::First, false) => Lane::StateNet,
@@ -83,8 +111,6 @@ fn take(ctx: &BtfTracePointContext, program: Program) {
     if !sock.is_tcp() {
         return;
     }
-    let old = ctx.arg::<i32>(1) as u8;
-    let new = ctx.arg::<i32>(2) as u8;
     let change = Change { sock, old, new, by_task, netns: sock.netns(), orphan: sock.is_orphan() };
     // The spare runs so seldom that what its short records would save is not worth having the verifier look at them.
     match (new == TCP_CLOSE, program == Program::First && sock.is_inet()) {
