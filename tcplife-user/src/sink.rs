@@ -105,6 +105,11 @@ pub trait Sink: Observer {
         let _ = (at, verdict);
     }
 
+    /// Whether somebody looks at it and waits for an answer.
+    fn is_screen(&self) -> bool {
+        false
+    }
+
     /// When it wants to know the suspects.
     fn confirm(&self) -> Confirm {
         Confirm::Never

@@ -24,7 +24,7 @@ use tcplife_core::{
 };
 
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
-use pace::Pace;
+use pace::{Found, Pace};
 
 pub use suspects::{Glance, glance};
 
@@ -162,7 +162,7 @@ impl Engine {
         }
         sink.ready();
         memory::give_back();
-        self.pace.begin();
+        self.pace.begin(sink.is_screen());
         let written = self.follow(sink).and_then(|()| self.finish(sink));
         match written {
             Err(error) if is_closed_output(&error) => Ok(()),
@@ -172,10 +172,14 @@ impl Engine {
 
     fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let mut chores = Chores::new();
-        let mut more = false;
+        let mut found = Found::Some;
         // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
-        while self.pace.wait(more).context("cannot wait for the ring buffer")? {
-            more = self.take_batch(sink) == BATCH;
+        while self.pace.wait(found).context("cannot wait for the ring buffer")? {
+            found = match self.take_batch(sink) {
+                0 => Found::Nothing,
+                BATCH => Found::More,
+                _ => Found::Some,
+            };
             self.table.tick(clock::monotonic_ns(), sink);
             self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {

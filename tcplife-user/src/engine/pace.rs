@@ -1,7 +1,7 @@
 //! When the engine looks at the ring buffer, and what ends a run from outside.
 //!
 //! What comes in: the clock, wake-ups of the ring buffer, signals. What goes out: one wait at a time. What always holds:
-//! nobody waits longer than [`READ_PERIOD`]; what asked for the end is not forgotten.
+//! nobody waits longer than [`QUIET_PERIOD`]; what asked for the end is not forgotten.
 
 use std::{
     io,
@@ -26,6 +26,20 @@ use signal_hook::{
 /// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
 /// wake-up for each record would cost more than everything else together.
 const READ_PERIOD: Duration = Duration::from_millis(100);
+/// And this often once nothing has come for [`QUIET_WAITS`]: a wait that brings nothing is all that an idle run costs.
+const QUIET_PERIOD: Duration = Duration::from_millis(200);
+const QUIET_WAITS: u32 = 10;
+
+/// What the last look at the ring buffer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// As much as is taken at once: there is more.
+    More,
+    /// All there was.
+    Some,
+    /// Nothing.
+    Nothing,
+}
 
 /// What epoll has to tell of.
 const SIGNALS: u64 = 0;
@@ -40,6 +54,10 @@ pub(super) struct Pace {
     duration: Option<Duration>,
     deadline: Option<Instant>,
     asked: bool,
+    /// Whether somebody looks at a screen, and no wait may be long.
+    is_watched: bool,
+    /// Waits in a row that brought nothing.
+    quiet: u32,
 }
 
 impl Pace {
@@ -50,7 +68,16 @@ impl Pace {
         let registered = [SIGINT, SIGTERM, SIGHUP].into_iter().map(register).collect::<io::Result<_>>()?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
-        Ok(Self { epoll, _signals: signals, registered, duration, deadline: None, asked: false })
+        Ok(Self {
+            epoll,
+            _signals: signals,
+            registered,
+            duration,
+            deadline: None,
+            asked: false,
+            is_watched: false,
+            quiet: 0,
+        })
     }
 
     /// Listens for wake-ups of the ring buffer. Edge-triggered: that there is something in it is no reason to wake up.
@@ -58,16 +85,22 @@ impl Pace {
         Ok(epoll::add(&self.epoll, ring, EventData::new_u64(RING), EventFlags::IN | EventFlags::ET)?)
     }
 
-    /// The trace has begun: from now on the duration counts.
-    pub(super) fn begin(&mut self) {
+    /// The trace has begun: from now on the duration counts. With `is_watched`, no wait is longer than others.
+    pub(super) fn begin(&mut self, is_watched: bool) {
+        self.is_watched = is_watched;
         self.deadline = self.duration.and_then(|duration| Instant::now().checked_add(duration));
     }
 
-    /// Waits until it is time to read, or only looks if there is `more` to read already. False at the end.
-    pub(super) fn wait(&mut self, more: bool) -> io::Result<bool> {
+    /// Waits until it is time to read again, after what the last look brought. False at the end.
+    pub(super) fn wait(&mut self, found: Found) -> io::Result<bool> {
+        self.quiet = if found == Found::Nothing { self.quiet.saturating_add(1) } else { 0 };
+        let period = match found {
+            Found::More => Duration::ZERO,
+            Found::Nothing if self.quiet > QUIET_WAITS && !self.is_watched => QUIET_PERIOD,
+            Found::Some | Found::Nothing => READ_PERIOD,
+        };
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
-        let period =
-            if more { Duration::ZERO } else { left.map_or(READ_PERIOD, |left| left.min(READ_PERIOD)) };
+        let period = left.map_or(period, |left| left.min(period));
         let timeout = Timespec::try_from(period).map_err(io::Error::other)?;
         let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(RING) }; 2];
         let count = match epoll::wait(&self.epoll, &mut events, Some(&timeout)) {
@@ -94,17 +127,17 @@ mod tests {
 
     #[test]
     fn a_wait_is_not_long_and_ends_with_the_duration() {
-        let mut pace = Pace::listen(Some(Duration::from_millis(150))).unwrap();
+        let mut pace = Pace::listen(Some(Duration::from_millis(500))).unwrap();
         let begun = Instant::now();
-        pace.begin();
-        assert!(pace.wait(true).unwrap());
+        pace.begin(false);
+        assert!(pace.wait(Found::More).unwrap());
         let mut waits = 0;
-        while pace.wait(false).unwrap() {
+        while pace.wait(Found::Nothing).unwrap() {
             waits += 1;
         }
-        assert!(begun.elapsed() >= Duration::from_millis(150));
+        assert!(begun.elapsed() >= Duration::from_millis(500));
         assert!(waits >= 1);
-        assert!(!pace.wait(true).unwrap(), "it is over for good");
+        assert!(!pace.wait(Found::More).unwrap(), "it is over for good");
     }
 
     #[test]
@@ -114,10 +147,23 @@ mod tests {
         pace.hear(&ours).unwrap();
         io::Write::write_all(&mut &theirs, b"x").unwrap();
         let begun = Instant::now();
-        assert!(pace.wait(false).unwrap());
+        assert!(pace.wait(Found::Nothing).unwrap());
         assert!(begun.elapsed() < READ_PERIOD);
         let begun = Instant::now();
-        assert!(pace.wait(false).unwrap());
+        assert!(pace.wait(Found::Nothing).unwrap());
         assert!(begun.elapsed() >= READ_PERIOD, "nobody read it, and nothing came");
+    }
+    #[test]
+    fn quiet_waits_are_longer_unless_somebody_looks() {
+        for (is_watched, expected) in [(false, QUIET_PERIOD), (true, READ_PERIOD)] {
+            let mut pace = Pace::listen(None).unwrap();
+            pace.begin(is_watched);
+            pace.quiet = QUIET_WAITS;
+            let begun = Instant::now();
+            assert!(pace.wait(Found::Nothing).unwrap());
+            assert!(begun.elapsed() >= expected);
+            assert!(pace.wait(Found::Some).unwrap());
+            assert_eq!(pace.quiet, 0, "something came");
+        }
     }
 }

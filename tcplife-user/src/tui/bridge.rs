@@ -197,6 +197,10 @@ impl Sink for Bridge {
     /// Losses are in the health of every frame, and shown until the end.
     fn lost(&mut self, _at: u64, _count: u64, _cause: &'static str) {}
 
+    fn is_screen(&self) -> bool {
+        true
+    }
+
     fn confirm(&self) -> Confirm {
         Confirm::Every(CONFIRM)
     }
