@@ -111,11 +111,9 @@ impl<K: Copy + Eq + Hash> Numbering<K> {
 
 /// The number of a key; a key that has none gets the next.
 fn number_of<K: Copy + Eq + Hash>(map: &mut HashMap<K, u32, RandomState>, keys: &mut Vec<K>, key: K) -> u32 {
-    map.get(&key).copied().unwrap_or_else(|| {
-        let next = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    *map.entry(key).or_insert_with(|| {
         keys.push(key);
-        map.insert(key, next);
-        next
+        u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
     })
 }
 

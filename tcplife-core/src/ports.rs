@@ -1,6 +1,6 @@
 //! Who uses up local ports: connections by source address and destination, and what that means.
 //!
-//! What comes in: the table and the time. What goes out: for each (namespace, source address, destination) the local
+//! What comes in: the table, the filter and the time. What goes out: for each (namespace, source address, destination) the local
 //! ports in use, by state, how fast they are taken and by whom. A local port can be used once for each destination, not
 //! once for each host (`__inet_check_established`, net/ipv4/inet_hashtables.c). What always holds: linear in the table;
 //! what is listed is bounded, and the number of what is not is told.

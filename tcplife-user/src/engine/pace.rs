@@ -91,14 +91,19 @@ impl Pace {
         self.deadline = self.duration.and_then(|duration| Instant::now().checked_add(duration));
     }
 
-    /// Waits until it is time to read again, after what the last look brought. False at the end.
-    pub(super) fn wait(&mut self, found: Found) -> io::Result<bool> {
+    /// How long to wait after what the last look brought.
+    fn period(&mut self, found: Found) -> Duration {
         self.quiet = if found == Found::Nothing { self.quiet.saturating_add(1) } else { 0 };
-        let period = match found {
+        match found {
             Found::More => Duration::ZERO,
             Found::Nothing if self.quiet > QUIET_WAITS && !self.is_watched => QUIET_PERIOD,
             Found::Some | Found::Nothing => READ_PERIOD,
-        };
+        }
+    }
+
+    /// Waits until it is time to read again, after what the last look brought. False at the end.
+    pub(super) fn wait(&mut self, found: Found) -> io::Result<bool> {
+        let period = self.period(found);
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         let period = left.map_or(period, |left| left.min(period));
         let timeout = Timespec::try_from(period).map_err(io::Error::other)?;
@@ -153,17 +158,17 @@ mod tests {
         assert!(pace.wait(Found::Nothing).unwrap());
         assert!(begun.elapsed() >= READ_PERIOD, "nobody read it, and nothing came");
     }
+
     #[test]
     fn quiet_waits_are_longer_unless_somebody_looks() {
-        for (is_watched, expected) in [(false, QUIET_PERIOD), (true, READ_PERIOD)] {
+        for (is_watched, at_last) in [(false, QUIET_PERIOD), (true, READ_PERIOD)] {
             let mut pace = Pace::listen(None).unwrap();
             pace.begin(is_watched);
-            pace.quiet = QUIET_WAITS;
-            let begun = Instant::now();
-            assert!(pace.wait(Found::Nothing).unwrap());
-            assert!(begun.elapsed() >= expected);
-            assert!(pace.wait(Found::Some).unwrap());
-            assert_eq!(pace.quiet, 0, "something came");
+            assert!((0..QUIET_WAITS).all(|_| pace.period(Found::Nothing) == READ_PERIOD));
+            assert_eq!(pace.period(Found::Nothing), at_last);
+            assert_eq!(pace.period(Found::Some), READ_PERIOD);
+            assert_eq!(pace.period(Found::Nothing), READ_PERIOD, "something came");
+            assert_eq!(pace.period(Found::More), Duration::ZERO);
         }
     }
 }

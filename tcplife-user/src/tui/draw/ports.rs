@@ -57,7 +57,7 @@ fn columns(app: &App, width: usize) -> (usize, Vec<(&'static str, usize)>) {
     let (left, chosen) = fitting(&COLUMNS, &ORDER, width.saturating_sub(PLACE));
     let rows = app.frame.ports().map(|ports| &*ports.usages.rows).unwrap_or_default();
     let spans = spans(rows);
-    let shown = rows.iter().skip(app.ports.top).take(usize::from(app.size.height));
+    let shown = rows.iter().skip(app.ports.top).take(app.visible_rows());
     let widest = shown.map(|usage| text::columns(&whole_place(usage, spans))).max().unwrap_or(0);
     (widest.clamp(PLACE, PLACE + left), chosen)
 }
@@ -80,7 +80,9 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(ports) = app.frame.ports() else { return };
     if ports.usages.rows.is_empty() {
         let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
-        Line::styled("No connection has a local port.", theme::QUIET).centered().render(middle, buffer);
+        Line::styled("No wanted connection holds a local port.", theme::QUIET)
+            .centered()
+            .render(middle, buffer);
     }
     let spans = spans(&ports.usages.rows);
     let first = app.ports.top;
