@@ -24,14 +24,15 @@ pub fn change(ctx: &BtfTracePointContext) {
     let Some(hit) = Hit::of(ctx) else { return };
     let Some(done) = STATE_DONE.get_ptr_mut(hit.slot()) else { return };
     take(ctx, &hit, Program::First);
-    // SAFETY: this CPU's element, which lives as long as the program, and which nobody else uses before `spare` does.
+    // SAFETY: this CPU's element, which lives as long as the program.
     unsafe { *done = hit.name() };
 }
 
 /// A hit of the tracepoint, in `state_spare`, which comes after `state_change`. From 6.1 on the kernel does not run a program
 /// that is at work on the same CPU already: not in a softirq that interrupts it and, where tracepoints can be preempted
 /// (seen on 7.2), not in any other task until it goes on. What `state_change` was kept from, and so has not noted, is taken
-/// here.
+/// here. Where they can be preempted, a task that goes on with `state_spare` on another CPU, or after another task of its slot,
+/// finds no note, and its change is told twice.
 #[inline(always)]
 pub fn spare(ctx: &BtfTracePointContext) {
     let Some(hit) = Hit::of(ctx) else { return };

@@ -14,6 +14,8 @@ use crate::{
 
 /// An event that nobody counted as lost: a later one, or the kernel's list of sockets, does not follow from what was told.
 const MISMATCH: &str = "mismatch";
+/// Events that a program missed because it was at work already.
+const RECURSION: &str = "recursion";
 
 impl Engine {
     /// Reads the kernel side's counts and tells the sink of new losses.
@@ -26,12 +28,13 @@ impl Engine {
         let reading =
             if ran || !live.is_attached() { live.recursion_losses(&counters) } else { self.recursion };
         let agreed = std::mem::replace(&mut self.recursion, reading).min(reading);
-        let recursion = if live.is_attached() { agreed } else { reading };
-        let mut lost =
-            vec![("ring_full", counters.lost_ring), ("recursion", recursion), ("malformed", self.malformed)];
         let told = |health: &Health, cause| {
             health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1)
         };
+        // An event may be under way for long, where a program can be preempted; what was told is not taken back.
+        let recursion = if live.is_attached() { agreed } else { reading }.max(told(&self.health, RECURSION));
+        let mut lost =
+            vec![("ring_full", counters.lost_ring), (RECURSION, recursion), ("malformed", self.malformed)];
         let explained = self.health.knowledge == Knowledge::Incomplete
             || reading > recursion
             || lost.iter().any(|&(cause, count)| count > told(&self.health, cause));

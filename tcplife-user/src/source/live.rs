@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, MapData, PerCpuArray, RingBuf},
+    programs::Program,
 };
 use aya_log::EbpfLogger;
 use tcplife_common::{
@@ -22,7 +23,7 @@ use super::{
     hooks::{self, Allowed},
     kernel::Kernel,
     object, ports,
-    recursion::Misses,
+    recursion::{Misses, SPARE},
 };
 use crate::sink::Hook;
 
@@ -186,8 +187,13 @@ impl Live {
 
     /// Detaches everything; records that are in the ring buffer can still be drained.
     pub fn detach(&mut self) {
-        if let Some(programs) = self.programs.take() {
-            self.misses = Misses::read(&programs);
+        let Some(mut programs) = self.programs.take() else { return };
+        self.misses = Misses::read(&programs);
+        // First, or else it would take all that the other one is not there for any more, as if that had been kept from it.
+        if let Some(Program::BtfTracePoint(spare)) = programs.program_mut(SPARE)
+            && let Err(error) = spare.unload()
+        {
+            log::debug!("{SPARE} goes with all others: {error}");
         }
     }
 }

@@ -12,6 +12,9 @@ use std::{
 use aya::{Ebpf, programs::Program};
 use tcplife_common::counters::Counters;
 
+/// The program that takes what `state_change` misses.
+pub const SPARE: &str = "state_spare";
+
 /// Misses since the programs were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misses {
@@ -29,8 +32,8 @@ impl Misses {
             let count = of(program).unwrap_or(0);
             match name {
                 "state_change" => misses.state_change = count,
-                // What it misses `state_change` has missed, and is counted there.
-                "state_spare" => {}
+                // What it misses `state_change` has taken, or has missed: then it is counted there.
+                SPARE => {}
                 _ => misses.others += count,
             }
         }

@@ -14,8 +14,9 @@ use tcplife_tests::{
     kernel_objects::{Objects, pins},
     lab::watch,
     namespace::{Family, Namespace},
+    record::Record,
     tcplife_binary,
-    tracer::READY,
+    tracer::{Output, READY},
 };
 
 /// More connections than a test waits for.
@@ -113,13 +114,22 @@ fn sigint_with_a_slow_reader() -> Result<()> {
     Ok(())
 }
 
+/// Whether nothing was told but what the programs missed on the host: of that nobody knows whose it was.
+fn nothing_seen(output: &Output) -> bool {
+    output.records.iter().all(|record| match record {
+        Record::Lost(lost) => lost.cause == "recursion",
+        Record::Resync(resync) => resync.adopted + resync.corrected + resync.ended == 0,
+        _ => false,
+    })
+}
+
 /// `-d`: it ends by itself.
 #[test]
 fn duration() -> Result<()> {
     let namespace = Namespace::new()?;
     let mut trace = watch(&namespace, "trace", &["-d", "300ms"])?;
     let output = trace.ended(PATIENCE)?;
-    ensure!(output.records.is_empty(), "nobody did anything: {:?}", output.records);
+    ensure!(nothing_seen(&output), "nobody did anything: {:?}", output.records);
     Ok(())
 }
 
@@ -159,7 +169,7 @@ fn another_namespace_is_not_seen() -> Result<()> {
     let _load = load(&busy)?;
     seen.wait_for("some records", |records| (records.len() > 1000).then_some(()))?;
     let output = unseen.stop()?;
-    ensure!(output.records.is_empty(), "{:?}", output.records);
+    ensure!(nothing_seen(&output), "{:?}", output.records);
     ensure!(output.summary.filtered > 0, "who has filtered? {:?}", output.summary);
     seen.stop()?;
     Ok(())
