@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::run::{Ended, Running, end_of};
 
-/// How long stays last, and the local port on which they do.
-const LENGTHS: [(u64, u16); 4] = [(10, 41_010), (100, 41_100), (1_000, 41_101), (5_000, 41_105)];
+/// How long stays last, and the local port on which they do: none that the kernel gives to a client by default.
+const LENGTHS: [(u64, u16); 4] = [(10, 21_010), (100, 21_100), (1_000, 21_101), (5_000, 21_105)];
 /// Stays of each length.
 const EACH: usize = 1_000;
 /// From the begin of one stay to that of the next.
