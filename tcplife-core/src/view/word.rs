@@ -65,7 +65,7 @@ impl Word {
     fn is_in_remote(&self, end: SocketAddr) -> bool {
         match &self.colon {
             Some(colon) => self.is_across(colon, end),
-            None => self.is_in_address(end.ip()) || self.is_in_port(end.port()),
+            None => self.is_in_address(end.ip()) || self.is_in_number(end.port().into()),
         }
     }
 
@@ -78,7 +78,7 @@ impl Word {
             _ => self.is_in_address(end.ip()),
         };
         self.last.set(Some((end.ip(), is_in)));
-        is_in || self.is_in_port(end.port())
+        is_in || self.is_in_number(end.port().into())
     }
 
     fn is_in_address(&self, address: IpAddr) -> bool {
@@ -87,10 +87,6 @@ impl Word {
             IpAddr::V6(ip) => self.in_v6 || has_v4(ip),
         };
         can_be && Text::address(address).has(&self.needle)
-    }
-
-    fn is_in_port(&self, port: u16) -> bool {
-        self.is_in_number(port.into())
     }
 
     /// Whether a word with a colon is in an end. Writing an address is most of the work, so it is done only where the

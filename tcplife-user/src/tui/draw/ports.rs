@@ -125,11 +125,7 @@ fn whole_place(usage: &Usage, with_netns: bool) -> String {
         Place::To { source, destination } => format!("{source} → {}", text::address(destination)),
         Place::At(local) => format!("at {}", text::address(local)),
     };
-    ends + &netns(usage, with_netns)
-}
-
-fn netns(usage: &Usage, with_netns: bool) -> String {
-    if with_netns { format!(" in {}", usage.netns) } else { String::new() }
+    if with_netns { format!("{ends} in {}", usage.netns) } else { ends }
 }
 
 /// As much of it as there is room for: what is told of the selected row gives way first.
