@@ -242,6 +242,17 @@ pub enum Record {
 }
 
 impl Record {
+    /// Whether it tells of no connection, but that programs missed something on the host, or that nothing had to be mended
+    /// after it.
+    #[must_use]
+    pub fn is_of_misses(&self) -> bool {
+        match self {
+            Self::Lost(lost) => lost.cause == "recursion",
+            Self::Resync(resync) => resync.adopted + resync.corrected + resync.ended == 0,
+            _ => false,
+        }
+    }
+
     /// Reads one line.
     ///
     /// # Errors

@@ -116,11 +116,7 @@ fn sigint_with_a_slow_reader() -> Result<()> {
 
 /// Whether nothing was told but what the programs missed on the host: of that nobody knows whose it was.
 fn nothing_seen(output: &Output) -> bool {
-    output.records.iter().all(|record| match record {
-        Record::Lost(lost) => lost.cause == "recursion",
-        Record::Resync(resync) => resync.adopted + resync.corrected + resync.ended == 0,
-        _ => false,
-    })
+    output.records.iter().all(Record::is_of_misses)
 }
 
 /// `-d`: it ends by itself.

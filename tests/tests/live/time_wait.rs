@@ -175,9 +175,7 @@ fn check_stays(trace: &Output, lives: &Output, all: u64) -> Result<()> {
         match record {
             Record::Life(life) => check_life(life, &stays)?,
             // Of an accept, say, which no life needs. What is needed is not whole without it.
-            Record::Lost(lost) if lost.cause == "recursion" => {}
-            Record::Resync(_) => {}
-            _ => bail!("{record}"),
+            _ => ensure!(record.is_of_misses(), "{record}"),
         }
     }
     Ok(())
