@@ -16,7 +16,13 @@ pub(super) struct Minis {
     slots: HashMap<u64, u32, RandomState>,
     /// How many there are in each network namespace that has some.
     netns: HashMap<u32, usize, RandomState>,
+    /// How many there are with each local port; empty until there is one. Each connection that is established is asked for, and
+    /// a server that does not close first has none on its port: that is known without a look into a large map.
+    on_port: Vec<u32>,
 }
+
+/// Local ports.
+const PORTS: usize = 1 << 16;
 
 impl Minis {
     fn key(&self, netns: u32, ends: &Ends) -> u64 {
@@ -25,6 +31,9 @@ impl Minis {
 
     /// The candidate for a tuple.
     pub(super) fn get(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        if self.on_port.get(usize::from(ends.local_port)).is_none_or(|&count| count == 0) {
+            return None;
+        }
         self.slots.get(&self.key(netns, ends)).copied()
     }
 
@@ -33,6 +42,10 @@ impl Minis {
         let before = self.slots.insert(self.key(netns, ends), slot);
         if before.is_none() {
             *self.netns.entry(netns).or_default() += 1;
+            self.on_port.resize(PORTS, 0);
+            if let Some(count) = self.on_port.get_mut(usize::from(ends.local_port)) {
+                *count += 1;
+            }
         }
         before
     }
@@ -47,6 +60,9 @@ impl Minis {
         let key = self.key(netns, ends);
         if self.slots.get(&key) == Some(&slot) {
             self.slots.remove(&key);
+            if let Some(count) = self.on_port.get_mut(usize::from(ends.local_port)) {
+                *count = count.saturating_sub(1);
+            }
             if let Some(count) = self.netns.get_mut(&netns) {
                 *count -= 1;
                 if *count == 0 {
@@ -104,6 +120,10 @@ impl Embryos {
 impl Minis {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn on_ports(&self) -> usize {
+        self.on_port.iter().map(|&count| count as usize).sum()
     }
 }
 

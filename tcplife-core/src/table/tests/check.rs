@@ -55,6 +55,7 @@ pub(super) fn table(table: &Table) {
     assert_eq!(live, totals.live);
     assert_eq!(ids.len(), table.len());
     assert_eq!((by_sock, minis), (table.socks.len(), table.minis.len()));
+    assert_eq!(minis, table.minis.on_ports());
     assert_eq!((listening, embryos), (table.listeners.len(), table.embryos.iter().count()));
     assert_eq!(requests, table.requests.len());
     assert_eq!(processes.len(), table.processes.len());
