@@ -13,7 +13,7 @@ use tcplife_core::{
     suspect::Holder,
 };
 
-use super::json;
+use super::{json, recent::Recent};
 
 /// What goes before a field's value; not the first field's.
 macro_rules! key {
@@ -182,5 +182,11 @@ impl<'a> Line<'a> {
         self.process(key!("owner"), owner.as_ref().map(|owner| &owner.process), |line| {
             line.name_or_null(key!("via"), owner.map(|owner| owner.via.name()));
         });
+    }
+
+    /// The same, where a connection has several records in a row.
+    #[inline]
+    pub fn connection_again(&mut self, recent: &mut Recent, connection: &Connection, owner: Option<Owner>) {
+        recent.append(self.0, connection, owner, |out| Line(out).connection(connection, owner));
     }
 }

@@ -16,6 +16,7 @@ mod lives_json;
 mod lives_text;
 pub mod notes;
 pub mod out;
+mod recent;
 mod select;
 mod stdout;
 mod stream;

@@ -11,25 +11,29 @@ use tcplife_core::{
 use super::{
     json,
     json_line::{Line, key},
+    recent::Recent,
     stream::{Change, Ending, Format},
 };
 use crate::clock::{Clock, Stamper};
 
 /// Records `transition`, `retransmit`, `reset`.
-pub struct TraceJson(Stamper);
+pub struct TraceJson {
+    time: Stamper,
+    recent: Recent,
+}
 
 impl TraceJson {
     /// With times of `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self(Stamper::new(clock))
+        Self { time: Stamper::new(clock), recent: Recent::new() }
     }
 
     /// A record that begins with `head`, up to what is its own.
     fn begin<'a>(&mut self, change: &'a mut Change<'_>, head: &'static str, at: u64) -> Line<'a> {
         let mut line = Line::begin(change.out, head);
-        line.name(key!("time"), self.0.rfc3339(at));
+        line.name(key!("time"), self.time.rfc3339(at));
         line.number(key!("mono_ns"), at);
-        line.connection(change.connection, change.owner);
+        line.connection_again(&mut self.recent, change.connection, change.owner);
         line
     }
 }
@@ -67,11 +71,11 @@ impl Format for TraceJson {
     }
 
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
-        json::line(out, &json::Lost { time: self.0.rfc3339(at), count, cause });
+        json::line(out, &json::Lost { time: self.time.rfc3339(at), count, cause });
     }
 
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        json::line(out, &json::Resync::new(self.0.rfc3339(at), verdict));
+        json::line(out, &json::Resync::new(self.time.rfc3339(at), verdict));
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
