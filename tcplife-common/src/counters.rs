@@ -2,7 +2,8 @@
 
 /// The programs that count, each in a lane of its own: a program in a softirq can come between load and store of another
 /// program's addition, but not of its own. Where the kernel does not see to that (before 6.1), the two that run for tasks
-/// and for softirqs alike have a lane for each.
+/// and for softirqs alike and run for every change have a lane for each; a retransmission or reset that interrupts the hook of
+/// another one there leaves the counts of that hook off by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Lane {

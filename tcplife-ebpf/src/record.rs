@@ -101,19 +101,20 @@ impl Ends for Pair {
     }
 }
 
-/// Whether the user asked for this socket, as far as can be told: a port that is not known yet is let through, and
-/// so is the first move after that, by which the agent learns it.
+/// Whether the user asked for this socket, as far as can be told: a port that is not known yet is let through, and so is the
+/// first move after that, by which the agent learns it: a client's own port at the end of `SYN_SENT`, and the remote port of
+/// a listener's child at the end of `SYN_RECV`.
 #[inline(always)]
 pub fn wanted(ends: &impl Ends, netns: u32, old: u8) -> bool {
     if !wanted_family(ends) || !wanted_netns(netns) {
         return false;
     }
-    if old == TCP_SYN_SENT || old == TCP_SYN_RECV {
-        return true;
-    }
     let (local, remote) = ends.ports();
-    (setting!(by_local_port) == 0 || local == 0 || has_port(&LOCAL_PORTS, local))
-        && (setting!(by_remote_port) == 0 || remote == 0 || has_port(&REMOTE_PORTS, remote))
+    (setting!(by_local_port) == 0 || local == 0 || old == TCP_SYN_SENT || has_port(&LOCAL_PORTS, local))
+        && (setting!(by_remote_port) == 0
+            || remote == 0
+            || old == TCP_SYN_RECV
+            || has_port(&REMOTE_PORTS, remote))
 }
 
 #[inline(always)]

@@ -234,9 +234,7 @@ impl Change {
             record.head = self.head(kind::END_4, pair.remote_port);
             record.pair = pair;
             record.stats = stats;
-            if pair.err == 0 {
-                self.hand_over(ctx, pair.remote_port, &mut record.head, &mut record.mini);
-            }
+            self.hand_over(ctx, pair.remote_port, &mut record.head, &mut record.mini);
             submit(entry, tally);
         }
     }
@@ -257,11 +255,9 @@ impl Change {
         record.head = self.head(kind::END, tuple.remote_port);
         record.tuple = tuple;
         record.stats = stats;
-        if tuple.err == 0 {
-            self.hand_over(ctx, tuple.remote_port, &mut record.head, &mut record.mini);
-            if self.by_task {
-                attribute(&mut record.head.flags, &mut record.task);
-            }
+        self.hand_over(ctx, tuple.remote_port, &mut record.head, &mut record.mini);
+        if self.by_task && tuple.err == 0 {
+            attribute(&mut record.head.flags, &mut record.task);
         }
         submit(entry, tally);
         self.note_told();
@@ -275,7 +271,8 @@ impl Change {
         }
     }
 
-    /// Fills in the mini-socket, if the connection lives on in one.
+    /// Fills in the mini-socket, if the connection lives on in one. Whatever `sk_err` says: where `IP_RECVERR` is set, that of
+    /// an ICMP message stays until somebody asks for it (`tcp_v4_err`).
     #[inline(always)]
     fn hand_over(&self, ctx: &BtfTracePointContext, remote_port: u16, head: &mut Head, told: &mut Mini) {
         if !self.may_hand_over() {
