@@ -11,7 +11,7 @@ mod request;
 use tcplife_common::wire::{Found, flag};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, MiniEnd, Phase},
+    connection::{Connection, Ends, Marks, MiniEnd, Phase},
     observer::Observer,
     owner::{Process, Via},
     state::State,
@@ -19,6 +19,9 @@ use crate::{
 };
 
 use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
+
+/// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
+const STORING_NS: u64 = 1_000_000_000;
 
 /// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
 const NEW_SYN_RECV: u8 = 12;
@@ -76,7 +79,11 @@ impl Table {
                 NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
                 _ => self.count_full(found, &mut verdict, observer),
             };
-            if let Some(slot) = slot {
+            // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
+            let full = found.head.flags & flag::MINI == 0;
+            if let Some(slot) = slot
+                && !(full && self.slab.get(slot).is_some_and(Connection::in_mini_socket))
+            {
                 seen.mark(slot);
             }
         }
@@ -142,9 +149,15 @@ impl Table {
     /// is stored (`inet_sk_set_state`), so a dump can see the old one after the event.
     fn is_ahead(&self, slot: u32, found: &Found, ends: &Ends, state: State) -> bool {
         let Some(connection) = self.slab.get(slot) else { return false };
-        let leads = match connection.phase {
-            Phase::Full => state != State::Listen && state.may_lead_to(connection.state()),
-            Phase::Mini | Phase::Closed => state != State::Closed,
+        let leads = match (connection.phase, state) {
+            (Phase::Full, State::Listen) => false,
+            // It was closed before it began, and is again if its end was lost.
+            (Phase::Full, State::Closed) => {
+                State::Closed.may_precede(connection.state())
+                    && found.head.time_ns.saturating_sub(connection.entered()) < STORING_NS
+            }
+            (Phase::Full, _) => state.may_lead_to(connection.state()),
+            (Phase::Mini | Phase::Closed, _) => state != State::Closed,
         };
         leads && !is_stranger(connection, &found.head, ends)
     }
@@ -154,6 +167,7 @@ impl Table {
         let Some(connection) = self.slab.get(slot) else { return false };
         let before = connection.state();
         let leads = match connection.phase {
+            Phase::Full if state == State::Closed => true,
             Phase::Full => before == state || before != State::Listen && before.may_lead_to(state),
             // The application still holds the closed socket.
             Phase::Mini | Phase::Closed => state == State::Closed,
@@ -181,6 +195,10 @@ impl Table {
         }
         if state == State::Closed {
             verdict.corrected += 1;
+            if connection.state() == State::Listen {
+                self.lose(slot, head.time_ns, observer);
+                return None;
+            }
             self.close_unseen(slot, head.time_ns, observer);
             return Some(slot);
         }
@@ -196,19 +214,6 @@ impl Table {
             self.step(slot, state, since, observer);
         }
         Some(slot)
-    }
-
-    /// The way of a full socket to CLOSE was not seen; the application still holds it.
-    fn close_unseen<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
-        self.totals.mismatched += 1;
-        let Some(connection) = self.slab.get_mut(slot) else { return };
-        let earliest = connection.entered();
-        connection.marks.set(Marks::GAP);
-        connection.end = Some(End::Unknown);
-        connection.phase = Phase::Closed;
-        connection.closed_at = now.max(earliest);
-        let since = Since::Between { earliest: Some(earliest), latest: now };
-        self.step(slot, State::Closed, since, observer);
     }
 
     /// A socket that no event told of.

@@ -246,18 +246,24 @@ impl Table {
 
     /// The socket at a connection's address is not its socket any more.
     pub(super) fn lose<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
+        self.close_unseen(slot, now, observer);
+        self.let_go(slot, observer);
+    }
+
+    /// A full socket is closed, and its way there was not seen.
+    pub(super) fn close_unseen<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
         self.announce(slot, observer);
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        if connection.phase == Phase::Full {
-            self.totals.mismatched += 1;
-            connection.marks.set(Marks::GAP);
-            connection.end = Some(End::Unknown);
-            connection.phase = Phase::Closed;
-            let earliest = connection.history.latest();
-            connection.closed_at = now.max(earliest);
-            self.step(slot, State::Closed, unseen(Some(earliest), now), observer);
+        if connection.phase != Phase::Full {
+            return;
         }
-        self.let_go(slot, observer);
+        self.totals.mismatched += 1;
+        connection.marks.set(Marks::GAP);
+        connection.end = Some(End::Unknown);
+        connection.phase = Phase::Closed;
+        let earliest = connection.history.latest();
+        connection.closed_at = now.max(earliest);
+        self.step(slot, State::Closed, unseen(Some(earliest), now), observer);
     }
 
     /// A server's connection has its tuple: it takes over what is known of its request and its listener.

@@ -183,6 +183,60 @@ fn a_lost_move_is_mended_and_told() {
 }
 
 #[test]
+fn a_lost_end_is_mended_though_the_socket_is_held() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let closed = |at| [held(found(1, CLOSE, at), 42)];
+    let verdict = take(&mut table, &mut log, 5 * SECOND, &closed(6 * SECOND));
+    assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+    let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
+    assert_eq!((last.from, last.to, last.elapsed), (State::Established, State::Closed, None));
+    assert_eq!(take(&mut table, &mut log, 7 * SECOND, &closed(7 * SECOND)), Verdict::default());
+    assert_eq!((table.len(), log.lives().count()), (1, 0), "the application holds it");
+    assert_eq!(take(&mut table, &mut log, 8 * SECOND, &[]).missing, 1);
+    assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]).ended, 1);
+    assert_eq!(log.lives().map(|life| life.1.end.name()).collect::<Vec<_>>(), ["unknown"]);
+}
+
+#[test]
+fn a_socket_that_was_about_to_begin_is_not_closed() {
+    let (mut table, mut log) = run(Config::default(), &[moved(1, CLOSE, SYN_SENT, SECOND)]);
+    let begins = take(&mut table, &mut log, SECOND - 1, &[found(1, CLOSE, SECOND + 1)]);
+    assert_eq!(begins, Verdict::default());
+    assert_eq!(state_of(&table, 1), Some(State::SynSent));
+    let over = take(&mut table, &mut log, 3 * SECOND, &[found(1, CLOSE, 3 * SECOND)]);
+    assert_eq!(over.corrected, 1);
+    assert_eq!(state_of(&table, 1), Some(State::Closed));
+}
+
+#[test]
+fn a_listener_that_was_shut_down_is_none() {
+    let (mut table, mut log) = run(Config::default(), &[]);
+    take(&mut table, &mut log, 1, &[held(found(1, LISTEN, SECOND), 42)]);
+    let verdict = take(&mut table, &mut log, 2 * SECOND, &[held(found(1, CLOSE, 2 * SECOND), 42)]);
+    assert_eq!(verdict.corrected, 1);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_lost_end_of_a_mini_socket_is_mended_though_the_full_one_is_held() {
+    let config = Config { mini_ends: MiniEnds::Told, ..Config::default() };
+    let full = found(1, CLOSE, 2 * SECOND);
+    let closes = Record::End(wire::End {
+        head: Head { old: FIN_WAIT2, flags: flag::MINI, ..full.head },
+        tuple: full.tuple,
+        mini: Mini { address: 2, expires: 15_000, jiffies: 0, substate: TIME_WAIT.into(), touch: 0 },
+        ..wire::End::default()
+    });
+    let (mut table, mut log) = run(config, &[moved(1, CLOSE, SYN_SENT, SECOND), closes]);
+    assert_eq!(state_of(&table, 1), Some(State::TimeWait));
+    let held = held(found(1, CLOSE, 70 * SECOND), 42);
+    assert_eq!(take(&mut table, &mut log, 70 * SECOND - 1, &[held]).missing, 1);
+    assert_eq!(take(&mut table, &mut log, 71 * SECOND, &[held]).ended, 1);
+    assert_eq!(state_of(&table, 1), Some(State::Closed));
+}
+
+#[test]
 fn a_ghost_is_ended_by_the_second_census_that_misses_it() {
     let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
