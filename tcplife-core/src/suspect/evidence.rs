@@ -10,7 +10,7 @@ use crate::{
     connection::Ends,
     owner::Process,
     state::State,
-    table::{Table, tick_ns},
+    table::{Table, ago},
     timeline::Age,
 };
 
@@ -73,18 +73,15 @@ impl<'a> Socket<'a> {
     /// All but the age.
     pub(super) fn facts(&self, hz: u32) -> Facts {
         let (gauge, stats) = (&self.found.gauge, &self.found.stats);
-        let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
         // The clocks of both directions start with the connection (tcp_create_openreq_child, tcp_finish_connect).
-        let ago = |at: u32, bytes: u64| {
-            (at != 0 && bytes > 0).then(|| u64::from(jiffies.wrapping_sub(at)) * tick_ns(hz))
-        };
+        let since = |at: u32, bytes: u64| ago(gauge, at, hz).filter(|_| bytes > 0);
         Facts {
             state: self.state(),
             age: Age { min: 0, max: None },
             recv_queue: gauge.recv_queue,
             send_queue: gauge.send_queue,
-            since_sent: ago(gauge.last_sent, stats.bytes_sent),
-            since_received: ago(gauge.last_data, stats.bytes_received),
+            since_sent: since(gauge.last_sent, stats.bytes_sent),
+            since_received: since(gauge.last_data, stats.bytes_received),
             place: self.place(),
         }
     }

@@ -5,16 +5,22 @@ use tcplife_common::wire::Gauge;
 use super::wheel::{self, Timer};
 use crate::{state::State, timeline::Since};
 
+/// How long before the look one of the socket's clocks was set, nanoseconds, to a tick; `None` if it never was.
+pub(crate) fn ago(gauge: &Gauge, at: u32, hz: u32) -> Option<u64> {
+    let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
+    let ticks = jiffies.wrapping_sub(at);
+    // The look reads the jiffies first: a segment that comes in between sets a clock to a later one.
+    let is_later = ticks > u32::MAX - hz;
+    (at != 0).then(|| if is_later { 0 } else { u64::from(ticks) * wheel::tick_ns(hz) })
+}
+
 /// When a full socket entered its state, as far as its own clocks tell. A FIN goes after all data of its side: the peer's
 /// makes CLOSE_WAIT, so that began after the last data received; ours is acknowledged in `FIN_WAIT_2`, so that began
 /// after the last data sent, while data can still be received in it. Both began with an ACK, so no later than the last
 /// one. Any other state began no later than the oldest of the three clocks.
 pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
     let tick = wheel::tick_ns(hz);
-    let jiffies = u32::try_from(gauge.jiffies & u64::from(u32::MAX)).unwrap_or(0);
-    let ago = |at: u32| u64::from(jiffies.wrapping_sub(at)) * tick;
-    let known = |at: u32| (at != 0).then(|| ago(at));
-    let (ack, data, sent) = (known(gauge.last_ack), known(gauge.last_data), known(gauge.last_sent));
+    let [ack, data, sent] = [gauge.last_ack, gauge.last_data, gauge.last_sent].map(|at| ago(gauge, at, hz));
     // A clock reads the begin of its jiffy.
     let latest = |age: u64| now.saturating_sub(age.saturating_sub(tick)).min(now);
     let after = |data: Option<u64>| Since::Between {
@@ -86,6 +92,16 @@ mod tests {
     fn between(oldest: Option<u64>, youngest: u64) -> Since {
         let earliest = oldest.map(|age| NOW - age * SECOND - TICK);
         Since::Between { earliest, latest: NOW - youngest * SECOND + TICK }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_during_the_look_is_not_a_hundred_days_old() {
+        let gauge = Gauge { jiffies: (7 << 32) + 1000, ..Gauge::default() };
+        assert_eq!(ago(&gauge, 0, HZ), None);
+        assert_eq!(ago(&gauge, 1000, HZ), Some(0));
+        assert_eq!(ago(&gauge, 1001, HZ), Some(0));
+        assert_eq!(ago(&gauge, 999, HZ), Some(TICK));
+        assert_eq!(ago(&gauge, u32::MAX - 999, HZ), Some(2000 * TICK), "the low bits have wrapped");
     }
 
     #[test]

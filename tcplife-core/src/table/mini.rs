@@ -174,8 +174,19 @@ impl Table {
         if let Some(slot) = self.mini(note.head.netns, &Ends::of(&note.tuple))
             && self.is_mini(slot, note)
         {
+            let at = note.head.time_ns;
+            let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
+            if in_time_wait
+                && let Some(connection) = self.slab.get_mut(slot)
+                && connection.state() == State::FinWait2
+            {
+                // How it got there was not told.
+                connection.marks.set(Marks::GAP);
+                let since = Since::Between { earliest: Some(connection.entered()), latest: at };
+                self.step(slot, State::TimeWait, since, observer);
+            }
             let cause = self.cause_of(note);
-            self.end_mini(slot, note.head.time_ns, false, cause, observer);
+            self.end_mini(slot, at, false, cause, observer);
         }
     }
 

@@ -47,9 +47,8 @@ use slab::Slab;
 use wheel::Due;
 
 pub use census::{Census, Scope, Verdict};
-pub(crate) use gauge::since_gauge;
+pub(crate) use gauge::{ago, since_gauge};
 pub use totals::Totals;
-pub(crate) use wheel::tick_ns;
 
 /// Where the ends of mini-sockets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
