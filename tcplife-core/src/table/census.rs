@@ -11,7 +11,7 @@ mod request;
 use tcplife_common::wire::{Found, flag};
 
 use crate::{
-    connection::{Connection, Ends, Marks, MiniEnd, Phase},
+    connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
     observer::Observer,
     owner::{Process, Via},
     state::State,
@@ -232,17 +232,14 @@ impl Table {
             ends,
             state,
             since: since_gauge(state, &found.gauge, head.time_ns, self.config.hz),
-            role: None,
+            role: (state == State::SynSent).then_some(Role::Client),
             phase: Phase::Full,
         };
         let slot = self.open(&opening, observer);
         self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
         // Who holds it is known better than who listens.
-        if state != State::Listen
-            && head.flags & flag::HELD == 0
-            && let Some(process) = self.listening(head.netns, &ends)
-        {
-            self.offer(slot, &process, Via::Listener);
+        if head.flags & flag::HELD == 0 {
+            self.offer_listener(slot);
         }
         Some(slot)
     }

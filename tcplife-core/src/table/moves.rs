@@ -220,6 +220,7 @@ impl Table {
         if state != State::Listen {
             self.inherit(slot);
         }
+        self.offer_listener(slot);
         self.reuses(slot, observer);
         slot
     }
@@ -275,7 +276,13 @@ impl Table {
         let (netns, ends) = (connection.netns, connection.ends);
         self.departed.note_born(netns, &ends);
         self.inherit(slot);
-        if let Some(process) = self.listening(netns, &ends) {
+        self.offer_listener(slot);
+    }
+
+    /// Who listens where a connection came in may be its owner.
+    pub(super) fn offer_listener(&mut self, slot: u32) {
+        let Some(connection) = self.slab.get(slot).filter(|c| c.state() != State::Listen) else { return };
+        if let Some(process) = self.listening(connection.netns, &connection.ends) {
             self.offer(slot, &process, Via::Listener);
         }
     }

@@ -10,7 +10,6 @@ use super::Verdict;
 use crate::{
     connection::{Ends, Marks, Phase, Role},
     observer::Observer,
-    owner::Via,
     state::State,
     timeline::Since,
 };
@@ -60,9 +59,7 @@ impl Table {
         }
         connection.marks.set(Marks::ORPHAN);
         connection.marks.set(Marks::REPORTED);
-        if let Some(process) = self.listening(netns, &ends) {
-            self.offer(slot, &process, Via::Listener);
-        }
+        self.offer_listener(slot);
         Some(slot)
     }
 
