@@ -37,6 +37,7 @@ use crate::{
     connection::{ConnId, Connection, Ends},
     observer::Observer,
     owner::Owner,
+    state::State,
 };
 
 use departed::Departed;
@@ -182,6 +183,18 @@ impl Table {
         if let Some(&slot) = self.socks.get(&sock) {
             self.offer(slot, &owner.process, owner.via);
         }
+    }
+
+    /// Takes out the connection of a full socket without a word, as if it had never come in: it turned out to be one that nobody
+    /// asked for, and there will be no more of it.
+    pub fn withdraw(&mut self, sock: u64) {
+        let Some(&slot) = self.socks.get(&sock) else { return };
+        let Some(connection) = self.slab.get(slot) else { return };
+        let (listens, owned) = (connection.state() == State::Listen, connection.via.is_some());
+        self.remove(slot);
+        self.totals.opened -= 1;
+        self.totals.listeners -= u64::from(listens);
+        self.totals.unattributed -= u64::from(!listens && !owned);
     }
 
     /// A connection's owner.

@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::Result;
-use tcplife_common::wire::Found;
+use tcplife_common::wire::{Found, Record};
 use tcplife_core::{
     connection::{Connection, Ends},
-    filter::{Families, Filter},
+    filter::{Families, Filter, PortSet},
     observer::Observer,
     table::{Census, Scope, Verdict},
 };
@@ -190,6 +190,21 @@ pub(super) fn wanted<'a>(found: &'a [Found], filter: &Filter) -> Cow<'a, [Found]
     } else {
         found.iter().filter(|found| is_wanted(found, filter)).copied().collect()
     }
+}
+
+/// Whether a record has a port that the filter refuses. The kernel side lets a client's first moves through, for its own port
+/// is not known before the handshake is over, and so is a listener's child's remote port on some kernels.
+pub(super) fn refuses(filter: &Filter, record: &Record) -> bool {
+    let tuple = match record {
+        Record::Move(record) => &record.tuple,
+        Record::End(record) => &record.tuple,
+        Record::Retransmit(record) | Record::Reset(record) => &record.tuple,
+        Record::Born(record) => &record.tuple,
+        Record::MiniArmed(record) | Record::MiniGone(record) => &record.tuple,
+        Record::Gone(_) | Record::Accepted(_) => return false,
+    };
+    let other = |ports: &PortSet, port: u16| port != 0 && !ports.is_empty() && !ports.contains(port);
+    other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port)
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.

@@ -23,7 +23,7 @@ use tcplife_core::{
     table::{self, Handshakes, MiniEnds, Table},
 };
 
-use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD};
+use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refuses};
 use pace::{Found, Pace};
 
 pub use suspects::{Glance, glance};
@@ -94,7 +94,7 @@ struct Engine {
     signs: u64,
     /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
     attached: u64,
-    /// Time of the newest record that was applied, nanoseconds of `CLOCK_MONOTONIC`.
+    /// Time of the newest record, nanoseconds of `CLOCK_MONOTONIC`.
     heard_until: u64,
     pace: Pace,
 }
@@ -232,14 +232,16 @@ impl Engine {
 
     /// Where records come from and what is done with each.
     fn intake<'a, O: Observer>(&'a mut self, observer: &'a mut O) -> (&'a mut Live, impl FnMut(&[u8]) + 'a) {
-        let Self { live, table, health, malformed, attached, heard_until, .. } = self;
+        let Self { live, table, filter, filters_ports, health, malformed, attached, heard_until, .. } = self;
         // By reference: a record is long, and taking it out of its result would copy it.
         let take = move |bytes: &[u8]| match &Record::decode(bytes) {
             Ok(record) => {
                 health.events += 1;
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
-                if time >= *attached {
+                if *filters_ports && refuses(filter, record) {
+                    table.withdraw(record.head().sock);
+                } else if time >= *attached {
                     table.apply(record, observer);
                 }
             }

@@ -63,6 +63,10 @@ impl Scene {
             check_moves(&trace, ends, path, *seen).with_context(|| format!("{filter:?}, {ends:?}"))?;
         }
         ensure!(trace.summary.lost == 0 && lives.summary.lost == 0, "lost: {:?}", trace.summary);
+        if let ["-L" | "-D", _] = filter {
+            let counted = shown.iter().map(|&shown| u64::from(shown)).sum::<u64>();
+            ensure!(trace.summary.connections == counted, "{filter:?}: {:?}", trace.summary);
+        }
         Ok((shown[0], shown[1]))
     }
 
