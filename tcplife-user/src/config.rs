@@ -3,18 +3,14 @@
 //! What comes in: a [`Cli`]. What goes out: the job, the filters for the kernel side and for the agent, the limits. What
 //! always holds: every value has been checked; nothing later asks the command line again.
 
-use std::{
-    fs::{self, OpenOptions},
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 mod choices;
+mod netns;
 
 pub use choices::{Evidence, Suspects};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, ensure};
 use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
 use tcplife_core::filter::{Families, Filter};
 
@@ -30,8 +26,6 @@ const MAX_RING_BYTES: u32 = 1 << 31;
 const DEFAULT_CONNECTIONS: usize = 1_000_000;
 const DEFAULT_LEAK_AFTER: Duration = Duration::from_secs(30);
 const DEFAULT_REFRESH: Duration = Duration::from_millis(500);
-/// Where `ip netns` keeps namespaces that have a name.
-const NAMED_NETNS: &str = "/run/netns";
 /// Longest process name that the kernel keeps (`TASK_COMM_LEN` without its zero).
 const COMM_BYTES: usize = 15;
 
@@ -196,7 +190,7 @@ fn filter(typed: Filters) -> Result<Filter> {
             (false, true) => Families::V6,
             (true, true) | (false, false) => Families::Both,
         },
-        netns: typed.netns.iter().map(|netns| netns_inode(netns)).collect::<Result<_>>()?,
+        netns: typed.netns.iter().map(|netns| netns::inode(netns)).collect::<Result<_>>()?,
     })
 }
 
@@ -241,37 +235,9 @@ fn ring_bytes(size: u64) -> Result<u32> {
     Ok(u32::try_from(size)?)
 }
 
-/// The inode of the network namespace that the user names by inode, name or path.
-fn netns_inode(typed: &str) -> Result<u32> {
-    if let Ok(inode) = typed.parse() {
-        return Ok(inode);
-    }
-    let path = if typed.contains('/') { PathBuf::from(typed) } else { Path::new(NAMED_NETNS).join(typed) };
-    let link = namespace_link(&path).map_err(|error| {
-        anyhow!("--netns {typed}: cannot open {}: {error}; `ip netns` lists the names", path.display())
-    })?;
-    let inode = link.strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')).map(str::parse);
-    match inode {
-        Some(Ok(inode)) => Ok(inode),
-        _ => bail!(
-            "--netns {typed}: {} is not a network namespace; give an inode number, a name under {NAMED_NETNS}, or a \
-             path such as /proc/1234/ns/net",
-            path.display()
-        ),
-    }
-}
-
-/// What the kernel calls an open file; `net:[4026531840]` for a network namespace, be it a link or a mount.
-fn namespace_link(path: &Path) -> std::io::Result<String> {
-    // Without O_NONBLOCK a FIFO would wait for its writer.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let link = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    Ok(link.to_string_lossy().into_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::{fs, os::unix::fs::MetadataExt};
 
     use clap::Parser;
     use tcplife_core::state::State;

@@ -6,6 +6,7 @@
 
 mod ending;
 mod help;
+mod netns;
 mod output;
 mod readme;
 mod rights;

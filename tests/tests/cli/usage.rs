@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::run::run;
 
 /// What is typed, and what the sentence has to say.
-const WRONG: [(&[&str], &[&str]); 32] = [
+const WRONG: [(&[&str], &[&str]); 33] = [
     (&[], &["requires a subcommand", "watch, trace, lives, hist, leaks, doctor", "--help"]),
     (&["trce"], &["'trce'", "'trace'", "--help"]),
     (&["leaks", "-o", "csv"], &["'csv'", "text, json"]),
@@ -34,6 +34,7 @@ const WRONG: [(&[&str], &[&str]); 32] = [
         &["trace", "--netns", "no-such"],
         &["--netns no-such", "/run/netns/no-such", "No such file", "ip netns"],
     ),
+    (&["trace", "--netns", ""], &["--netns", "empty"]),
     (&["trace", "--netns", "/no/such"], &["--netns /no/such", "No such file"]),
     (&["trace", "--netns", "/proc/self/ns/mnt"], &["not a network namespace", "inode", "/proc/1234/ns/net"]),
     (&["trace", "--ring-size", "5000"], &["--ring-size 5000", "power of two", "8192"]),

@@ -1,0 +1,41 @@
+//! Network namespaces as users name them.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use tcplife_tests::tcplife_binary;
+
+use crate::run::{end_of, isolated};
+
+/// In a network namespace of its own that has a name, for this process and its children: traces by what it is told, until a
+/// connection was refused.
+const SCENE: &str = r#"
+mount -t tmpfs tmpfs /run && mkdir /run/netns && touch /run/netns/blue || exit 9
+mount --bind /proc/self/ns/net /run/netns/blue && ip link set lo up || exit 9
+"$TCPLIFE" trace -q -o json --netns "$1" 2> /run/ready & tracer=$!
+until grep -q tracing /run/ready || ! kill -0 $tracer; do sleep 0.05; done
+(: < /dev/tcp/127.0.0.1/9) 2> /dev/null
+kill -TERM $tracer && wait $tracer
+"#;
+
+/// What a connection to the discard port does where nobody listens.
+const REFUSED: &str = r#""remote_port":9,"#;
+
+fn traced(netns: &str) -> Result<String> {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "bash", "-c", SCENE, "bash", netns]).env("TCPLIFE", tcplife_binary()?);
+    let ended = end_of(isolated(command))?;
+    ensure!(ended.status == Some(0), "{netns}: {ended:?}");
+    Ok(ended.out)
+}
+
+#[test]
+fn a_name_a_mount_and_a_link_lead_to_a_namespace() -> Result<()> {
+    for netns in ["blue", "/run/netns/blue", "/proc/self/ns/net"] {
+        let out = traced(netns)?;
+        ensure!(out.contains(REFUSED), "{netns}: {out}");
+    }
+    let elsewhere = traced(&format!("/proc/{}/ns/net", std::process::id()))?;
+    ensure!(!elsewhere.contains(REFUSED), "that is another one: {elsewhere}");
+    Ok(())
+}
