@@ -121,10 +121,9 @@ impl Engine {
         self.table.expect_census();
         let (live, mut intake) = self.intake(observer);
         let mut found = Vec::new();
-        live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
+        let looked_into = live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
         drop(intake);
-        let inodes = netns.iter().map(|netns| netns.inode).collect();
-        Ok(self.take(begun, Scope::MiniSockets, inodes, &[], &found, observer))
+        Ok(self.take(begun, Scope::MiniSockets, looked_into, &[], &found, observer))
     }
 
     fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
@@ -140,14 +139,14 @@ impl Engine {
         let (live, mut intake) = self.intake(observer);
         let mut found = Vec::new();
         live.dump_held(ALL_STATES, &mut found, &mut intake)?;
-        live.dump_sockets(ALL_STATES, &netns, &mut found, &mut intake)?;
+        let mut looked_into = live.dump_sockets(ALL_STATES, &netns, &mut found, &mut intake)?;
         drop(intake);
         // A namespace without a way into it and without a socket that a process holds is gone with all that was in it.
         let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
         let gone: Vec<u32> = unknown.difference(&inhabited).copied().collect();
-        let inodes = netns.iter().map(|netns| netns.inode).chain(gone.iter().copied()).collect();
+        looked_into.extend(&gone);
         self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
-        Ok(self.take(begun, Scope::Everything, inodes, &gone, &found, observer))
+        Ok(self.take(begun, Scope::Everything, looked_into, &gone, &found, observer))
     }
 
     /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
@@ -168,7 +167,7 @@ impl Engine {
         &mut self,
         begun: u64,
         scope: Scope,
-        mut netns: Vec<u32>,
+        mut looked_into: Vec<u32>,
         gone: &[u32],
         found: &[Found],
         observer: &mut O,
@@ -178,8 +177,8 @@ impl Engine {
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
-        netns.sort_unstable();
-        self.table.take_census(&Census { begun, scope, netns: &netns, gone, found: &wanted }, observer)
+        looked_into.sort_unstable();
+        self.table.take_census(&Census { begun, scope, netns: &looked_into, gone, found: &wanted }, observer)
     }
 }
 

@@ -163,8 +163,10 @@ impl Engine {
         sink.ready();
         memory::give_back();
         self.pace.begin(sink.is_screen());
-        let written = self.follow(sink).and_then(|()| self.finish(sink));
-        match written {
+        let followed = self.follow(sink);
+        // What was seen is told, whatever went wrong.
+        let finished = self.finish(sink);
+        match followed.and(finished) {
             Err(error) if is_closed_output(&error) => Ok(()),
             other => other,
         }

@@ -40,7 +40,8 @@ trait Dumps {
 
 impl Dumps for Still {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
-        Ok(Look::of(self.look(SUSPECTS, netns)?, netns))
+        let (found, looked_into) = self.look(SUSPECTS, netns)?;
+        Ok(Look::of(found, &looked_into))
     }
 }
 
@@ -51,8 +52,8 @@ impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
         let mut found = Vec::new();
         self.0.dump_held(SUSPECTS, &mut found, &mut self.1)?;
-        self.0.dump_sockets(SUSPECTS, netns, &mut found, &mut self.1)?;
-        Ok(Look::of(found, netns))
+        let looked_into = self.0.dump_sockets(SUSPECTS, netns, &mut found, &mut self.1)?;
+        Ok(Look::of(found, &looked_into))
     }
 }
 
@@ -92,8 +93,8 @@ struct Look {
 
 impl Look {
     /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
-    /// Those of a namespace that could not be entered are believed.
-    fn of(mut found: Vec<Found>, entered: &[Netns]) -> Self {
+    /// Those of a namespace that could not be looked into are believed.
+    fn of(mut found: Vec<Found>, looked_into: &[u32]) -> Self {
         const LISTED: u8 = 1;
         const HELD: u8 = 2;
         let mut seen: HashMap<Key, u8> = HashMap::with_capacity(found.len());
@@ -101,8 +102,9 @@ impl Look {
             *seen.entry(key(found)).or_default() |= if is_held(found) { HELD } else { LISTED };
         }
         let is = |found: &Found, bit: u8| seen.get(&key(found)).is_some_and(|seen| seen & bit != 0);
-        let entered: HashSet<u32> = entered.iter().map(|netns| netns.inode).collect();
-        found.retain(|found| !is_held(found) || is(found, LISTED) || !entered.contains(&found.head.netns));
+        let looked_into: HashSet<u32> = looked_into.iter().copied().collect();
+        found
+            .retain(|found| !is_held(found) || is(found, LISTED) || !looked_into.contains(&found.head.netns));
         let homeless = found.iter().filter(|found| waits(found) && !is(found, HELD)).map(key).collect();
         Self { found, homeless }
     }

@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     thread,
@@ -103,26 +103,32 @@ impl Dumper {
         beside(meanwhile, || read(files, FILES, found))
     }
 
-    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces.
+    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces; and the inodes of
+    /// the namespaces that could be looked into.
     ///
     /// # Errors
     /// An iterator cannot be read.
-    pub fn both(&mut self, programs: &mut Ebpf, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+    pub fn both(
+        &mut self,
+        programs: &mut Ebpf,
+        states: StateMask,
+        netns: &[Netns],
+    ) -> Result<(Vec<Found>, Vec<u32>)> {
         self.states.set(0, states, 0)?;
         let files = open(programs, FILES)?;
         let died = |_| anyhow!("a thread that reads an iterator died");
         let (mut found, mut sockets) = (Vec::new(), Vec::new());
-        thread::scope(|scope| {
+        let looked_into = thread::scope(|scope| {
             let held = scope.spawn(|| read(files, FILES, &mut found));
             let of_namespaces = scope.spawn(|| read_each(programs, netns, &mut sockets));
             held.join().map_err(died)?.and(of_namespaces.join().map_err(died)?)
         })?;
         found.append(&mut sockets);
-        Ok(found)
+        Ok((found, looked_into))
     }
 
-    /// Appends the sockets of the given network namespaces. One that is gone by now has no sockets. `meanwhile` is called
-    /// again and again until they are there.
+    /// Appends the sockets of the given network namespaces. Returns the inodes of those that could be looked into: one may be
+    /// gone by now, or not open to this process. `meanwhile` is called again and again until they are there.
     ///
     /// # Errors
     /// The iterator cannot be read.
@@ -133,7 +139,7 @@ impl Dumper {
         netns: &[Netns],
         found: &mut Vec<Found>,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<()> {
+    ) -> Result<Vec<u32>> {
         self.states.set(0, states, 0)?;
         beside(meanwhile, || read_each(programs, netns, found))
     }
@@ -172,14 +178,17 @@ fn read(file: File, name: &str, found: &mut Vec<Found>) -> Result<()> {
     decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
 }
 
-/// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does.
-fn read_each(programs: &mut Ebpf, netns: &[Netns], found: &mut Vec<Found>) -> Result<()> {
+/// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does. Returns the inodes of
+/// those that could be looked into.
+fn read_each(programs: &mut Ebpf, netns: &[Netns], found: &mut Vec<Found>) -> Result<Vec<u32>> {
+    let mut looked_into = Vec::with_capacity(netns.len());
     for netns in netns {
         if netns.enter().is_ok() {
             read(open(programs, SOCKETS)?, SOCKETS, found)?;
+            looked_into.push(netns.inode);
         }
     }
-    Ok(())
+    Ok(looked_into)
 }
 
 /// Decodes while it reads: the bytes of a large list would take as much memory as the list.
@@ -187,7 +196,11 @@ fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
     let mut bytes = vec![0; READ_SIZE];
     let mut filled = 0;
     loop {
-        let count = file.read(&mut bytes[filled..])?;
+        let count = match file.read(&mut bytes[filled..]) {
+            // After a million objects without one to show the kernel wants to be asked again (`bpf_seq_read`).
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => continue,
+            read => read?,
+        };
         filled += count;
         let whole = filled - filled % Found::SIZE;
         for record in bytes[..whole].chunks_exact(Found::SIZE) {
@@ -202,7 +215,7 @@ fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
 }
 
 fn not_a_record() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not a record of a socket")
+    io::Error::new(ErrorKind::InvalidData, "not a record of a socket")
 }
 
 /// A network namespace that can be entered.
@@ -229,14 +242,17 @@ impl Netns {
     /// # Errors
     /// There is no /proc.
     pub fn own() -> io::Result<Self> {
-        Self::at("/proc/self/ns/net".into()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        Self::at("/proc/self/ns/net".into()).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    /// Moves the current thread into it.
+    /// Moves the current thread into it. Nobody needs to be allowed to go where he is.
     ///
     /// # Errors
     /// It is gone, or this process may not.
     pub fn enter(&self) -> io::Result<()> {
+        if Self::at("/proc/thread-self/ns/net".into()).is_some_and(|here| here.inode == self.inode) {
+            return Ok(());
+        }
         let namespace = File::open(&self.path)?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(())
@@ -313,6 +329,27 @@ mod tests {
         assert!(namespaces_elsewhere(&HashSet::new()).is_empty());
         let found = namespaces_elsewhere(&HashSet::from([inode, 1]));
         assert_eq!(found.iter().map(|netns| netns.inode).collect::<Vec<_>>(), [inode]);
+    }
+
+    /// Says at first that there was nothing to show so far.
+    struct Slow<'a>(bool, &'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, false) {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.1.read(bytes)
+        }
+    }
+
+    #[test]
+    fn a_million_sockets_without_one_to_show_are_no_error() {
+        let mut bytes = [0; Found::SIZE];
+        bytes[0] = tcplife_common::wire::kind::FOUND;
+        let mut found = Vec::new();
+        assert!(decode_all(Slow(true, &bytes), &mut found).is_ok());
+        assert_eq!(found.len(), 1);
     }
 
     #[test]

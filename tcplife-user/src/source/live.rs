@@ -143,7 +143,7 @@ impl Live {
         netns: &[Netns],
         found: &mut Vec<Found>,
         each: &mut Intake<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<u32>> {
         let (dumper, programs, ring) = self.dumper()?;
         dumper.sockets(programs, states, netns, found, &mut || {
             drain(ring, BATCH, &mut *each);

@@ -41,7 +41,7 @@ impl Still {
     ///
     /// # Errors
     /// The iterators cannot be read.
-    pub fn look(&mut self, states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+    pub fn look(&mut self, states: StateMask, netns: &[Netns]) -> Result<(Vec<Found>, Vec<u32>)> {
         self.dumper.both(&mut self.programs, states, netns)
     }
 }

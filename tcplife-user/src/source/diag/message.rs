@@ -76,9 +76,12 @@ pub fn take(mut bytes: &[u8], now: u64, netns: u32, each: &mut impl FnMut(Listed
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let message = bytes.get(HEADER..length)?;
         match u16_at(bytes, 4)? {
-            NLMSG_DONE => return Some(Reply::Done),
-            NLMSG_ERROR => {
+            // Why a dump ended may stand in its end too (`netlink_dump_done`): no handler for TCP, for one.
+            kind @ (NLMSG_DONE | NLMSG_ERROR) => {
                 let error = i32::from_ne_bytes(*message.first_chunk()?);
+                if kind == NLMSG_DONE && error >= 0 {
+                    return Some(Reply::Done);
+                }
                 return Some(Reply::Refused(error.unsigned_abs().try_into().unwrap_or(i32::MAX)));
             }
             SOCK_DIAG_BY_FAMILY => each(listed(message, now, netns)?),
@@ -278,6 +281,9 @@ mod tests {
         refused[4] = 2;
         put(&mut refused, HEADER, 13_u32.wrapping_neg());
         assert_eq!(take(&refused, 0, 0, &mut none), Some(Reply::Refused(13)));
+        // No handler for TCP: ENOENT in the end of the dump.
+        put(&mut done, HEADER, 2_u32.wrapping_neg());
+        assert_eq!(take(&done, 0, 0, &mut none), Some(Reply::Refused(2)));
     }
 
     proptest! {
