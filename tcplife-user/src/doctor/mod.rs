@@ -208,6 +208,7 @@ mod tests {
         Preflight {
             release: "6.1.0".into(),
             may_trace: true,
+            may_enter: true,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),

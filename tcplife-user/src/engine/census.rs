@@ -46,14 +46,20 @@ pub(super) fn pause_after_loss(took: Duration) -> Duration {
 const DISORDER_NS: u64 = 10_000_000;
 
 /// Where network namespaces can be entered. Finding them all takes a look at every process.
-#[derive(Default)]
 pub(super) struct Namespaces {
+    /// This process may find and enter every one.
+    all: bool,
     known: HashMap<u32, Netns>,
     /// Alive, for there are sockets in them, but nowhere to be entered.
     hidden: HashSet<u32>,
 }
 
 impl Namespaces {
+    /// None is known yet.
+    pub(super) fn new(all: bool) -> Self {
+        Self { all, known: HashMap::new(), hidden: HashSet::new() }
+    }
+
     /// Finds them again. Returns those that the filter takes.
     fn refresh(&mut self, filter: &Filter) -> Vec<Netns> {
         let all = dump::namespaces();
@@ -141,11 +147,14 @@ impl Engine {
         live.dump_held(ALL_STATES, &mut found, &mut intake)?;
         let mut looked_into = live.dump_sockets(ALL_STATES, &netns, &mut found, &mut intake)?;
         drop(intake);
-        // A namespace without a way into it and without a socket that a process holds is gone with all that was in it.
+        // A namespace without a way into it and without a socket that a process holds is gone with all that was in it, unless
+        // the way is closed to this process.
         let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
-        let gone: Vec<u32> = unknown.difference(&inhabited).copied().collect();
+        let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
+            unknown.iter().partition(|inode| !self.namespaces.all || inhabited.contains(inode));
+        let gone = Vec::from_iter(gone);
         looked_into.extend(&gone);
-        self.namespaces.hidden = unknown.intersection(&inhabited).copied().collect();
+        self.namespaces.hidden = hidden;
         Ok(self.take(begun, Scope::Everything, looked_into, &gone, &found, observer))
     }
 

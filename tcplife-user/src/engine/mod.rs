@@ -46,8 +46,9 @@ const BATCH: usize = 1 << 13;
 /// # Errors
 /// Tracing is not possible here, or writing failed; a closed output is not an error.
 pub fn run<S: Sink>(config: &Config, sink: &mut S) -> Result<()> {
-    Preflight::look().check()?;
-    Engine::start(config)?.run(sink)
+    let host = Preflight::look();
+    host.check()?;
+    Engine::start(config, &host)?.run(sink)
 }
 
 /// When what is due next.
@@ -100,7 +101,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(config: &Config) -> Result<Self> {
+    fn start(config: &Config, host: &Preflight) -> Result<Self> {
         let pace = Pace::listen(config.duration).context("cannot listen for signals")?;
         let live = Live::start(&Options {
             settings: config.settings,
@@ -108,6 +109,7 @@ impl Engine {
             remote_ports: &|port| config.filter.remote_ports.contains(port),
             ring_bytes: config.ring_bytes,
             allowed: config.allowed,
+            all_namespaces: host.may_enter,
             verbose: config.verbose,
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
@@ -135,7 +137,7 @@ impl Engine {
             live,
             table,
             filter: config.filter.clone(),
-            namespaces: Namespaces::default(),
+            namespaces: Namespaces::new(host.may_enter),
             dumps_minis: mini_ends == MiniEnds::Dumped,
             leak_after: clock::as_ns(config.leak_after),
             health,

@@ -25,7 +25,7 @@ use crate::{
     sink::{Confirm, Hook, Sink},
     source::{
         Live, Still, diag,
-        dump::{self, ITERATORS, Netns, SUSPECTS},
+        dump::{self, Netns, SUSPECTS},
         preflight::Preflight,
     },
 };
@@ -158,7 +158,7 @@ pub fn glance(config: &Config) -> Result<Glance> {
     });
     match still {
         Ok(mut still) => {
-            let evidence = Hook::on("dump", ITERATORS.to_owned());
+            let evidence = Hook::on("dump", dump::mechanism(host.may_enter).to_owned());
             glance_with(&mut still, netns, clock::kernel_hz(), config, evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {

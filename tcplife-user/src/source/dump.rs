@@ -25,8 +25,14 @@ use tcplife_common::{settings::MINI_BITS, wire::Found};
 
 use super::btf::Wanted;
 
-/// What lists the sockets, in the words of `summary.hooks`.
-pub const ITERATORS: &str = "iter/task_file + iter/tcp";
+/// What lists the sockets, in the words of `summary.hooks`; `all` if every network namespace is open to this process.
+pub const fn mechanism(all: bool) -> &'static str {
+    if all {
+        "iter/task_file + iter/tcp"
+    } else {
+        "iter/task_file + iter/tcp of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)"
+    }
+}
 
 /// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;

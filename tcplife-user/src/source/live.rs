@@ -19,7 +19,7 @@ use tcplife_common::{
 use super::{
     attach,
     btf::{KernelTypes, Wanted},
-    dump::{self, Dumper, ITERATORS, Netns, StateMask},
+    dump::{self, Dumper, Netns, StateMask},
     hooks::{self, Allowed},
     kernel::Kernel,
     object, ports,
@@ -39,6 +39,8 @@ pub struct Options<'a> {
     pub ring_bytes: u32,
     /// Which mechanisms may be used on kernel functions.
     pub allowed: Allowed,
+    /// Every network namespace is open to this process.
+    pub all_namespaces: bool,
     /// Kernel-side log lines are on.
     pub verbose: bool,
 }
@@ -82,7 +84,7 @@ impl Live {
         let mut hooks = attach::attach_all(&mut programs, &types, &btf, options.allowed)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
-            Ok(_) => Hook::on("dump", ITERATORS.to_owned()),
+            Ok(_) => Hook::on("dump", dump::mechanism(options.all_namespaces).to_owned()),
             Err(error) => Hook::off("dump", format!("{error:#}")),
         });
         let log = options

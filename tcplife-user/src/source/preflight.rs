@@ -7,17 +7,21 @@ use anyhow::{Result, bail};
 use super::btf::VMLINUX;
 
 /// Capability numbers of include/uapi/linux/capability.h.
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// What was found on this host.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Preflight {
     /// Kernel release, as `uname -r` prints it.
     pub release: String,
     /// The effective capabilities include `CAP_SYS_ADMIN`, or both `CAP_BPF` and `CAP_PERFMON`.
     pub may_trace: bool,
+    /// They include what it takes to find and to enter every network namespace: `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    pub may_enter: bool,
     /// The kernel shows its types.
     pub has_btf: bool,
     /// The kernel is 5.10 or later.
@@ -31,9 +35,11 @@ impl Preflight {
     pub fn look() -> Self {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let capabilities = effective_capabilities(&status);
         let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
         Self {
-            may_trace: may_trace(effective_capabilities(&status)),
+            may_trace: may_trace(capabilities),
+            may_enter: may_enter(capabilities),
             has_btf: Path::new(VMLINUX).exists(),
             is_recent: version(&release).is_some_and(|version| version >= (5, 10)),
             lockdown: lockdown.as_deref().and_then(lockdown_mode),
@@ -68,9 +74,16 @@ impl Preflight {
     }
 }
 
-fn may_trace(capabilities: u64) -> bool {
-    let has = |capability: u32| capabilities >> capability & 1 == 1;
-    has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON))
+const fn has(capabilities: u64, capability: u32) -> bool {
+    capabilities >> capability & 1 == 1
+}
+
+const fn may_trace(all: u64) -> bool {
+    has(all, CAP_SYS_ADMIN) || (has(all, CAP_BPF) && has(all, CAP_PERFMON))
+}
+
+const fn may_enter(all: u64) -> bool {
+    has(all, CAP_SYS_ADMIN) && has(all, CAP_SYS_PTRACE)
 }
 
 fn effective_capabilities(status: &str) -> u64 {
@@ -100,6 +113,7 @@ mod tests {
         Preflight {
             release: "6.1.0".into(),
             may_trace: true,
+            may_enter: true,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),
@@ -136,5 +150,7 @@ mod tests {
         assert!(may_trace(1 << 21));
         assert!(may_trace(1 << 38 | 1 << 39));
         assert!(!may_trace(1 << 39));
+        assert!(may_enter(1 << 21 | 1 << 19));
+        assert!(!may_enter(1 << 21));
     }
 }

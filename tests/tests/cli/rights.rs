@@ -67,3 +67,42 @@ fn the_doctor_reports_without_rights_too() -> Result<()> {
     );
     Ok(())
 }
+
+/// Traces with the two capabilities that it takes, in a network namespace of its own, while `$1 sh` makes a connection end in
+/// `TIME_WAIT`, and until after that.
+const TWO_CAPABILITIES: &str = r#"
+ready=$(mktemp)
+setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" trace -q -o json 2> $ready & tracer=$!
+until grep -q tracing $ready || ! kill -0 $tracer; do sleep 0.05; done
+rm $ready
+$1 sh -c "
+ip link set lo up
+python3 -c '
+import socket
+listener = socket.create_server((\"127.0.0.1\", 9))
+client = socket.create_connection((\"127.0.0.1\", 9))
+server = listener.accept()[0]
+client.close()
+server.recv(1)
+server.close()
+'
+kill -TERM $tracer
+while kill -0 $tracer; do sleep 0.05; done" 2> /dev/null
+wait $tracer
+"#;
+
+#[test]
+fn what_may_not_be_looked_at_is_not_ended() -> Result<()> {
+    for elsewhere in ["", "unshare --net"] {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "bash", "-c", TWO_CAPABILITIES, "bash", elsewhere]);
+        command.env("TCPLIFE", tcplife_binary()?);
+        let ended = end_of(isolated(command))?;
+        ensure!(ended.status == Some(0), "{elsewhere:?}: {ended:?}");
+        let told = |moves: &str| ended.out.lines().filter(|line| line.contains(moves)).count();
+        ensure!(told(r#""to":"time_wait""#) == 1, "{elsewhere:?}: {}", ended.out);
+        ensure!(told(r#""from":"time_wait""#) == 0, "{elsewhere:?}: {}", ended.out);
+        ensure!(ended.out.contains("of this network namespace (of others: CAP_SYS_ADMIN"), "{}", ended.out);
+    }
+    Ok(())
+}
