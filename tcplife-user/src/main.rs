@@ -12,6 +12,7 @@ mod escape;
 mod exit;
 mod facts;
 mod memory;
+mod netns;
 mod process;
 mod sink;
 mod sinks;

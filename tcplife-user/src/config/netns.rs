@@ -13,8 +13,8 @@ use std::{
 use anyhow::{Result, bail};
 use rustix::fs::{FsWord, fstatfs};
 
-/// Where `ip netns` keeps namespaces that have a name.
-const NAMED: &str = "/run/netns";
+use crate::netns::NAMED;
+
 /// `NSFS_MAGIC` of include/uapi/linux/magic.h: the file system of namespaces.
 const NSFS_MAGIC: FsWord = 0x6e73_6673;
 /// `NS_GET_NSTYPE` of include/uapi/linux/nsfs.h.

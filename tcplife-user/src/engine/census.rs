@@ -152,7 +152,7 @@ impl Engine {
         let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
         let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
             unknown.iter().partition(|inode| !self.namespaces.all || inhabited.contains(inode));
-        let gone = Vec::from_iter(gone);
+        let gone: Vec<u32> = gone.into_iter().collect();
         looked_into.extend(&gone);
         self.namespaces.hidden = hidden;
         Ok(self.take(begun, Scope::Everything, looked_into, &gone, &found, observer))

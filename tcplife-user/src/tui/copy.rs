@@ -37,16 +37,12 @@ const fn ss_state(state: State) -> Option<&'static str> {
     })
 }
 
-/// The command that ends a connection (`SOCK_DESTROY`), in its network namespace if that is another than `here`.
-pub fn kill(row: &Row, here: Option<u32>) -> Option<String> {
+/// The command that ends a connection (`SOCK_DESTROY`), behind what leads into its network namespace.
+pub fn kill(row: &Row, inside: &str) -> Option<String> {
     let state = ss_state(row.state)?;
     let end = |address: SocketAddr| match address {
         SocketAddr::V4(_) => address.to_string(),
         SocketAddr::V6(v6) => format!("[{}]:{}", v6.ip(), v6.port()),
-    };
-    let inside = match row.owner {
-        Some(owner) if here != Some(row.netns) => format!("nsenter -t {} -n ", owner.process.pid),
-        _ => String::new(),
     };
     let (local, remote) = (end(row.local), end(row.remote));
     let both = if row.state == State::Listen {
@@ -65,15 +61,14 @@ mod tests {
     #[test]
     fn a_command_names_one_connection_and_where_it_is() {
         let rows = fix::rows();
-        let here = Some(4_026_531_840);
-        let command = kill(&rows[2], here).unwrap();
+        let command = kill(&rows[2], "").unwrap();
         assert_eq!(command, "sudo ss -K -t state close-wait 'src 10.0.0.1:8080 and dst 10.0.0.2:40003'");
-        let elsewhere = kill(&rows[8], here).unwrap();
+        let elsewhere = kill(&rows[8], "nsenter -t 100 -n ").unwrap();
         assert!(elsewhere.starts_with("sudo nsenter -t 100 -n ss -K -t state syn-sent 'src "), "{elsewhere}");
-        let v6 = kill(&rows[1], here).unwrap();
+        let v6 = kill(&rows[1], "").unwrap();
         assert!(v6.contains("src [2001:db8:1234:5678:9abc:def0:1234:5678]:65535 and dst ["), "{v6}");
         let closed = Row { state: State::Closed, ..rows[0].clone() };
-        assert_eq!(kill(&closed, here), None);
+        assert_eq!(kill(&closed, ""), None);
     }
 
     #[test]

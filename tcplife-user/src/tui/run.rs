@@ -30,8 +30,7 @@ use super::{
 use crate::{
     clock::{Clock, as_ns, monotonic_ns},
     config::Config,
-    engine,
-    source::dump::Netns,
+    engine, netns,
 };
 
 /// A little after the full second, so that each second is drawn once.
@@ -61,7 +60,7 @@ fn setup(config: &Config) -> Setup {
     let system = rustix::system::uname();
     Setup {
         host: system.nodename().to_string_lossy().into_owned(),
-        netns: Netns::own().ok().map(|netns| netns.inode),
+        netns: netns::own(),
         kernel: system.release().to_string_lossy().into_owned(),
         theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
         clock: Clock::sample(),

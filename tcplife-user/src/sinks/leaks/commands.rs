@@ -2,9 +2,9 @@
 //!
 //! What comes in: suspects of one process in one state. What goes out: command lines for a shell. What always holds: an
 //! `ss` filter selects these sockets' state and ports and nothing by guess; in another network namespace than ours it
-//! runs there.
+//! runs there, and where no way in is known there is none.
 
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
 
 use tcplife_core::{
     owner::Process,
@@ -12,23 +12,35 @@ use tcplife_core::{
     suspect::{Suspect, groups::Group},
 };
 
+use crate::netns;
+
 /// Ports named in a filter at most.
 const PORTS: usize = 4;
+/// Network namespaces with commands at most.
+const NAMESPACES: usize = 2;
 
 /// What to run next for suspects in one state.
 pub fn next(group: &Group<'_>, suspects: &[&Suspect]) -> Vec<String> {
-    let Some(first) = suspects.first() else { return Vec::new() };
-    let pid = group.process.map(|process| process.pid);
-    let state = match first.facts.state {
-        State::FinWait2 => "fin-wait-2",
+    let process = group.process.map(|process| process.pid);
+    let mut by_netns: BTreeMap<u32, Vec<&Suspect>> = BTreeMap::new();
+    for suspect in suspects {
+        by_netns.entry(suspect.connection.netns()).or_default().push(suspect);
+    }
+    let here = netns::own();
+    let commands = by_netns
+        .into_iter()
+        .take(NAMESPACES)
+        .filter_map(|(netns, suspects)| Some(of_namespace(&netns::inside(here, netns, process)?, &suspects)));
+    commands.flatten().collect()
+}
+
+fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
+    let state = match suspects.first().map(|suspect| suspect.facts.state) {
+        Some(State::FinWait2) => "fin-wait-2",
         _ => "close-wait",
     };
     let ports = ports(suspects);
-    let inside = match pid {
-        Some(pid) if own_netns() != Some(first.connection.netns()) => format!("nsenter -t {pid} -n "),
-        _ => String::new(),
-    };
-    vec![
+    [
         format!("sudo {inside}ss -tneop state {state} '( {ports} )'"),
         format!(
             "sudo {inside}ss -K state {state} '( {ports} )'   # ends all that match; the program will leak again"
@@ -62,8 +74,4 @@ pub fn stacks(process: &Process) -> String {
         comm if comm.starts_with(b"python") => format!("sudo py-spy dump --pid {pid}"),
         _ => format!("sudo gdb -p {pid} -batch -ex 'thread apply all bt'"),
     }
-}
-
-fn own_netns() -> Option<u32> {
-    u32::try_from(std::fs::metadata("/proc/self/ns/net").ok()?.ino()).ok()
 }

@@ -10,7 +10,7 @@ use tcplife_core::{
 };
 
 use super::*;
-use crate::clock::Clock;
+use crate::{clock::Clock, netns};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000 * SECOND;
@@ -25,7 +25,7 @@ fn found(count: u16) -> Vec<Found> {
     (1..=count)
         .map(|n| Found {
             head: Head {
-                netns: 7,
+                netns: netns::own().expect("a process has a network namespace"),
                 time_ns: NOW,
                 sock: n.into(),
                 cookie: n.into(),
@@ -58,14 +58,17 @@ fn found(count: u16) -> Vec<Found> {
 fn looks(counts: &[u16]) -> Collected {
     let mut collected = Collected::new(&Config::default());
     for (at, &count) in counts.iter().enumerate() {
-        let mut table = Table::new(TableConfig { hz: 250, ..TableConfig::default() });
-        let found = found(count);
-        let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
-        table.take_census(&census, &mut ());
-        let suspects = suspect::suspects(&table, &found, NOW, 30 * SECOND, 250);
-        collected.take(NOW + at as u64 * 60 * SECOND, &Filter::default(), suspects);
+        look(&mut collected, NOW + at as u64 * 60 * SECOND, &found(count));
     }
     collected
+}
+
+fn look(collected: &mut Collected, at: u64, found: &[Found]) {
+    let mut table = Table::new(TableConfig { hz: 250, ..TableConfig::default() });
+    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found };
+    table.take_census(&census, &mut ());
+    let suspects = suspect::suspects(&table, found, NOW, 30 * SECOND, 250);
+    collected.take(at, &Filter::default(), suspects);
 }
 
 fn told(mut format: impl Format) -> String {
@@ -129,6 +132,16 @@ fn the_text_names_process_evidence_and_commands() {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     assert!(!text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn what_is_where_no_way_leads_has_no_commands() {
+    let elsewhere = |found: Found| Found { head: Head { netns: 1, ..found.head }, ..found };
+    let found: Vec<Found> = found(12).into_iter().map(elsewhere).collect();
+    let mut collected = Collected::new(&Config::default());
+    look(&mut collected, NOW, &found);
+    let text = told(text::LeaksText(collected));
+    assert!(text.contains("12 leaked sockets") && !text.contains("ss -"), "{text}");
 }
 
 #[test]

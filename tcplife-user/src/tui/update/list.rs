@@ -7,10 +7,13 @@ use tcplife_core::{
     view::{Detail, GroupBy, Row, SortKey},
 };
 
-use crate::tui::{
-    app::{App, Overlay, Pane, Target, connected_states, natural_direction},
-    copy,
-    keys::Action,
+use crate::{
+    netns,
+    tui::{
+        app::{App, Overlay, Pane, Target, connected_states, natural_direction},
+        copy,
+        keys::Action,
+    },
 };
 
 /// A key in the view of connections.
@@ -117,14 +120,21 @@ fn restart(app: &mut App) {
 pub(super) fn copy(app: &mut App, row: Option<&Row>, action: Action) {
     let Some(row) = row else { return };
     let text = match action {
-        Action::CopyKill => copy::kill(row, app.setup.netns),
-        _ => Some(copy::row(row, app.clock(app.frame.now))),
+        Action::CopyKill => {
+            let process = row.owner.map(|owner| owner.process.pid);
+            netns::inside(app.setup.netns, row.netns, process)
+                .ok_or_else(|| format!("no way into its network namespace {} is known", row.netns))
+                .and_then(|inside| {
+                    copy::kill(row, &inside).ok_or_else(|| "nothing can end it: it is closed".to_owned())
+                })
+        }
+        _ => Ok(copy::row(row, app.clock(app.frame.now))),
     };
     app.notice = Some(match &text {
-        Some(text) => format!("copied: {text}"),
-        None => "nothing can end it: it is closed".to_owned(),
+        Ok(text) => format!("copied: {text}"),
+        Err(why_not) => why_not.clone(),
     });
-    app.clipboard = text;
+    app.clipboard = text.ok();
 }
 
 /// Other rows or another order were asked for. A cursor at the top stays there; elsewhere it follows its connection.
