@@ -99,6 +99,8 @@ impl Marks {
     pub(crate) const BY_SOCK: Self = Self(1 << 7);
     /// The last census did not find it.
     pub(crate) const MISSED: Self = Self(1 << 8);
+    /// The bytes that it sent and received are known.
+    pub(crate) const COUNTED: Self = Self(1 << 9);
 
     pub(crate) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
@@ -326,14 +328,14 @@ impl Connection {
         self.marks.has(Marks::COMPUTED)
     }
 
-    /// Payload sent, in bytes; 0 until the full socket ended.
-    pub const fn bytes_sent(&self) -> u64 {
-        self.bytes_sent
+    /// Payload sent, in bytes; known from the full socket's end on, if that was told.
+    pub fn bytes_sent(&self) -> Option<u64> {
+        self.marks.has(Marks::COUNTED).then_some(self.bytes_sent)
     }
 
-    /// Payload received, in bytes; 0 until the full socket ended.
-    pub const fn bytes_received(&self) -> u64 {
-        self.bytes_received
+    /// Payload received, in bytes; known from the full socket's end on, if that was told.
+    pub fn bytes_received(&self) -> Option<u64> {
+        self.marks.has(Marks::COUNTED).then_some(self.bytes_received)
     }
 
     /// Segments and SYN-ACKs sent again, as far as is known.

@@ -3,7 +3,8 @@
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
-    /// Both ends closed in order.
+    /// Both ends closed in order; or this one did and nobody waits for the other any more, as long as that one can
+    /// (`FIN_WAIT_2` without an application).
     Fin,
     /// This end reset it.
     ResetSent,

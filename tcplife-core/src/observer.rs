@@ -78,11 +78,11 @@ pub struct Life {
     pub first_close: FirstClose,
     /// How it ended.
     pub end: End,
-    /// Payload sent, in bytes.
-    pub bytes_sent: u64,
-    /// Payload received, in bytes.
-    pub bytes_received: u64,
-    /// Segments sent again.
+    /// Payload sent, in bytes; `None` if the full socket's end was not told.
+    pub bytes_sent: Option<u64>,
+    /// Payload received, in bytes; as `bytes_sent`.
+    pub bytes_received: Option<u64>,
+    /// Segments sent again, as far as is known.
     pub retransmits: u32,
     /// Whether the opening and every move were seen.
     pub complete: bool,

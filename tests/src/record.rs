@@ -139,10 +139,10 @@ pub struct Life {
     pub first_close: String,
     /// `fin`, `reset_sent`, `reset_received`, `timeout`, `refused` or `aborted`.
     pub end: String,
-    /// Payload sent, in bytes.
-    pub bytes_sent: u64,
-    /// Payload received, in bytes.
-    pub bytes_received: u64,
+    /// Payload sent, in bytes, if known.
+    pub bytes_sent: Option<u64>,
+    /// Payload received, in bytes, if known.
+    pub bytes_received: Option<u64>,
     /// Segments sent again.
     pub retransmits: u64,
     /// Whether the whole of it was seen.

@@ -182,6 +182,7 @@ fn settle_accounts(connection: &mut Connection, record: &wire::End, old: State) 
     connection.bytes_received = record.stats.bytes_received.saturating_sub(fin);
     connection.retransmits = record.stats.retransmits;
     connection.srtt_us = record.stats.srtt_us;
+    connection.marks.set(Marks::COUNTED);
 }
 
 fn life(connection: &Connection, after_time_wait: bool) -> Life {
@@ -189,15 +190,16 @@ fn life(connection: &Connection, after_time_wait: bool) -> Life {
     let closed = if past_mini { connection.history.latest() } else { connection.closed_at };
     let opened = connection.opened();
     let end = connection.end.unwrap_or(End::Unknown);
+    let told = connection.marks.has(Marks::COUNTED);
     Life {
         opened,
         closed,
-        duration: opened.filter(|_| end != End::Unknown).map(|opened| closed.saturating_sub(opened)),
+        duration: opened.filter(|_| told).map(|opened| closed.saturating_sub(opened)),
         spent: connection.history.spent(closed, past_mini),
         first_close: connection.first_close,
         end,
-        bytes_sent: connection.bytes_sent,
-        bytes_received: connection.bytes_received,
+        bytes_sent: connection.bytes_sent(),
+        bytes_received: connection.bytes_received(),
         retransmits: connection.retransmits,
         complete: connection.complete(),
     }

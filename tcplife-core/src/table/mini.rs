@@ -28,6 +28,16 @@ const fn differ(a: u64, b: u64) -> bool {
     a != 0 && b != 0 && a != b
 }
 
+/// How a connection ended whose other end never sent a FIN, by what ended its mini-socket.
+const fn end_without_fin(cause: MiniEnd) -> End {
+    match cause {
+        MiniEnd::Expired => End::Timeout,
+        MiniEnd::ResetReceived => End::ResetReceived,
+        MiniEnd::ResetSent => End::ResetSent,
+        MiniEnd::Destroyed | MiniEnd::NetnsGone | MiniEnd::Reused => End::Aborted,
+    }
+}
+
 impl Table {
     /// A full socket became a mini-socket in the state `to`.
     pub(super) fn hand_over<O: Observer + ?Sized>(
@@ -113,6 +123,9 @@ impl Table {
         self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
         connection.mini_end = cause;
+        if let (State::FinWait2, Some(cause)) = (connection.state(), cause) {
+            connection.end = Some(end_without_fin(cause));
+        }
         connection.marks.put(Marks::COMPUTED, computed);
         self.step(slot, State::Closed, Since::Seen(at), observer);
         self.conclude(slot, observer);

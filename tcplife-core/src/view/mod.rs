@@ -325,9 +325,6 @@ pub fn row_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, no
 
 /// All of a connection, as [`row_of`].
 pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64, now: u64) -> Detail {
-    // Of a socket that ended before the trace, nobody told what was counted.
-    let counted = connection.complete() || connection.bytes_sent() + connection.bytes_received() > 0;
-    let ended = connection.end().is_some() && counted;
     Detail {
         row: row_of(connection, owner, leak_after, now),
         stays: connection.stays().collect(),
@@ -336,8 +333,8 @@ pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64,
         complete: connection.complete(),
         first_close: connection.first_close(),
         end: connection.end(),
-        bytes_sent: ended.then(|| connection.bytes_sent()),
-        bytes_received: ended.then(|| connection.bytes_received()),
+        bytes_sent: connection.bytes_sent(),
+        bytes_received: connection.bytes_received(),
         srtt_us: connection.srtt_us(),
         resets_sent: connection.resets_sent(),
         resets_received: connection.resets_received(),

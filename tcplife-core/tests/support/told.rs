@@ -99,8 +99,8 @@ impl Observer for Told {
             maybe(life.duration),
             life.first_close.name(),
             life.end.name(),
-            life.bytes_sent,
-            life.bytes_received,
+            life.bytes_sent.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string()),
+            life.bytes_received.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string()),
             life.retransmits,
             if life.complete { "" } else { ", incomplete" },
             who(connection, owner)

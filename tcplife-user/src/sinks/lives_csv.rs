@@ -117,8 +117,8 @@ impl Format for LivesCsv {
         }
         self.row.push_field(life.first_close.name());
         self.row.push_field(life.end.name());
-        self.number(Some(life.bytes_sent));
-        self.number(Some(life.bytes_received));
+        self.number(life.bytes_sent);
+        self.number(life.bytes_received);
         self.number(Some(life.retransmits.into()));
         self.row.push_field(if life.complete { "true" } else { "false" });
         self.write(change.out);

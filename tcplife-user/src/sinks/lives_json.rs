@@ -37,8 +37,8 @@ impl Format for LivesJson {
         record.numbers(key!("states"), spent.filter_map(|(state, ns)| Some((state.lower(), ns?))));
         record.name(key!("first_close"), life.first_close.name());
         record.name(key!("end"), life.end.name());
-        record.number(key!("bytes_sent"), life.bytes_sent);
-        record.number(key!("bytes_received"), life.bytes_received);
+        record.number_or_null(key!("bytes_sent"), life.bytes_sent);
+        record.number_or_null(key!("bytes_received"), life.bytes_received);
         record.number(key!("retransmits"), life.retransmits);
         record.flag(key!("complete"), life.complete);
         record.end();

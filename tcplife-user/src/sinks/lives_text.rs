@@ -1,6 +1,6 @@
 //! `tcplife lives`: one aligned line for each finished connection.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use tcplife_core::{observer::Life, state::State};
 
@@ -49,8 +49,8 @@ impl Format for LivesText {
             lport,
             raddr,
             rport,
-            kilobytes(life.bytes_sent).into(),
-            kilobytes(life.bytes_received).into(),
+            kilobytes(life.bytes_sent),
+            kilobytes(life.bytes_received),
             life.duration.map_or(UNKNOWN, |ns| milliseconds(ns).into()),
             life.end.name().into(),
             life.first_close.name().into(),
@@ -61,8 +61,8 @@ impl Format for LivesText {
 }
 
 /// In units of 1024, with one digit behind the point.
-fn kilobytes(bytes: u64) -> String {
-    format!("{}.{}", bytes / 1024, bytes % 1024 * 10 / 1024)
+fn kilobytes(bytes: Option<u64>) -> Cow<'static, str> {
+    bytes.map_or(UNKNOWN, |bytes| format!("{}.{}", bytes / 1024, bytes % 1024 * 10 / 1024).into())
 }
 
 /// `ESTABLISHED=1.234 FIN_WAIT_1=0.056`, in the protocol's order.
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn kilobytes_are_1024_bytes() {
         assert_eq!(
-            [0, 103, 1023, 1024, 1536, 1 << 30].map(kilobytes),
+            [0, 103, 1023, 1024, 1536, 1 << 30].map(|bytes| kilobytes(Some(bytes))),
             ["0.0", "0.1", "0.9", "1.0", "1.5", "1048576.0"]
         );
     }
