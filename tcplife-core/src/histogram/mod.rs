@@ -7,6 +7,7 @@
 
 mod bars;
 mod groups;
+mod open;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use crate::state::State;
 
 pub use bars::{Bar, bars};
 pub use groups::Groups;
+pub use open::{Open, OpenAges, OpenStays};
 
 /// Shorter stays are recorded as this, and counted in [`Finished::below`]: 1 microsecond.
 pub const LOWEST_NS: u64 = 1_000;
@@ -57,36 +59,6 @@ pub struct Lengths {
     pub p999: u64,
     /// The longest.
     pub max: u64,
-}
-
-/// Stays that last. Times are in nanoseconds, and at least what they say where the entry was not seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Open {
-    /// How many.
-    pub count: u64,
-    /// The median age and the highest; `None` when `count` is 0.
-    pub ages: Option<OpenAges>,
-}
-
-/// The ages of stays that last, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenAges {
-    /// Half are at most this old.
-    pub p50: u64,
-    /// The oldest.
-    pub oldest: u64,
-}
-
-impl Open {
-    /// Of the ages of all open stays in one state; sorts them in part.
-    pub fn of(ages: &mut [u64]) -> Self {
-        let Some(middle) = ages.len().checked_sub(1).map(|last| last / 2) else {
-            return Self::default();
-        };
-        let oldest = ages.iter().copied().max().unwrap_or(0);
-        let (_, &mut p50, _) = ages.select_nth_unstable(middle);
-        Self { count: ages.len() as u64, ages: Some(OpenAges { p50, oldest }) }
-    }
 }
 
 /// The stays in one state. Its memory grows with the longest stay.
@@ -332,14 +304,5 @@ mod tests {
         assert_eq!(merged.total(), 2_002);
         merged.clear();
         assert_eq!((merged.total(), merged.lengths(State::CloseWait).is_none()), (0, true));
-    }
-
-    #[test]
-    fn open_stays_have_a_median_and_an_oldest() {
-        assert_eq!(Open::of(&mut []), Open::default());
-        let of = |ages: &mut [u64]| Open::of(ages).ages.map(|ages| (ages.p50, ages.oldest));
-        assert_eq!(of(&mut [7]), Some((7, 7)));
-        assert_eq!(of(&mut [9, 1]), Some((1, 9)));
-        assert_eq!(of(&mut [5, 3, 9, 1, 7]), Some((5, 9)));
     }
 }

@@ -101,6 +101,8 @@ struct Open {
     count: u64,
     p50_ns: Option<u64>,
     oldest_ns: Option<u64>,
+    /// Of `count`, stays whose start was not seen: older than they are counted here.
+    unknown_start: u64,
 }
 
 impl Record {
@@ -122,6 +124,7 @@ impl Record {
                 count: row.open.count,
                 p50_ns: row.open.ages.map(|ages| ages.p50),
                 oldest_ns: row.open.ages.map(|ages| ages.oldest),
+                unknown_start: row.open.unknown_start,
             },
             unknown_start: finished.unknown_start,
             clamped: finished.below + finished.above,

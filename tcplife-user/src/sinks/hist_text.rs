@@ -6,7 +6,7 @@ use std::{
 };
 
 use tcplife_core::{
-    histogram::{HIGHEST_NS, LOWEST_NS},
+    histogram::{HIGHEST_NS, LOWEST_NS, Lengths, OpenAges},
     observer::Transition,
 };
 
@@ -86,7 +86,7 @@ fn write_table(rows: &[Row], out: &mut Vec<u8>) {
     columns.header(out);
     for row in rows.iter().filter(|row| row.finished.count + row.open.count > 0) {
         let lengths = row.finished.lengths;
-        let length = |of: fn(&tcplife_core::histogram::Lengths) -> u64| known(lengths.as_ref().map(of));
+        let length = |of: fn(&Lengths) -> u64| known(lengths.as_ref().map(of));
         let ages = row.open.ages;
         columns.row(
             out,
@@ -103,7 +103,7 @@ fn write_table(rows: &[Row], out: &mut Vec<u8>) {
                 "|".into(),
                 row.open.count.to_string().into(),
                 known(ages.map(|ages| ages.p50)),
-                known(ages.map(|ages| ages.oldest)),
+                ages.map_or(UNKNOWN, |ages| oldest(ages).into()),
             ],
         );
     }
@@ -113,12 +113,21 @@ fn known(ns: Option<u64>) -> Cow<'static, str> {
     ns.map_or(UNKNOWN, |ns| human(ns).into())
 }
 
+fn oldest(ages: OpenAges) -> String {
+    let bound = if ages.oldest_is_bound { ">" } else { "" };
+    format!("{bound}{}", human(ages.oldest))
+}
+
 /// What the numbers of a row leave out.
 fn remarks(row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     let (state, finished) = (row.state, &row.finished);
     if finished.unknown_start > 0 {
         let count = finished.unknown_start;
         writeln!(out, "{state}: {count} more ended whose start was not seen; they are in no number here")?;
+    }
+    if row.open.unknown_start > 0 {
+        let count = row.open.unknown_start;
+        writeln!(out, "{state}: {count} open whose start was not seen; they are older than is counted here")?;
     }
     if finished.below > 0 {
         writeln!(out, "{state}: {} of them under {}, counted as that", finished.below, human(LOWEST_NS))?;

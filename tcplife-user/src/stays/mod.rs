@@ -13,12 +13,13 @@ use anyhow::{Context, Result};
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
-    histogram::{Bar, Finished, Groups, Histograms, Open, bars},
+    histogram::{Bar, Finished, Groups, Histograms, Open, OpenStays, bars},
     numbers::{Numbered, Numbering, largest, places, sizes},
     observer::Transition,
     owner::Owner,
     state::State,
     table::Table,
+    timeline::Since,
 };
 
 pub use group::{By, Group, Grouper};
@@ -74,8 +75,8 @@ pub struct Collected {
     groups: Option<(Grouper, Groups<Group>)>,
 }
 
-/// Ages of open stays, by [`State::index`].
-type Ages = [Vec<u64>; State::COUNT];
+/// Open stays, by [`State::index`].
+type Lasting = [OpenStays; State::COUNT];
 
 impl Collected {
     /// Without any stay; with groups if `by` names a kind.
@@ -119,9 +120,9 @@ impl Collected {
     pub fn report(&mut self, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
         let wanted = table.iter().filter(|connection| filter.wants(table, connection));
         let Some((grouper, groups)) = &mut self.groups else {
-            let mut ages = Ages::default();
-            wanted.for_each(|connection| ages[connection.state().index()].push(age(connection, now)));
-            return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut ages, filter) }];
+            let mut lasting = Lasting::default();
+            wanted.for_each(|connection| lasting[connection.state().index()].push(connection.since(), now));
+            return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut lasting, filter) }];
         };
         // Whatever has finished stays is put behind the open ones.
         let of_open = grouper.numbering(table, 2 * KEPT);
@@ -129,24 +130,25 @@ impl Collected {
         for connection in wanted {
             let mark = grouper.mark(table, connection);
             open.groups.add(mark, || grouper.group(connection, table.owner(connection)));
-            open.stays.push((connection.state(), age(connection, now)));
+            open.stays.push((connection.state(), connection.since()));
         }
-        sections(&self.all, groups, open, filter)
+        sections(&self.all, groups, open, filter, now)
     }
 }
 
-/// Time in the present state, at least.
-fn age(connection: &Connection, now: u64) -> u64 {
-    connection.since().age(now).min
-}
-
-/// Open stays: of each the group, the state and the age.
+/// Open stays: of each the group, the state and the begin.
 struct Opens {
     groups: Numbering<Group>,
-    stays: Vec<(State, u64)>,
+    stays: Vec<(State, Since)>,
 }
 
-fn sections(all: &Histograms, groups: &Groups<Group>, mut open: Opens, filter: &Filter) -> Vec<Section> {
+fn sections(
+    all: &Histograms,
+    groups: &Groups<Group>,
+    mut open: Opens,
+    filter: &Filter,
+    now: u64,
+) -> Vec<Section> {
     let (finished, counts): (Vec<Group>, Vec<u64>) = groups.sizes().unzip();
     for group in finished {
         open.groups.add_unmarked(group);
@@ -162,34 +164,34 @@ fn sections(all: &Histograms, groups: &Groups<Group>, mut open: Opens, filter: &
     shown.sort_unstable_by_key(|&number| (Reverse(sizes[number as usize]), names[number as usize]));
     let places = places(names.len(), &shown);
     // The last one is for all others.
-    let mut ages: Vec<Ages> = std::iter::repeat_with(Ages::default).take(shown.len() + 1).collect();
-    for ((state, age), &number) in open.stays.into_iter().zip(of_open) {
-        ages[places[number as usize].unwrap_or(shown.len())][state.index()].push(age);
+    let mut lasting: Vec<Lasting> = std::iter::repeat_with(Lasting::default).take(shown.len() + 1).collect();
+    for ((state, since), &number) in open.stays.into_iter().zip(of_open) {
+        lasting[places[number as usize].unwrap_or(shown.len())][state.index()].push(since, now);
     }
     let largest: Vec<Group> = shown.iter().map(|&number| names[number as usize]).collect();
-    let mut sections: Vec<Section> = Vec::with_capacity(ages.len());
-    for (group, ages) in largest.iter().zip(&mut ages) {
-        let rows = rows(groups.get(group).as_deref(), ages, filter);
+    let mut sections: Vec<Section> = Vec::with_capacity(lasting.len());
+    for (group, lasting) in largest.iter().zip(&mut lasting) {
+        let rows = rows(groups.get(group).as_deref(), lasting, filter);
         sections.push(Section { which: Which::One(*group), rows });
     }
     let others = groups.others(all, |group| largest.contains(group));
-    let rows = rows(Some(&others), &mut ages[shown.len()], filter);
+    let rows = rows(Some(&others), &mut lasting[shown.len()], filter);
     if rows.iter().any(Row::has_any) {
         sections.push(Section { which: Which::Other, rows });
     }
     sections
 }
 
-fn rows(finished: Option<&Histograms>, ages: &mut Ages, filter: &Filter) -> Vec<Row> {
+fn rows(finished: Option<&Histograms>, lasting: &mut Lasting, filter: &Filter) -> Vec<Row> {
     State::ALL
         .into_iter()
-        .zip(ages)
+        .zip(lasting)
         .filter(|&(state, _)| state != State::Closed && filter.wants_state(state))
-        .map(|(state, ages)| Row {
+        .map(|(state, lasting)| Row {
             state,
             finished: finished.map_or_else(Finished::default, |finished| finished.finished(state)),
-            open: Open::of(ages),
-            bars: bars(finished.and_then(|finished| finished.lengths(state)), ages),
+            open: lasting.sum_up(),
+            bars: bars(finished.and_then(|finished| finished.lengths(state)), lasting.ages()),
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Widget},
 };
-use tcplife_core::histogram::{Bar, Lengths};
+use tcplife_core::histogram::{Bar, Lengths, OpenAges};
 
 use super::{Alignment, fill, fitting, labelled, put};
 use crate::{
@@ -105,7 +105,7 @@ fn draw_row(theme: Theme, row: &Row, columns: &[(&str, usize)], line: Rect, buff
             "MAX" => length(|lengths| lengths.max),
             "OPEN" if row.open.count == 0 => "-".to_owned(),
             "OPEN" => text::short_count(row.open.count),
-            _ => row.open.ages.map_or_else(|| "-".to_owned(), |ages| text::precise(ages.oldest)),
+            _ => row.open.ages.map_or_else(|| "-".to_owned(), oldest),
         };
         put(buffer, place, &words, Alignment::Right, theme::PLAIN);
     }
@@ -132,6 +132,12 @@ pub fn draw_plot(app: &App, area: Rect, buffer: &mut Buffer) {
     draw_bars(app.setup.theme, &row.bars, plot, axis, buffer);
 }
 
+/// The highest age, at least.
+fn oldest(ages: OpenAges) -> String {
+    let bound = if ages.oldest_is_bound { ">" } else { "" };
+    format!("{bound}{}", text::precise(ages.oldest))
+}
+
 fn draw_legend(row: &Row, line: Rect, buffer: &mut Buffer) {
     let finished = &row.finished;
     let mut groups = vec![
@@ -139,7 +145,7 @@ fn draw_legend(row: &Row, line: Rect, buffer: &mut Buffer) {
         vec![Span::raw(OPEN), Span::styled(" open ", theme::QUIET), Span::raw(text::count(row.open.count))],
     ];
     if let Some(ages) = row.open.ages {
-        groups.push(labelled("oldest open", text::precise(ages.oldest)));
+        groups.push(labelled("oldest open", oldest(ages)));
         groups.push(labelled("median open", text::precise(ages.p50)));
     }
     if let Some(lengths) = finished.lengths {
