@@ -73,6 +73,11 @@ pub struct Search {
 }
 
 impl Search {
+    /// Whether time alone makes it find other connections.
+    pub fn has_age(&self) -> bool {
+        self.tests.iter().any(|(_, test)| matches!(test, Test::Over(_) | Test::Under(_)))
+    }
+
     /// Understands a text. What is wrong with the first term that means nothing is the second value.
     pub fn parse(text: &str) -> (Self, Option<String>) {
         let mut search = Self::default();
@@ -193,7 +198,9 @@ fn ports(value: &str) -> Option<PortSet> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         // Half typed: `8000-`.
         let last = if last.is_empty() { first } else { last };
-        Some(first.parse().ok()?..=last.parse().ok()?)
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        // Backwards, or half typed: `8000-8`.
+        (first <= last).then_some(first..=last)
     };
     value.split(',').filter(|part| !part.is_empty()).map(range).collect()
 }

@@ -161,14 +161,15 @@ impl Bridge {
     }
 
     /// Whether a page would be the one that the screen has, so that it need not be made. Time alone turns a connection
-    /// into a suspect: where one can, a second is over at most.
+    /// into a suspect, and into one that is looked for by age: where one can, a second is over at most.
     fn is_quiet(&self, now: u64, last: &Frame, table: &Table, health: &Health) -> bool {
         let nothing_happened = last.totals == *table.totals()
             && last.health.events == health.events
             && last.health.resyncs == health.resyncs
             && last.health.knowledge == health.knowledge;
         let has_ages = matches!(self.request.tab, Tab::Histograms | Tab::TimeWait);
-        let can_turn = has_ages || table.totals().live[State::CloseWait.index()] > 0;
+        let by_age = view::Search::parse(&self.request.query.text).0.has_age();
+        let can_turn = has_ages || by_age || table.totals().live[State::CloseWait.index()] > 0;
         nothing_happened && (!can_turn || now.saturating_sub(self.paged) < SECOND)
     }
 
