@@ -31,7 +31,7 @@ pub const FACTS: &[Fact] = &[
         does: "Seconds that an orphan (closed by its application) stays in FIN_WAIT_2. It does not shorten \
                TIME_WAIT, and does nothing to sockets that a process still holds.",
         rests_on: "tcp_fin_time, tcp_rcv_state_process, __tcp_close (net/ipv4/tcp.c)",
-        now: |reading| counted(reading.counter("sockstat.TCP.orphan"), "orphans on this host now"),
+        now: |reading| counted(reading.counter("sockets.fin_wait_2_orphans"), "orphans in FIN_WAIT_2 now"),
     },
     Fact {
         name: "TIME_WAIT",

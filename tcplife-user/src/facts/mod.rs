@@ -100,10 +100,12 @@ mod tests {
             ],
             "sockets: used 9\nTCP: inuse 4 orphan 4000 tw 4990 alloc 7 mem 1\n",
             "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n   \
-             0: 0100007F:1F90 0100007F:9C40 08 00000000:00000001 02:00000000\n   \
-             1: 0100007F:1F90 0100007F:9C41 08 00000000:00000001 00:00000000\n   \
-             2: 0100007F:1F90 0100007F:9C42 06 00000000:00000000 03:00000000\n   \
-             3: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000\n",
+             0: 0100007F:1F90 0100007F:9C40 08 00000000:00000001 02:00000000 0 0 0 70\n   \
+             1: 0100007F:1F90 0100007F:9C41 08 00000000:00000001 00:00000000 0 0 0 71\n   \
+             2: 0100007F:1F90 0100007F:9C42 06 00000000:00000000 03:00000000 0 0 0 0\n   \
+             4: 0100007F:9C43 0100007F:9C44 05 00000000:00000000 03:00000000 0 0 0 0\n   \
+             5: 0100007F:9C44 0100007F:9C43 05 00000000:00000000 00:00000000 0 0 0 75\n   \
+             3: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 0 0 0 74\n",
         )
     }
 
@@ -122,6 +124,10 @@ mod tests {
         assert_eq!(
             says("tcp_max_orphans"),
             Now { matters: true, says: "4000 orphans on this host now".to_owned() }
+        );
+        assert_eq!(
+            says("tcp_fin_timeout"),
+            Now { matters: true, says: "1 orphans in FIN_WAIT_2 now".to_owned() }
         );
         let somaxconn = says("somaxconn");
         assert!(somaxconn.matters && somaxconn.says.starts_with("12 times"), "{somaxconn:?}");

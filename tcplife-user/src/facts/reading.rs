@@ -11,6 +11,7 @@ use crate::source::dump::Netns;
 /// Files with counters of the namespace.
 const COUNTERS: [&str; 2] = ["netstat", "snmp"];
 // The kernel's numbers, include/net/tcp_states.h, as /proc/net/tcp prints them.
+const FIN_WAIT_2: &str = "05";
 const TIME_WAIT: &str = "06";
 const CLOSE_WAIT: &str = "08";
 const LISTEN: &str = "0A";
@@ -106,8 +107,8 @@ impl Reading {
     fn take_sockets(&mut self, text: &str) {
         let mut ports: BTreeMap<&str, (bool, u64)> = BTreeMap::new();
         for line in text.lines() {
-            let words: Vec<&str> = line.split_whitespace().take(6).collect();
-            let &[_, local, _, state, _, timer] = words.as_slice() else { continue };
+            let words: Vec<&str> = line.split_whitespace().take(10).collect();
+            let &[_, local, _, state, _, timer, _, _, _, inode] = words.as_slice() else { continue };
             let Some((_, port)) = local.rsplit_once(':') else { continue };
             let on_port = ports.entry(port).or_default();
             match state {
@@ -118,9 +119,13 @@ impl Reading {
                 self.close_wait.0 += 1;
                 self.close_wait.1 += u64::from(timer.starts_with(KEEPALIVE_TIMER));
             }
-            if state == TIME_WAIT {
-                *self.counters.entry("sockets.time_wait".to_owned()).or_default() += 1;
-            }
+            let counter = match state {
+                TIME_WAIT => "sockets.time_wait",
+                // Of a full socket or a mini-socket, which sockstat's orphans leave out.
+                FIN_WAIT_2 if inode == "0" => "sockets.fin_wait_2_orphans",
+                _ => continue,
+            };
+            *self.counters.entry(counter.to_owned()).or_default() += 1;
         }
         let listened = ports.into_iter().filter(|(_, (listens, others))| *listens && *others > 0);
         self.busiest_listener = listened
