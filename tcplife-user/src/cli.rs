@@ -4,12 +4,12 @@
 
 use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tcplife_core::state::State;
 
 mod values;
 
-use values::{comm, duration, pid, ports, positive_duration, refresh, size, state};
+use values::{comm, connections, duration, pid, ports, positive_duration, refresh, size, state};
 
 use crate::stays::By;
 
@@ -174,7 +174,7 @@ pub struct Tracing {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub ring_size: Option<u64>,
     /// Connections to remember at most [default: 1000000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = connections)]
     pub max_connections: Option<NonZeroUsize>,
     /// How to follow TIME_WAIT, accept and handshakes [default: the best possible]
     #[arg(long, value_name = "KIND")]
@@ -253,8 +253,8 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse()
 }
 
-/// A usage error in one line: what is wrong, and where help is.
-pub fn usage_sentence(error: &clap::Error) -> String {
+/// A usage error in one line: what is wrong with these arguments, and where help is.
+pub fn usage_sentence(error: &clap::Error, arguments: impl Iterator<Item = String>) -> String {
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim);
     let mut sentence = String::new();
@@ -263,7 +263,7 @@ pub fn usage_sentence(error: &clap::Error) -> String {
         let line = line.trim_start_matches("error: ").trim_start_matches("tip: ");
         let gap = if sentence.is_empty() || line.is_empty() {
             ""
-        } else if line.starts_with('[') {
+        } else if line.starts_with('[') || sentence.ends_with(':') {
             " "
         } else {
             "; "
@@ -271,19 +271,21 @@ pub fn usage_sentence(error: &clap::Error) -> String {
         sentence.push_str(gap);
         sentence.push_str(line);
     }
-    format!("{sentence}; see {} --help", command_of(&text))
+    format!("{sentence}; see {} --help", command_of(&text, arguments))
 }
 
-/// The command, and not its arguments, of the usage line that some errors show.
-fn command_of(text: &str) -> String {
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("tcplife");
+/// The command, and not its arguments: of the usage line that some errors show, or the one that was typed.
+fn command_of(text: &str, mut typed: impl Iterator<Item = String>) -> String {
+    let Some(usage) = text.lines().find_map(|line| line.strip_prefix("Usage: ")) else {
+        let all = Cli::command();
+        let known = typed.find(|word| all.find_subcommand(word).is_some());
+        return known.map_or_else(|| "tcplife".to_owned(), |command| format!("tcplife {command}"));
+    };
     usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn trace(arguments: &[&str]) -> Tracing {
@@ -295,7 +297,8 @@ mod tests {
     }
 
     fn refused(arguments: &[&str]) -> String {
-        usage_sentence(&Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap_err())
+        let error = Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap_err();
+        usage_sentence(&error, arguments.iter().map(|&word| word.to_owned()))
     }
 
     #[test]
@@ -330,8 +333,13 @@ mod tests {
     fn a_usage_error_is_one_sentence() {
         assert_eq!(
             refused(&["trace", "-o", "xml"]),
-            "invalid value 'xml' for '--output <FORMAT>' [possible values: text, json]; see tcplife --help"
+            "invalid value 'xml' for '--output <FORMAT>' [possible values: text, json]; see tcplife trace --help"
         );
+        assert_eq!(
+            refused(&["hist", "--interval", "1s"]),
+            "the following required arguments were not provided: --hdr-log <FILE>; see tcplife hist --help"
+        );
+        assert!(refused(&["trace", "--max-connections", "0"]).contains("not a number of connections"));
         for arguments in [&["trce"][..], &[], &["trace", "--frobnicate"], &["trace", "-p", "zero"]] {
             let sentence = refused(arguments);
             assert_eq!(sentence.lines().count(), 1, "{sentence}");

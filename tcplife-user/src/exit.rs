@@ -4,13 +4,14 @@
 //! everything else.
 
 use std::{
+    env,
     io::{self, ErrorKind, IsTerminal, Write},
     process::ExitCode,
 };
 
 use anyhow::{Result, bail};
 
-use crate::cli;
+use crate::{cli, sinks::out::cannot_write};
 
 const LEAKS: u8 = 1;
 const ERROR: u8 = 2;
@@ -37,11 +38,13 @@ pub fn status(outcome: Result<Outcome>) -> ExitCode {
 /// The exit status of a command line that asks for help or is wrong.
 pub fn usage(stopped: &clap::Error) -> ExitCode {
     if stopped.use_stderr() {
-        return say(&cli::usage_sentence(stopped));
+        return say(&cli::usage_sentence(stopped, env::args().skip(1)));
     }
-    // Help for a reader that has gone is no error.
-    let _ = stopped.print();
-    ExitCode::SUCCESS
+    match stopped.print().and_then(|()| io::stdout().flush()) {
+        // Help for a reader that has gone is no error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => say(&cannot_write(&error).to_string()),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// The screen is for a terminal.

@@ -1,6 +1,6 @@
 //! Values of options: what they may look like, and what is said when they do not.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
 use tcplife_core::state::State;
 
@@ -20,6 +20,10 @@ pub(super) fn refresh(text: &str) -> Result<Duration, String> {
         short if short < Duration::from_millis(20) => Err("must be 20ms or more".into()),
         duration => Ok(duration),
     }
+}
+
+pub(super) fn connections(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "not a number of connections, 1 or more".into())
 }
 
 pub(super) fn pid(text: &str) -> Result<u32, String> {

@@ -5,7 +5,7 @@
 use std::io;
 
 use anyhow::Result;
-use tcplife_core::observer::Transition;
+use tcplife_core::{filter::StateSet, observer::Transition};
 
 use super::{
     hist_log::HdrLog,
@@ -17,19 +17,25 @@ use crate::stays::{By, Collected, Section};
 pub struct Hist {
     collected: Collected,
     log: Option<HdrLog>,
+    /// Those that are wanted; empty for all.
+    states: StateSet,
 }
 
 impl Hist {
-    /// Grouped by what `by` says, and written to `log` as it goes.
+    /// Of stays in `states`, or in any if it is empty; grouped by what `by` says, and written to `log` as it goes.
     ///
     /// # Errors
     /// Never, but the histogram library does not know.
-    pub fn new(by: Option<By>, log: Option<HdrLog>) -> Result<Self> {
-        Ok(Self { collected: Collected::new(by)?, log })
+    pub fn new(states: StateSet, by: Option<By>, log: Option<HdrLog>) -> Result<Self> {
+        Ok(Self { collected: Collected::new(by)?, log, states })
     }
 
     /// A connection left a state.
     pub fn transition(&mut self, change: &Change<'_>, transition: &Transition) {
+        // A change is shown for either of its states; a stay is in the one that was left.
+        if !self.states.is_empty() && !self.states.contains(transition.from) {
+            return;
+        }
         let stay = self.collected.transition(change.connection, change.owner, transition);
         if let (Some((state, length)), Some(log)) = (stay, &mut self.log) {
             log.record(state, length);
@@ -44,14 +50,16 @@ impl Hist {
         self.log.as_mut().map_or(Ok(()), |log| log.tick(now))
     }
 
-    /// The end: what was seen.
+    /// What was seen, at the end.
+    pub fn report(&mut self, ending: &Ending<'_>) -> Vec<Section> {
+        self.collected.report(ending.table, ending.selector.filter(), ending.now)
+    }
+
+    /// The end of the interval log.
     ///
     /// # Errors
-    /// Writing the interval log failed.
-    pub fn end(&mut self, ending: &Ending<'_>) -> io::Result<Vec<Section>> {
-        if let Some(log) = &mut self.log {
-            log.end(ending.now)?;
-        }
-        Ok(self.collected.report(ending.table, ending.selector.filter(), ending.now))
+    /// Writing it failed.
+    pub fn end(&mut self, now: u64) -> io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), |log| log.end(now))
     }
 }

@@ -49,13 +49,13 @@ impl Format for HistJson {
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
-        for section in self.hist.end(&ending)? {
+        for section in self.hist.report(&ending) {
             // A state without a stay is told of all, where its absence says something, and not of each group.
             let rows = section.rows.iter().filter(|row| section.which == Which::All || row.has_any());
             rows.for_each(|row| json::line(&mut ending.out.buffer, &Record::of(section.which, row)));
         }
         json::line(&mut ending.out.buffer, &json::Summary::of(ending.table, ending.health));
-        Ok(())
+        self.hist.end(ending.now)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -22,6 +22,7 @@ use crate::clock::{Clock, as_ns};
 
 /// An interval log that is being written.
 pub struct HdrLog {
+    path: PathBuf,
     file: BufWriter<File>,
     clock: Clock,
     interval_ns: u64,
@@ -39,6 +40,7 @@ impl HdrLog {
         let file =
             File::create(path).with_context(|| format!("--hdr-log {}: cannot write it", path.display()))?;
         Ok(Self {
+            path: path.to_owned(),
             file: BufWriter::new(file),
             clock,
             interval_ns: as_ns(interval).max(1),
@@ -57,11 +59,12 @@ impl HdrLog {
     /// # Errors
     /// Writing failed.
     pub fn tick(&mut self, now: u64) -> io::Result<()> {
-        match self.times {
+        let written = match self.times {
             None => self.begin(now),
             Some((_, last)) if now.saturating_sub(last) >= self.interval_ns => self.write(now),
             Some(_) => Ok(()),
-        }
+        };
+        written.map_err(|error| self.named(&error))
     }
 
     /// Writes the last interval, however short.
@@ -69,10 +72,13 @@ impl HdrLog {
     /// # Errors
     /// Writing failed.
     pub fn end(&mut self, now: u64) -> io::Result<()> {
-        if self.times.is_none() {
-            self.begin(now)?;
-        }
-        self.write(now)
+        let begun = if self.times.is_none() { self.begin(now) } else { Ok(()) };
+        begun.and_then(|()| self.write(now)).map_err(|error| self.named(&error))
+    }
+
+    /// An error that says where; of no kind, since a reader of the log that has gone is none of the output.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::other(format!("--hdr-log {}: cannot write it: {error}", self.path.display()))
     }
 
     fn begin(&mut self, now: u64) -> io::Result<()> {

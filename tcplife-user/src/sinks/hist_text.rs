@@ -43,13 +43,13 @@ impl Format for HistText {
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
-        for (n, section) in self.hist.end(&ending)?.iter().enumerate() {
+        for (n, section) in self.hist.report(&ending).iter().enumerate() {
             if n > 0 {
                 writeln!(ending.out.buffer)?;
             }
             write_section(section, self.plot, &mut ending.out.buffer)?;
         }
-        Ok(())
+        self.hist.end(ending.now)
     }
 }
 

@@ -69,7 +69,7 @@ impl Out {
     fn write(&mut self) -> io::Result<()> {
         let written = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
         self.buffer.clear();
-        written.map_err(|error| io::Error::new(error.kind(), format!("cannot write the output: {error}")))
+        written.map_err(|error| cannot_write(&error))
     }
 
     /// Writes all that waits.
@@ -85,6 +85,11 @@ impl Out {
         }
         if self.watched.is_some_and(reader_is_gone) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
+}
+
+/// Writing to standard output failed, in words.
+pub fn cannot_write(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write the output: {error}"))
 }
 
 /// A pipe or socket without a reader polls as an error (poll(2), `POLLERR`).

@@ -106,11 +106,25 @@ fn help_for_a_reader_that_has_gone_is_no_error() -> Result<()> {
 
 #[test]
 fn an_output_that_cannot_be_written_is_an_error() -> Result<()> {
-    let mut command = tcplife(&["hist", "-q", "-d", "50ms"])?;
-    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?);
-    let ended = end_of(command)?;
-    ensure!(ended.status == Some(2), "{ended:?}");
+    for arguments in [&["hist", "-q", "-d", "50ms"][..], &["doctor"], &["--help"], &["--version"]] {
+        let mut command = tcplife(arguments)?;
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?);
+        let ended = end_of(command)?;
+        ensure!(ended.status == Some(2), "{arguments:?}: {ended:?}");
+        let sentence = ended.err.lines().next_back().unwrap_or_default();
+        let expected = "tcplife: cannot write the output: No space left";
+        ensure!(sentence.starts_with(expected), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_named_and_what_was_seen_is_told() -> Result<()> {
+    let ended = run(&["hist", "-q", "-o", "json", "-d", "50ms", "--hdr-log", "/dev/full"])?;
     let sentence = ended.err.lines().next_back().unwrap_or_default();
-    ensure!(sentence.starts_with("tcplife: cannot write the output: No space left"), "{ended:?}");
+    ensure!(ended.status == Some(2), "{ended:?}");
+    ensure!(sentence.starts_with("tcplife: --hdr-log /dev/full: cannot write it: No space"), "{ended:?}");
+    let last = ended.out.lines().next_back().unwrap_or_default();
+    ensure!(last.starts_with(r#"{"type":"summary""#), "{ended:?}");
     Ok(())
 }

@@ -11,7 +11,10 @@ use hdrhistogram::{
     },
 };
 use tcplife_common::wire::Record;
-use tcplife_core::{filter::Filter, state::State};
+use tcplife_core::{
+    filter::{Filter, StateSet},
+    state::State,
+};
 
 use super::{
     super::{hist::Hist, hist_json::HistJson, hist_log::HdrLog, hist_text::HistText},
@@ -21,7 +24,7 @@ use super::{
 use crate::stays::By;
 
 fn hist(by: Option<By>) -> Hist {
-    Hist::new(by, None).unwrap()
+    Hist::new(StateSet::default(), by, None).unwrap()
 }
 
 #[test]
