@@ -59,7 +59,7 @@ impl ProcessFacts {
     fn of(process: &Process, host: &Host) -> Option<Self> {
         let of = Folder::open(process.pid)?;
         let started = started_ns(&of.bytes("stat"))?;
-        if process.start_ns != 0 && started.abs_diff(process.start_ns) > CLOCK_TICK_NS {
+        if !began_at(process, started) {
             return None;
         }
         let cgroup = of.text("cgroup");
@@ -156,6 +156,17 @@ impl Folder {
 /// When the process of a folder of /proc began, in nanoseconds of `CLOCK_BOOTTIME`, to a tick.
 pub fn start_ns(folder: &Path) -> Option<u64> {
     started_ns(&fs::read(folder.join("stat")).ok()?)
+}
+
+/// Whether a process is still there, and not another one with its pid.
+pub fn is_running(process: &Process) -> bool {
+    let folder = format!("/proc/{}", process.pid);
+    start_ns(Path::new(&folder)).is_some_and(|started| began_at(process, started))
+}
+
+/// Whether a process is the one that began at `started`, which is told to a tick.
+const fn began_at(process: &Process, started: u64) -> bool {
+    process.start_ns == 0 || started.abs_diff(process.start_ns) <= CLOCK_TICK_NS
 }
 
 fn started_ns(stat: &[u8]) -> Option<u64> {

@@ -73,7 +73,7 @@ fn attach_first(
     Err(reasons.join("; "))
 }
 
-/// `None` if the choice is for another shape of the function.
+/// All of a choice, or nothing of it. `None` if the choice is for another shape of the function.
 fn attach_choice(
     programs: &mut Ebpf,
     choice: &[Program],
@@ -81,13 +81,16 @@ fn attach_choice(
     btf: &Btf,
 ) -> Result<Option<String>, String> {
     let mut attached = String::new();
-    for program in choice {
+    for (n, program) in choice.iter().enumerate() {
         if program.arguments != 0 && types.function_arguments(program.target) != Some(program.arguments) {
             return Ok(None);
         }
         let name = format!("{}/{}", program.mechanism.name(), program.target);
         let loaded = programs.program_mut(program.name).ok_or("the BPF object has no such program")?;
-        attach(loaded, program, btf).map_err(|error| format!("{name}: {}", reason(&error)))?;
+        if let Err(error) = attach(loaded, program, btf) {
+            choice[..n].iter().for_each(|before| detach(programs, before.name));
+            return Err(format!("{name}: {}", reason(&error)));
+        }
         attached = name;
     }
     Ok(Some(attached))
@@ -116,6 +119,20 @@ fn attach(loaded: &mut Loaded, program: &Program, btf: &Btf) -> Result<(), Progr
         Loaded::FExit(loaded) => loaded.attach().map(drop),
         Loaded::KProbe(loaded) => loaded.attach(program.target, 0).map(drop),
         _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Takes a program off its hook.
+fn detach(programs: &mut Ebpf, name: &str) {
+    let detached = match programs.program_mut(name) {
+        Some(Loaded::BtfTracePoint(loaded)) => loaded.unload(),
+        Some(Loaded::FEntry(loaded)) => loaded.unload(),
+        Some(Loaded::FExit(loaded)) => loaded.unload(),
+        Some(Loaded::KProbe(loaded)) => loaded.unload(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    };
+    if let Err(error) = detached {
+        log::debug!("{name} goes with all others: {error}");
     }
 }
 

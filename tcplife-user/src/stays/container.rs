@@ -8,6 +8,8 @@ use std::{collections::HashMap, fs};
 use foldhash::fast::RandomState;
 use tcplife_core::owner::Process;
 
+use crate::process::is_running;
+
 /// Processes whose answer is kept.
 const ROOM: usize = 1 << 16;
 /// Digits of an id that are shown, as the runtimes' own tools do.
@@ -45,7 +47,9 @@ impl Containers {
             self.0.clear();
         }
         *self.0.entry((process.pid, process.start_ns)).or_insert_with(|| {
-            fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok().map(|text| in_cgroups(&text))
+            let text = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
+            // The pid may be another's by now.
+            is_running(process).then(|| in_cgroups(&text))
         })
     }
 }
@@ -91,5 +95,9 @@ mod tests {
     fn a_process_that_has_gone_is_not_known() {
         let gone = Process { pid: u32::MAX, start_ns: 1, comm: [0; 16] };
         assert_eq!(Containers::default().of(&gone), None);
+        let here = Process { pid: std::process::id(), start_ns: 0, ..gone };
+        assert!(Containers::default().of(&here).is_some());
+        let before_it = Process { start_ns: 1, ..here };
+        assert_eq!(Containers::default().of(&before_it), None);
     }
 }
