@@ -94,7 +94,7 @@ pub enum Confirm {
 
 /// One kind of output.
 pub trait Sink: Observer {
-    /// All hooks are attached; what happens from now on is seen. Not called by a second start.
+    /// All hooks are attached; what happens from now on is seen.
     fn ready(&mut self) {}
 
     /// `count` events were lost by `cause` before `at` (nanoseconds of `CLOCK_MONOTONIC`).

@@ -85,7 +85,7 @@ pub(super) struct Fired {
 }
 
 /// A bucket's jiffy as a connection remembers it.
-#[expect(clippy::cast_possible_truncation, reason = "the low bits tell buckets apart for 49 days")]
+#[expect(clippy::cast_possible_truncation, reason = "the low bits tell buckets apart for 2^32 ticks")]
 pub(super) const fn short(jiffy: u64) -> u32 {
     jiffy as u32
 }
@@ -101,7 +101,7 @@ impl Due {
         short(fires)
     }
 
-    /// When the jiffy begins that [`Due::push`] returned, nanoseconds; to a jiffy, and within 99 days.
+    /// When the jiffy begins that [`Due::push`] returned, nanoseconds; to a jiffy, and within 2^31 ticks.
     pub(super) fn time_of(&self, due: u32, hz: u32) -> Option<u64> {
         let newest = self.newest?;
         let away = i64::from(due.wrapping_sub(short(newest.jiffies)).cast_signed());
