@@ -2,6 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
+/// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
+pub(crate) const NEW_SYN_RECV: u8 = 12;
+
 /// A state of the protocol; not of the kernel's bookkeeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -14,7 +14,7 @@ use crate::{
     connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
     observer::Observer,
     owner::{Process, Via},
-    state::State,
+    state::{NEW_SYN_RECV, State},
     timeline::Since,
 };
 
@@ -22,9 +22,6 @@ use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Op
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
 const STORING_NS: u64 = 1_000_000_000;
-
-/// `TCP_NEW_SYN_RECV` of include/net/tcp_states.h: a request, which has no full socket yet.
-const NEW_SYN_RECV: u8 = 12;
 
 /// Which sockets a dump looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,8 +39,6 @@ pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Sin
     }
 }
 
-/// `TCP_TIMEWAIT_LEN` (include/net/tcp.h), in seconds.
-const TIME_WAIT_S: u64 = 60;
 /// Nanoseconds in the unit of the clock that a mini-socket takes over.
 const SECOND_NS: u64 = 1_000_000_000;
 /// By how much an ACK can be later than the newest segment whose timestamp was kept: one that comes while an ACK of ours
@@ -54,7 +52,7 @@ const LAG_NS: u64 = 250_000_000;
 /// if the last segment came just then. If not, the application let go later or the timer is another one (`TCP_LINGER2`, a
 /// slow peer): then all that is known is that the ACK was not later than the last segment.
 pub(super) fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
-    let (tick, whole) = (wheel::tick_ns(hz), TIME_WAIT_S * u64::from(hz));
+    let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
     let (heard, timeout) = (gauge.stamp_ns, gauge.fin_timeout);
     if heard == 0 || timeout == 0 {
         return Since::Between { earliest: None, latest: timer.at };

@@ -20,9 +20,6 @@ use super::{
     wheel::{self, Fired, Timer},
 };
 
-/// `TCP_TIMEWAIT_LEN` (include/net/tcp.h), in seconds.
-const TIME_WAIT_S: u64 = 60;
-
 /// Whether both are known and differ.
 const fn differ(a: u64, b: u64) -> bool {
     a != 0 && b != 0 && a != b
@@ -71,7 +68,7 @@ impl Table {
     pub(super) fn arm(&mut self, slot: u32, timer: Timer) {
         let hz = self.config.hz;
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        let time_wait = TIME_WAIT_S * u64::from(hz);
+        let time_wait = wheel::time_wait(hz);
         let fires = match (connection.state(), self.config.mini_ends) {
             (_, MiniEnds::Told) => return,
             // The timer was set for the whole TIME_WAIT, whenever it is looked at.
@@ -185,7 +182,7 @@ impl Table {
     /// A mini-socket ended: by its timer, a reset, a new connection with its tuple, or with its namespace.
     pub(super) fn mini_gone<O: Observer + ?Sized>(&mut self, note: &wire::MiniNote, observer: &mut O) {
         if let Some(slot) = self.mini(note.head.netns, &Ends::of(&note.tuple))
-            && self.is_mini(slot, note)
+            && self.is_mini(slot, &note.head)
         {
             let at = note.head.time_ns;
             let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
@@ -207,7 +204,7 @@ impl Table {
     /// met before it was up, if it met something, is why it ended.
     fn cause_of(&self, note: &wire::MiniNote) -> Option<MiniEnd> {
         let hz = self.config.hz;
-        let set = note.mini.expires.saturating_sub(TIME_WAIT_S * u64::from(hz));
+        let set = note.mini.expires.saturating_sub(wheel::time_wait(hz));
         let fires = wheel::fires(set, note.mini.expires, hz);
         let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
         let is_early = note.head.flags & flag::EARLY != 0;
@@ -223,9 +220,10 @@ impl Table {
         }
     }
 
-    fn is_mini(&self, slot: u32, note: &wire::MiniNote) -> bool {
+    /// Whether a record about a mini-socket with a connection's tuple is about that connection's.
+    pub(super) fn is_mini(&self, slot: u32, head: &wire::Head) -> bool {
         self.slab.get(slot).is_some_and(|connection| {
-            !differ(connection.mini, note.head.sock) && !differ(connection.cookie, note.head.cookie)
+            !differ(connection.mini, head.sock) && !differ(connection.cookie, head.cookie)
         })
     }
 
@@ -238,7 +236,7 @@ impl Table {
     ) -> Option<u32> {
         let (netns, ends, at) = (note.head.netns, Ends::of(&note.tuple), note.head.time_ns);
         if let Some(slot) = self.mini(netns, &ends) {
-            if self.is_mini(slot, note) {
+            if self.is_mini(slot, &note.head) {
                 return Some(slot);
             }
             self.totals.mismatched += 1;

@@ -10,14 +10,11 @@ use crate::{
     history::History,
     observer::{Direction, Observer, RetransmitKind},
     owner::{Owner, Via},
-    state::State,
+    state::{NEW_SYN_RECV, State},
     timeline::Since,
 };
 
 use super::{MiniEnds, Table};
-
-/// A request socket's state in the kernel (`TCP_NEW_SYN_RECV`).
-const NEW_SYN_RECV: u8 = 12;
 
 impl Table {
     pub(super) fn retransmitted<O: Observer + ?Sized>(&mut self, note: &wire::Note, observer: &mut O) {

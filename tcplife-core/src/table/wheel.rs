@@ -40,6 +40,11 @@ pub(super) const fn fires(now: u64, expires: u64, hz: u32) -> u64 {
     ((expires >> shift) + 1).saturating_mul(1 << shift)
 }
 
+/// `TCP_TIMEWAIT_LEN` (include/net/tcp.h) in jiffies: `TIME_WAIT` sets the timer to it.
+pub(super) const fn time_wait(hz: u32) -> u64 {
+    60 * hz as u64
+}
+
 /// Length of a jiffy.
 pub(crate) fn tick_ns(hz: u32) -> u64 {
     1_000_000_000 / u64::from(hz.max(1))
@@ -143,7 +148,7 @@ mod tests {
     fn sixty_seconds_are_rounded_as_observed() {
         for now in [4_294_900_000_u64, 4_294_900_001, 4_294_907_777] {
             for (hz, shift) in [(250, 9), (1000, 12), (100, 9)] {
-                let expires = now + 60 * u64::from(hz);
+                let expires = now + time_wait(hz);
                 assert_eq!(fires(now, expires, hz), ((expires >> shift) + 1) << shift, "{hz}");
             }
         }

@@ -34,7 +34,7 @@ impl Table {
         let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
         let slot = match self.mini(head.netns, &ends) {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
-            Some(slot) if self.is_mini_of(slot, found) => slot,
+            Some(slot) if self.is_mini(slot, head) => slot,
             _ if self.departed.has(head) => return None,
             other => {
                 if other.is_some() {
@@ -59,17 +59,10 @@ impl Table {
         Some(slot)
     }
 
-    fn is_mini_of(&self, slot: u32, found: &Found) -> bool {
-        let known = |a: u64, b: u64| a == 0 || b == 0 || a == b;
-        self.slab.get(slot).is_some_and(|connection| {
-            known(connection.mini, found.head.sock) && known(connection.cookie, found.head.cookie)
-        })
-    }
-
     /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,
     /// tcp_timewait_state_process), so its begin is exact to a jiffy.
     fn time_wait_since(&self, timer: &Timer) -> Since {
-        let whole = 60 * u64::from(self.config.hz);
+        let whole = wheel::time_wait(self.config.hz);
         let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
         let gone = (whole - left).saturating_mul(wheel::tick_ns(self.config.hz));
         Since::Seen(timer.at.saturating_sub(gone))
@@ -78,7 +71,7 @@ impl Table {
     /// Whether a mini-socket is about to end: its end may have been told already, by computation.
     fn is_spent(&self, state: State, timer: &Timer) -> bool {
         let hz = self.config.hz;
-        let armed = timer.expires.saturating_sub(60 * u64::from(hz));
+        let armed = timer.expires.saturating_sub(wheel::time_wait(hz));
         let fires = wheel::fires(armed, timer.expires, hz);
         let left = fires.saturating_sub(timer.jiffies).saturating_mul(wheel::tick_ns(hz));
         state == State::TimeWait && left < SPENT_NS

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     connection::{Connection, Role},
-    state::State,
+    state::{NEW_SYN_RECV, State},
     table::{Config, Handshakes, Table, Verdict},
     timeline::Since,
 };
@@ -17,7 +17,6 @@ use crate::{
 const ESTABLISHED: u8 = 1;
 const SYN_RECV: u8 = 3;
 const LISTEN: u8 = 10;
-const NEW_SYN_RECV: u8 = 12;
 
 /// A request whose SYN-ACK was sent at `sent`; its address is not that of the socket that it becomes.
 fn request(sock: u64, at: u64, sent: u64) -> Found {
