@@ -145,9 +145,25 @@ fn what_is_where_no_way_leads_has_no_commands() {
 }
 
 #[test]
+fn a_verdict_is_explained_once() {
+    let of_two = |found: Found| {
+        let tgid = PID - u32::from(found.tuple.remote_port % 2);
+        Found { task: Task { tgid, ..found.task }, ..found }
+    };
+    let mut collected = Collected::new(&Config::default());
+    let found: Vec<Found> = found(12).into_iter().map(of_two).collect();
+    look(&mut collected, NOW, &found);
+    let text = told(text::LeaksText(collected));
+    assert!(text.contains("\n12 leaked sockets in 2 owners\n"), "{text}");
+    for (once, times) in [("look at", 1), ("in vain", 1), ("as above", 1), ("ss -tneop", 2)] {
+        assert_eq!(text.matches(once).count(), times, "{once}: {text}");
+    }
+}
+
+#[test]
 fn without_leaks_one_line_says_so() {
     assert_eq!(
         told(text::LeaksText(looks(&[0]))),
-        "no leaks: nothing has waited for a close for 30s or longer\n"
+        "no leaks: nothing that has waited for a close for 30s or longer is one\n"
     );
 }

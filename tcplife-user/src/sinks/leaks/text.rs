@@ -54,14 +54,16 @@ impl Format for LeaksText {
 fn text(report: &Report<'_>) -> String {
     let mut text = String::new();
     let mut leaking = 0;
+    // A verdict is explained once: there may be hundreds of workers with the same fault.
+    let mut explained = [false; Verdict::ALL.len()];
     for (group, facts) in report.groups_with_facts() {
-        block(&mut text, report, &group, facts);
+        block(&mut text, report, &group, facts, &mut explained);
         leaking += usize::from(group.leaks() > 0);
     }
     let leaks = report.leaks();
     if leaks == 0 {
         let after = duration(report.leak_after);
-        _ = writeln!(text, "no leaks: nothing has waited for a close for {after} or longer");
+        _ = writeln!(text, "no leaks: nothing that has waited for a close for {after} or longer is one");
     } else {
         let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
         _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
@@ -85,7 +87,13 @@ fn tally<'a>(suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
     all.map(|(verdict, count)| format!("{count} {}", verdict.name())).collect()
 }
 
-fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>, facts: Option<ProcessFacts>) {
+fn block(
+    text: &mut String,
+    report: &Report<'_>,
+    group: &Group<'_>,
+    facts: Option<ProcessFacts>,
+    explained: &mut [bool; Verdict::ALL.len()],
+) {
     let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
     let tally = tally(group.suspects.iter().copied());
     _ = write!(text, "{name}: {}", tally.join(", "));
@@ -104,7 +112,8 @@ fn block(text: &mut String, report: &Report<'_>, group: &Group<'_>, facts: Optio
     }
     for (verdict, suspects) in group.by_verdict() {
         if report.told == Suspects::All || verdict.is_leak() {
-            about_verdict(text, group, verdict, &suspects);
+            let again = std::mem::replace(&mut explained[verdict as usize], true);
+            about_verdict(text, group, verdict, &suspects, again);
         }
     }
     text.push('\n');
@@ -143,7 +152,13 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFact
     }
 }
 
-fn about_verdict(text: &mut String, group: &Group<'_>, verdict: Verdict, suspects: &[&Suspect]) {
+fn about_verdict(
+    text: &mut String,
+    group: &Group<'_>,
+    verdict: Verdict,
+    suspects: &[&Suspect],
+    explained: bool,
+) {
     let ages = ages(suspects).map(|(oldest, median)| {
         if suspects.len() == 1 {
             format!("at least {}", duration(oldest))
@@ -153,14 +168,19 @@ fn about_verdict(text: &mut String, group: &Group<'_>, verdict: Verdict, suspect
     });
     _ = writeln!(text, "  {}: {}, {}", verdict.name(), suspects.len(), ages.unwrap_or_default());
     let advice = advice::of(verdict);
-    line(text, "means", advice.means);
+    line(text, "means", if explained { "as above" } else { advice.means });
     if let Some(suspect) = suspects.first() {
         line(text, "oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
     }
-    line(text, "look at", advice.look_at);
+    if !explained {
+        line(text, "look at", advice.look_at);
+    }
     if verdict.is_leak() {
         for command in commands::next(group, suspects) {
             _ = writeln!(text, "    {:<8} {command}", "next");
+        }
+        if explained {
+            return;
         }
         let keepalive = suspects.iter().filter(|suspect| suspect.keepalive).count();
         let having = if advice.in_vain.contains("SO_KEEPALIVE") {
