@@ -31,13 +31,10 @@ impl Mirror {
         let own = process::output(Command::new("apt-get").args([
             "indextargets",
             "--format",
-            "$(LABEL) $(REPO_URI)",
+            "$(LABEL)|$(REPO_URI)",
             "Created-By: Packages",
         ]))?;
-        let labelled = |label: &str| {
-            let uri = own.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(' '))?;
-            Some(uri.trim_end_matches('/').to_owned())
-        };
+        let labelled = |label| labelled(&own, label);
         let missing = !Path::new(KEYRING).is_file();
         if let Some(main) = labelled("Debian") {
             if missing {
@@ -54,6 +51,14 @@ impl Mirror {
         let main = main.context("debootstrap names no default mirror")?.trim_matches('"').to_owned();
         Ok(Self { security: format!("{main}-security"), main })
     }
+}
+
+/// The address of the first archive that calls itself exactly so, of lines of `label|address`: "Debian Backports" is another one
+/// than "Debian".
+fn labelled(archives: &str, label: &str) -> Option<String> {
+    let mut archives = archives.lines().filter_map(|line| line.split_once('|'));
+    let (_, uri) = archives.find(|(name, _)| *name == label)?;
+    Some(uri.trim_end_matches('/').to_owned())
 }
 
 /// apt's view of one release of Debian.
@@ -127,5 +132,17 @@ impl Release {
             command.arg("-o").arg(setting);
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_found_by_its_whole_label() {
+        let archives = "Debian Backports|http://other/debian/\nDebian|http://main/debian/\n";
+        assert_eq!(labelled(archives, "Debian").as_deref(), Some("http://main/debian"));
+        assert_eq!(labelled(archives, "Debian-Security"), None);
     }
 }
