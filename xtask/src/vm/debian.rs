@@ -12,19 +12,21 @@ use anyhow::{Context, Result, bail};
 use crate::{packages, process};
 
 /// The keys that Debian signs with.
-pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Releases of Debian, older ones first.
+const RELEASES: [&str; 4] = ["bullseye", "bookworm", "trixie", "sid"];
 /// Knows where Debian is to be had; asked on a machine that is no Debian itself.
 const DEBOOTSTRAP: &str = "/usr/sbin/debootstrap";
 
 /// Where Debian's packages are fetched from.
-pub(super) struct Mirror {
+struct Mirror {
     main: String,
     security: String,
 }
 
 impl Mirror {
     /// The mirror that this machine's own packages come from, else the one that debootstrap takes by default.
-    pub(super) fn find() -> Result<Self> {
+    fn find() -> Result<Self> {
         if !packages::has_apt() {
             bail!("other kernels are Debian's packages, and there is no apt here to fetch them with");
         }
@@ -61,6 +63,36 @@ fn labelled(archives: &str, label: &str) -> Option<String> {
     Some(uri.trim_end_matches('/').to_owned())
 }
 
+/// Releases of Debian, with what is known of them in a directory.
+pub(super) struct Releases {
+    mirror: Mirror,
+    dir: PathBuf,
+}
+
+impl Releases {
+    /// Finds a mirror; `dir` is where things are kept.
+    pub(super) fn find(dir: &Path) -> Result<Self> {
+        Ok(Self { mirror: Mirror::find()?, dir: dir.to_path_buf() })
+    }
+
+    /// Opens a release by this machine's own keys. Where these are too old for it, the keys of the release before are
+    /// taken, which are signed by older ones: each release is checked by those before it.
+    pub(super) fn open(&self, name: &str) -> Result<Release> {
+        let open =
+            |keyring: &Path| Release::open(&self.mirror, name, keyring, self.dir.join("apt").join(name));
+        let own = match open(Path::new(KEYRING)) {
+            Ok(release) => return Ok(release),
+            Err(error) => error,
+        };
+        let at = RELEASES.iter().position(|release| *release == name);
+        let Some(before) = at.and_then(|at| RELEASES.get(at.checked_sub(1)?)) else { return Err(own) };
+        println!("Debian {name} is checked by the keys of {before}: {own:#}");
+        let keys = self.dir.join("keys").join(before);
+        self.open(before)?.unpack("debian-archive-keyring", &keys)?;
+        open(&keys.join(KEYRING.trim_start_matches('/')))
+    }
+}
+
 /// apt's view of one release of Debian.
 pub(super) struct Release {
     dir: PathBuf,
@@ -68,7 +100,7 @@ pub(super) struct Release {
 
 impl Release {
     /// Reads the lists of a release, signed by a key of `keyring`.
-    pub(super) fn open(mirror: &Mirror, name: &str, keyring: &Path, dir: PathBuf) -> Result<Self> {
+    fn open(mirror: &Mirror, name: &str, keyring: &Path, dir: PathBuf) -> Result<Self> {
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| format!("making {}", part.display()))?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::debian::{KEYRING, Mirror, Release};
+use super::debian::Releases;
 use crate::{process, workspace};
 
 /// The names of the kernels, with the releases of Debian that have them; older ones first.
@@ -44,29 +44,25 @@ pub(super) fn get(names: &[&'static str], update: bool) -> Result<Vec<Kernel>> {
         .collect()
 }
 
-/// Fetches kernels. The keys of a release are signed by those of the one before, so that a machine whose own keys are
-/// old can check new releases too.
+/// Fetches kernels.
 fn fetch(names: &[&'static str], dir: &Path, update: bool) -> Result<()> {
-    let mirror = Mirror::find()?;
-    let mut keyring = PathBuf::from(KEYRING);
+    let releases = Releases::find(dir)?;
     for (name, debian) in KERNELS {
         let into = dir.join("kernels").join(name);
         if !names.contains(&name) || (!update && kept(name, &into).is_some()) {
             continue;
         }
-        let release = Release::open(&mirror, debian, &keyring, dir.join("apt").join(debian))?;
+        let release = releases.open(debian)?;
         let package = newest(&release.depends(NEWEST)?)?;
         println!("fetching {package} of Debian {debian}");
         let unpacked = dir.join("unpacked").join(name);
         remove(&unpacked)?;
-        release.unpack("debian-archive-keyring", &unpacked.join("keys"))?;
-        keyring = unpacked.join("keys").join(KEYRING.trim_start_matches('/'));
         for part in parts(&package, &release.depends(&package)?) {
-            release.unpack(part, &unpacked.join("kernel"))?;
+            release.unpack(part, &unpacked)?;
         }
         remove(&into)?;
-        take(&unpacked.join("kernel"), &into).with_context(|| format!("unpacking {package}"))?;
-        remove(&unpacked.join("kernel"))?;
+        take(&unpacked, &into).with_context(|| format!("unpacking {package}"))?;
+        remove(&unpacked)?;
     }
     Ok(())
 }
