@@ -20,6 +20,7 @@ use crate::{
     workspace,
 };
 
+mod busybox;
 mod cpio;
 mod debian;
 mod image;
@@ -93,7 +94,7 @@ fn count(args: &Args) -> Result<Count> {
     }
     let names = names(&args.versions)?;
     let kernels = kernels::get(&names, args.update)?;
-    let programs = programs(args.exec.is_some())?;
+    let programs = programs(args)?;
     let job = match (&args.exec, &programs.test) {
         (Some(command), _) => Job::Command(command.clone()),
         (None, Some(harness)) => Job::Tests(tests(harness, &args.test)?),
@@ -134,10 +135,10 @@ fn names(versions: &[String]) -> Result<Vec<&'static str>> {
         .collect())
 }
 
-/// Builds the programs that go into the machines, with all libraries in them.
-fn programs(no_tests: bool) -> Result<Programs> {
+/// The programs that go into the machines, with all libraries in them.
+fn programs(args: &Args) -> Result<Programs> {
     let how = Build {
-        no_tests,
+        no_tests: args.exec.is_some(),
         packages: vec!["tcplife", "tcplife-tests"],
         args: vec!["--target", "x86_64-unknown-linux-gnu"],
         env: vec![
@@ -153,6 +154,7 @@ fn programs(no_tests: bool) -> Result<Programs> {
     let built = Artifacts::build(&how)?;
     let test = built.tests().find(|test| test.kind == "test" && test.name == "live");
     Ok(Programs {
+        busybox: busybox::get(args.update)?,
         tcplife: built.program("tcplife")?.to_path_buf(),
         actor: built.program("tcplife-test-actor")?.to_path_buf(),
         test: test.map(|test| test.path.clone()),

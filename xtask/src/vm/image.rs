@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{cpio::Archive, kernels::Kernel};
-use crate::{process, test::is_load};
+use crate::test::is_load;
 
 /// The first process.
 const INIT: &str = include_str!("guest.sh");
@@ -26,6 +26,8 @@ pub(super) enum Job {
 
 /// The programs that go into the machine; none needs a library.
 pub(super) struct Programs {
+    /// The shell and what it runs.
+    pub(super) busybox: PathBuf,
     /// tcplife itself.
     pub(super) tcplife: PathBuf,
     /// The test harness, where tests are to be run.
@@ -42,7 +44,6 @@ pub(super) fn write(
     job: &Job,
     hooks: Option<&str>,
 ) -> Result<()> {
-    let busybox = process::which("busybox").context("there is no busybox (Debian's busybox-static)")?;
     let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
     let mut archive = Archive::create(file).with_context(|| format!("writing {}", file.display()))?;
     for name in DIRECTORIES {
@@ -51,7 +52,7 @@ pub(super) fn write(
     // The kernel opens the console before there is a /dev.
     archive.device("dev/console", (5, 1))?;
     archive.file("init", 0o755, INIT.as_bytes())?;
-    archive.file("bin/busybox", 0o755, &read(&busybox)?)?;
+    archive.file("bin/busybox", 0o755, &read(&programs.busybox)?)?;
     archive.file("bin/tcplife", 0o755, &read(&programs.tcplife)?)?;
     archive.file("programs/actor", 0o755, &read(&programs.actor)?)?;
     if let Some(test) = &programs.test {

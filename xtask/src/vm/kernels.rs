@@ -124,7 +124,8 @@ fn kept(name: &'static str, dir: &Path) -> Option<Kernel> {
     Some(Kernel { name, release, image, modules })
 }
 
-fn remove(dir: &Path) -> Result<()> {
+/// Removes a directory, where it is there.
+pub(super) fn remove(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("removing {}", dir.display()))?;
     }
