@@ -24,8 +24,9 @@ const EACH: usize = 1_000;
 /// From the begin of one stay to that of the next.
 const STEP: Duration = Duration::from_micros(1_500);
 const MS: u64 = 1_000_000;
-/// The version of the independent reader, <https://pypi.org/project/hdrhistogram/>.
-const READER: &str = "hdrhistogram==0.10.3";
+/// The independent reader, <https://pypi.org/project/hdrhistogram/>: the versions that are there built for each Python.
+const READER: [&str; 2] =
+    ["hdrhistogram==0.10.8; python_version>='3.10'", "hdrhistogram==0.10.3; python_version<'3.10'"];
 
 /// One connection; the server's end stays in CLOSE_WAIT from the client's close to its own.
 struct Pair {
@@ -147,13 +148,19 @@ fn is_accurate(record: &Value, pairs: &[&Pair], length: u64) -> Result<()> {
 
 /// Makes the independent reader there, in a directory that only it uses. Fails where that is not possible.
 fn reader() -> Result<PathBuf> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(READER.replace("==", "-"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let place = folder.join("hdrhistogram-0.10.8");
     if !place.join("hdrh").is_dir() {
         let mut install = Command::new("python3");
         install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-        install.args(["--no-warn-script-location", "--target"]).arg(&place).arg(READER);
+        install.args(["--no-warn-script-location", "--target"]).arg(&place).args(READER);
         let ended = install.output().context("python3 does not run")?;
-        ensure!(ended.status.success(), "pip cannot install {READER}: {ended:?}");
+        ensure!(ended.status.success(), "pip cannot install {READER:?}: {ended:?}");
+        // The test runs as root; whose folder it is can still remove it.
+        let mut give = Command::new("chown");
+        give.arg("--recursive").arg("--reference").arg(folder).arg(&place);
+        let ended = give.output().context("chown does not run")?;
+        ensure!(ended.status.success(), "{} cannot be given away: {ended:?}", place.display());
     }
     Ok(place)
 }
