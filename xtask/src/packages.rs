@@ -6,6 +6,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
+/// Runs the command in its arguments while no package starts a service: `$0` says no to each that asks, as Debian's policy
+/// manual has it for `/usr/sbin/policy-rc.d`. One that is there already is the administrator's, and stays.
+const WITHOUT_SERVICES: &str = r#"
+if (set -C; printf '#!/bin/sh\nexit 101\n' >"$0") 2>/dev/null; then
+    trap 'rm -f "$0"' EXIT
+    trap 'exit 1' HUP INT TERM
+    chmod 755 "$0"
+fi
+"$@"
+"#;
+
 /// Is this a system whose packages apt installs?
 pub(crate) fn has_apt() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -35,16 +46,17 @@ pub(crate) fn require(programs: &[(&str, &str)], what: &str) -> Result<()> {
     install(&names)
 }
 
-/// Installs packages by apt, through sudo when not root; nothing installed is ever removed for it.
+/// Installs packages by apt, through sudo when not root; nothing installed is ever removed for it, and no service that
+/// comes with a package is started.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !process::is_root() && process::which("sudo").is_none() {
         bail!("installing {} needs root, and there is no sudo", packages.join(" "));
     }
     println!("installing {}", packages.join(" "));
     let apt = |args: &[&str]| {
-        process::output(
-            process::as_root("env").args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(args),
-        )
+        let mut root = process::as_root("sh");
+        root.args(["-c", WITHOUT_SERVICES, "/usr/sbin/policy-rc.d"]);
+        process::output(root.args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(args))
     };
     // A stale list is the usual reason for a package that cannot be had; another source that cannot be reached is
     // no reason to stop.
@@ -54,4 +66,36 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let mut args = vec!["install", "-y", "--no-remove", "--no-install-recommends"];
     args.extend(packages);
     apt(&args).map(drop).with_context(|| format!("installing {}", packages.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, path::Path, process::Command};
+
+    use super::*;
+
+    /// What a command prints that runs without services, with the policy in this file.
+    fn without_services(policy: &Path, command: &str) -> String {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", WITHOUT_SERVICES]).arg(policy).args(["sh", "-c", command, "sh"]).arg(policy);
+        String::from_utf8(shell.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn no_service_is_started_meanwhile() {
+        let policy = env::temp_dir().join(format!("policy-rc.d-{}", std::process::id()));
+        for last in ["", "; exit 3", "; kill -TERM $PPID"] {
+            let told = without_services(&policy, &format!(r#""$1"; echo $?{last}"#));
+            assert_eq!((told.as_str(), policy.exists()), ("101\n", false), "{last}");
+        }
+    }
+
+    #[test]
+    fn a_policy_of_the_administrator_stays() {
+        let policy = env::temp_dir().join(format!("policy-rc.d-kept-{}", std::process::id()));
+        fs::write(&policy, "kept").unwrap();
+        without_services(&policy, "true");
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "kept");
+        fs::remove_file(&policy).unwrap();
+    }
 }
