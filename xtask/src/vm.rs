@@ -161,16 +161,23 @@ fn programs(args: &Args) -> Result<Programs> {
     })
 }
 
-/// The names of the tests in a harness.
+/// The names of the tests in a harness that contain one of these parts.
 fn tests(harness: &Path, parts: &[String]) -> Result<Vec<String>> {
     let list = process::output(Command::new(harness).args(["--list", "--format", "terse"]))?;
-    let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
-    let wanted = |name: &&str| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
-    let chosen: Vec<String> = names.filter(wanted).map(str::to_owned).collect();
-    if chosen.is_empty() {
-        bail!("there is no such test");
+    chosen(list.lines().filter_map(|line| line.strip_suffix(": test")).collect(), parts)
+}
+
+/// The names that contain one of these parts, all when there are no parts; each part is to be in some name, or less would be
+/// tested than was asked for.
+fn chosen(names: Vec<&str>, parts: &[String]) -> Result<Vec<String>> {
+    if let Some(part) = parts.iter().find(|part| !names.iter().any(|name| name.contains(part.as_str()))) {
+        bail!("there is no test {part}");
     }
-    Ok(chosen)
+    if names.is_empty() {
+        bail!("there are no tests");
+    }
+    let wanted = |name: &&str| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
+    Ok(names.into_iter().filter(wanted).map(str::to_owned).collect())
 }
 
 /// How many machines fit: one for each processor, and half of the memory at most.
@@ -238,4 +245,21 @@ fn judged(job: &Job, said: &str) -> (Count, String, String) {
         all.push(line);
     }
     (count, all.join("\n"), failed.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_names_a_test() {
+        let names = || vec!["close::active", "close::passive", "reset::refused"];
+        let parts = |parts: &[&str]| -> Vec<String> { parts.iter().copied().map(str::to_owned).collect() };
+        assert_eq!(chosen(names(), &[]).unwrap(), names());
+        assert_eq!(
+            chosen(names(), &parts(&["active", "reset::"])).unwrap(),
+            ["close::active", "reset::refused"]
+        );
+        assert!(chosen(names(), &parts(&["active", "actve"])).unwrap_err().to_string().contains("actve"));
+    }
 }
