@@ -32,7 +32,13 @@ impl Leftovers {
     /// Looks at what is there, and makes a directory for the run's temporary files.
     pub(super) fn before() -> Result<Self> {
         let mark = process::id().to_string();
-        let temporary = workspace::target()?.join("test-tmp").join(&mark);
+        let all = workspace::target()?.join("test-tmp");
+        let temporary = all.join(&mark);
+        // What a run that was ended left there; that of one that still goes on stays.
+        let is_over = |run: &String| *run == mark || !Path::new("/proc").join(run).exists();
+        for run in names_in(&all).filter(is_over) {
+            remove(&all.join(run))?;
+        }
         fs::create_dir_all(&temporary).with_context(|| format!("making {}", temporary.display()))?;
         Ok(Self { mark, temporary, before: kept_by_the_system()? })
     }
@@ -53,7 +59,7 @@ impl Leftovers {
         let mut left: Vec<String> = processes;
         left.extend(kept_by_the_system()?.difference(&self.before).cloned());
         left.extend(names_in(&self.temporary).map(|name| format!("temporary file {name}")));
-        run::run(run::as_root("rm").arg("-rf").arg(&self.temporary))?;
+        remove(&self.temporary)?;
         if !left.is_empty() {
             bail!("the tests left something behind:\n  {}", left.join("\n  "));
         }
@@ -96,6 +102,11 @@ fn kept_by_the_system() -> Result<BTreeSet<String>> {
         run::output(run::as_root("sh").args(["-c", "find /sys/fs/bpf -mindepth 1 2>/dev/null || true"]))?;
     kept.extend(pins.lines().map(|pin| format!("pinned kernel object {pin}")));
     Ok(kept)
+}
+
+/// Removes what tests made, as root, since some run as root.
+fn remove(dir: &Path) -> Result<()> {
+    run::run(run::as_root("rm").arg("-rf").arg(dir))
 }
 
 /// The names of what is in a directory; none when there is no such directory.
