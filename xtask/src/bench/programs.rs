@@ -1,30 +1,21 @@
 //! What the kernel counts of BPF programs, as the descriptors of their process show it.
 
-use std::fs;
+use std::{fs, os::fd::OwnedFd};
 
 use anyhow::{Context, Result};
+use aya::sys::{Stats, enable_stats};
 
-/// Turns on counting for all programs (`kernel.bpf_stats_enabled`).
-const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// While it lives, the kernel counts runs of BPF programs; that costs a little by itself.
+/// While it lives, the kernel counts runs of BPF programs; that costs a little by itself. The kernel closes the descriptor
+/// however we end, and counts no longer (`bpf_stats_release`).
 pub(super) struct Counting {
-    before: String,
+    _open: OwnedFd,
 }
 
 impl Counting {
     /// Begins to count.
     pub(super) fn begin() -> Result<Self> {
-        let before = fs::read_to_string(SWITCH).with_context(|| format!("reading {SWITCH}"))?;
-        fs::write(SWITCH, "1").with_context(|| format!("writing {SWITCH}"))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        // It could be written before, and what failed cannot be told here.
-        let _ = fs::write(SWITCH, &self.before);
+        let open = enable_stats(Stats::RunTime).context("having the runs of BPF programs counted")?;
+        Ok(Self { _open: open })
     }
 }
 
