@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use anyhow::{Context, Result};
@@ -17,13 +18,15 @@ pub(crate) fn root() -> Result<PathBuf> {
     Ok(parent.to_path_buf())
 }
 
-/// Where cargo puts what it builds.
+/// Where cargo puts what it builds. Its environment and its configuration have a say in that, so it is asked, once.
 pub(crate) fn target() -> Result<PathBuf> {
-    let root = root()?;
-    Ok(match env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => root.join(dir),
-        None => root.join("target"),
-    })
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(known) = TARGET.get() {
+        return Ok(known.clone());
+    }
+    let metadata = metadata_with(&["--no-deps"])?;
+    let dir = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(TARGET.get_or_init(|| PathBuf::from(dir)).clone())
 }
 
 /// Where cargo keeps what it downloads.
@@ -36,8 +39,12 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
 
 /// What `cargo metadata` says of the workspace and all it depends on.
 pub(crate) fn metadata() -> Result<Value> {
+    metadata_with(&[])
+}
+
+fn metadata_with(more: &[&str]) -> Result<Value> {
     let mut cargo = process::cargo();
-    cargo.current_dir(root()?).args(["metadata", "--locked", "--format-version=1"]);
+    cargo.current_dir(root()?).args(["metadata", "--locked", "--format-version=1"]).args(more);
     let json = process::output(&mut cargo)?;
     serde_json::from_str(&json).context("reading what cargo metadata printed")
 }
