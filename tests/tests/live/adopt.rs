@@ -38,6 +38,8 @@ const ENDLESS: u64 = 10_000_000;
 const SOON: Duration = Duration::from_secs(2);
 /// Lives told under load.
 const LIVES: usize = 4000;
+/// Of so many hits one at most may find its program at work already, where tracepoints can be preempted.
+const HITS_PER_LOSS: u64 = 1000;
 
 /// Connections between a client and a server, none of which tcplife has seen come about.
 pub(crate) struct World {
@@ -294,8 +296,7 @@ fn under_load() -> Result<()> {
     let told: BTreeSet<&Id> = lives.records.iter().filter_map(Record::connection).map(|c| &c.id).collect();
     let all = lives.records.iter().filter(|r| matches!(r, Record::Life(_))).count();
     ensure!(told.len() == all, "{} lives of {} connections", all, told.len());
-    // Where an event was lost, nothing more can be asked for.
-    if trace.summary.lost == 0 { check_load(&trace, ready) } else { Ok(()) }
+    check_load(&trace, ready)
 }
 
 fn path_of(trace: &Output, ends: Ends) -> Vec<String> {
@@ -323,8 +324,20 @@ fn all_over(records: &[Record]) -> Option<()> {
 }
 
 /// Every connection goes on legally from where it was found and comes to an end, and so does the other end of each that was
-/// seen to begin when tcplife was `ready`.
+/// seen to begin when tcplife was `ready`; but for events that were missed, which are few and were counted. One that was
+/// missed leaves a gap, or makes two connections of one, neither of them whole.
 fn check_load(trace: &Output, ready: u64) -> Result<()> {
+    let (summary, missed) = (&trace.summary, trace.summary.lost_by_cause.recursion);
+    ensure!(summary.lost == missed && missed <= summary.hits / HITS_PER_LOSS, "lost: {summary:?}");
+    let faults = faults(trace, ready);
+    let shown = faults.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n");
+    ensure!(faults.len() <= usize::try_from(2 * missed)?, "{} faults, {summary:?}:\n{shown}", faults.len());
+    Ok(())
+}
+
+/// What is not as it should be with the connections of a load.
+fn faults(trace: &Output, ready: u64) -> Vec<String> {
+    let mut faults = Vec::new();
     let mut stories: BTreeMap<&Id, Vec<&Transition>> = BTreeMap::new();
     for record in &trace.records {
         if let Record::Transition(t) = record {
@@ -336,9 +349,13 @@ fn check_load(trace: &Output, ready: u64) -> Result<()> {
     for moves in stories.values() {
         let (Some(first), Some(last)) = (moves.first(), moves.last()) else { continue };
         for pair in moves.windows(2) {
-            ensure!(pair[0].to == pair[1].from && pair[0].mono_ns <= pair[1].mono_ns, "{pair:?}");
+            if pair[0].to != pair[1].from || pair[0].mono_ns > pair[1].mono_ns {
+                faults.push(format!("a gap: {pair:?}"));
+            }
         }
-        ensure!(is_over(last), "it ends so: {last:?}");
+        if !is_over(last) {
+            faults.push(format!("it ends so: {last:?}"));
+        }
         let Ends { local, remote } = last.connection.ends();
         // A connect without a bind takes the port of one in TIME_WAIT after it has begun.
         let taken = moves.iter().find(|t| t.to != "syn_sent").unwrap_or(last);
@@ -348,17 +365,20 @@ fn check_load(trace: &Output, ready: u64) -> Result<()> {
             "closed" if established && first.mono_ns > ready => _ = begun.insert((local, remote)),
             // One of before, whose port is used again.
             "closed" | "listen" | "time_wait" => {}
-            _ => ensure!(first.mono_ns < ready + ns(SOON), "where does it come from? {first:?}"),
+            _ if first.mono_ns < ready + ns(SOON) => {}
+            _ => faults.push(format!("where does it come from? {first:?}")),
         }
     }
     for (ends, times) in &mut by_ends {
         times.sort_unstable();
-        let at_once = times.windows(2).find(|pair| pair[0].1 > pair[1].0);
-        ensure!(at_once.is_none(), "two at once: {:#?}", moves_of(trace, *ends));
+        if times.windows(2).any(|pair| pair[0].1 > pair[1].0) {
+            faults.push(format!("two at once: {:#?}", moves_of(trace, *ends)));
+        }
     }
-    for (local, remote) in begun {
-        let alone = !by_ends.contains_key(&(remote, local));
-        ensure!(!alone, "the other end is missing: {:?}", path_of(trace, Ends { local, remote }));
+    for (local, remote) in
+        begun.into_iter().filter(|(local, remote)| !by_ends.contains_key(&(*remote, *local)))
+    {
+        faults.push(format!("the other end is missing: {:?}", path_of(trace, Ends { local, remote })));
     }
-    Ok(())
+    faults
 }
