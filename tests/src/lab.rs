@@ -1,5 +1,7 @@
 //! The set-up of most tests: a network namespace, and in sight of it alone `tcplife trace` and `tcplife lives`.
 
+use std::env;
+
 use anyhow::{Result, ensure};
 
 use crate::{
@@ -97,33 +99,44 @@ impl Lab {
     }
 
     /// As [`Lab::finish`], after changes that a timer of the kernel made. On some hosts a timer's softirq now and then runs
-    /// no BPF program, and nothing in the kernel counts that. `None` if that happened: then each tracer that missed
-    /// something has noticed it and said so.
+    /// no BPF program, and nothing in the kernel counts that. `None` if that happened: it then happened to both tracers, and
+    /// both have noticed it and said so. What only one noticed is a fault of its own, and in a virtual machine of ours
+    /// (`$TCPLIFE_TEST_VM`) nothing may be missed.
     ///
     /// # Errors
     ///
     /// As for [`Lab::finish`]; or a tracer noticed a loss and did not say so.
     pub fn finish_after_timers(self) -> Result<Option<Outcome>> {
         let netns = self.namespace.inode();
-        let outputs: [Output; 2] = [self.trace.stop()?, self.lives.stop()?];
-        let mut missed = false;
-        for output in &outputs {
-            let summary = &output.summary;
-            if summary.lost > 0 && summary.lost == summary.lost_by_cause.mismatch {
-                missed = true;
-                let told = output.records.iter().any(|record| matches!(record, Record::Lost(_)));
-                ensure!(told && summary.is_balanced(), "a loss that was not told: {output:?}");
-                eprintln!("a timer's softirq ran no BPF program; the loss was noticed and told: {summary:?}");
+        let may_miss = env::var_os("TCPLIFE_TEST_VM").is_none();
+        // A tracer looks at the kernel's sockets when it ends: what it has not noticed by then it never will.
+        let [trace, lives]: [Output; 2] = [self.trace.stop()?, self.lives.stop()?];
+        if may_miss && has_missed(&trace) && has_missed(&lives) {
+            for output in [&trace, &lives] {
+                let told = tells_of_it(&output.records).is_some();
+                ensure!(told && output.summary.is_balanced(), "a loss that was not told: {output:?}");
             }
-        }
-        let [trace, lives] = outputs;
-        if missed {
+            eprintln!(
+                "a timer's softirq ran no BPF program; the loss was noticed and told: {:?}",
+                lives.summary
+            );
             return Ok(None);
         }
         check_trace(&trace, netns)?;
         check_lives(&lives, netns)?;
         Ok(Some(Outcome { trace, lives }))
     }
+}
+
+/// Whether all that a tracer missed is what nothing counts but the tracer itself.
+const fn has_missed(output: &Output) -> bool {
+    output.summary.lost > 0 && output.summary.lost == output.summary.lost_by_cause.mismatch
+}
+
+/// Found if such a loss was told.
+fn tells_of_it(records: &[Record]) -> Option<()> {
+    let is_it = |record: &Record| matches!(record, Record::Lost(lost) if lost.cause == "mismatch");
+    records.iter().any(is_it).then_some(())
 }
 
 /// Starts `tcplife COMMAND -o json`, with more arguments, in sight of `namespace` alone.

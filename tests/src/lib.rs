@@ -7,6 +7,7 @@
 //! * `TCPLIFE_TEST_ACTOR` - the program `tcplife-test-actor`; else the one beside the test.
 //! * `TCPLIFE_TEST_HOOKS` - the only hooks on kernel functions that the tested tcplife may use (`--hooks`).
 //! * `TCPLIFE_TEST_SLOW` - a number by which every deadline and tolerance is multiplied (an emulated machine).
+//! * `TCPLIFE_TEST_VM` - set in a virtual machine whose kernel runs every BPF program that it should.
 
 #![forbid(unsafe_code)]
 

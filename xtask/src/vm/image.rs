@@ -75,7 +75,7 @@ pub(super) fn write(
     archive.finish().with_context(|| format!("writing {}", file.display()))
 }
 
-/// How many seconds one test may take in an emulated machine, how many run at once, and by how much its deadlines are stretched.
+/// What tests need to know: how many seconds one may take, how many run at once, by how much deadlines are stretched.
 fn environment(hooks: Option<&str>) -> String {
     let variables = [
         ("TCPLIFE_TEST_HOOKS", hooks.unwrap_or_default()),
@@ -84,6 +84,7 @@ fn environment(hooks: Option<&str>) -> String {
         ("TCPLIFE_BIN", "/bin/tcplife"),
         ("TCPLIFE_TEST_ACTOR", "/programs/actor"),
         ("TCPLIFE_TEST_SLOW", "4"),
+        ("TCPLIFE_TEST_VM", "1"),
         ("RUST_LIB_BACKTRACE", "0"),
     ];
     variables.iter().fold(String::new(), |mut text, (name, value)| {
