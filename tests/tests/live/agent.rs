@@ -16,7 +16,7 @@ use tcplife_tests::{
     namespace::{Family, Namespace},
     record::Record,
     tcplife_binary,
-    tracer::{Output, READY},
+    tracer::{Output, READY, hooks},
 };
 
 /// More connections than a test waits for.
@@ -126,6 +126,22 @@ fn duration() -> Result<()> {
     let mut trace = watch(&namespace, "trace", &["-d", "300ms"])?;
     let output = trace.ended(PATIENCE)?;
     ensure!(nothing_seen(&output), "nobody did anything: {:?}", output.records);
+    Ok(())
+}
+
+/// `-v`: the kernel side's programs write a log then, on ways that the verifier does not see without.
+#[test]
+fn verbose_loads_too() -> Result<()> {
+    let output = Command::new(tcplife_binary()?)
+        .args(["trace", "-v", "-d", "50ms"])
+        .args(hooks())
+        .stdin(Stdio::null())
+        .output()?;
+    let notes = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "ended with {}: {notes}", output.status);
+    for begin in [READY, "tcplife[debug] "] {
+        ensure!(notes.lines().any(|line| line.starts_with(begin)), "no line {begin:?}: {notes}");
+    }
     Ok(())
 }
 
