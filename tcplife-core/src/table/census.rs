@@ -8,7 +8,7 @@
 mod mini;
 mod request;
 
-use tcplife_common::wire::{Found, flag};
+use tcplife_common::wire::{Found, Head, flag};
 
 use crate::{
     connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
@@ -156,7 +156,7 @@ impl Table {
             (Phase::Full, _) => state.may_lead_to(connection.state()),
             (Phase::Mini | Phase::Closed, _) => state != State::Closed,
         };
-        leads && !is_stranger(connection, &found.head, ends)
+        leads && !is_another(connection, &found.head, ends)
     }
 
     /// Whether what was found can be the connection, perhaps some lost moves later.
@@ -169,7 +169,7 @@ impl Table {
             // The application still holds the closed socket.
             Phase::Mini | Phase::Closed => state == State::Closed,
         };
-        leads && !is_stranger(connection, &found.head, ends)
+        leads && !is_another(connection, &found.head, ends)
     }
 
     /// The socket of a known connection was found. Returns the connection, unless it turned out to be over.
@@ -282,6 +282,12 @@ impl Table {
             Phase::Full | Phase::Closed => self.lose(slot, census.begun, observer),
         }
     }
+}
+
+/// Whether a socket that was found at a connection's address is not its socket: by what records go by, and a socket never loses
+/// its cookie. One whose events were all lost has none yet, be it at the address and with the ports of one before.
+fn is_another(connection: &Connection, head: &Head, ends: &Ends) -> bool {
+    connection.cookie != 0 && head.cookie == 0 || is_stranger(connection, head, ends)
 }
 
 /// Whether the census would have found the connection if it were still there.

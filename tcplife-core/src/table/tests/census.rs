@@ -330,6 +330,16 @@ fn a_reused_address_is_another_connection() {
 }
 
 #[test]
+fn one_without_a_cookie_is_not_one_that_had_one() {
+    let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
+    let (mut table, mut log) = run(Config::default(), &records);
+    let mut other = found(1, ESTABLISHED, 4 * SECOND);
+    other.head.cookie = 0;
+    let verdict = take(&mut table, &mut log, 3 * SECOND, &[other]);
+    assert_eq!((verdict.adopted, table.len(), log.lives().count()), (1, 1, 1));
+}
+
+#[test]
 fn who_only_looked_at_a_descriptor_is_no_owner() {
     let config = Config { onlooker: [b'o'; 16], ..Config::default() };
     for (comm, owned) in [([b'o'; 16], false), ([b'p'; 16], true)] {
