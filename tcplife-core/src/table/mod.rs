@@ -31,7 +31,7 @@ mod wheel;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use tcplife_common::wire::{Found, Record, flag};
+use tcplife_common::wire::{Found, Head, Record, Tuple, flag};
 
 use crate::{
     connection::{ConnId, Connection, Ends},
@@ -185,10 +185,10 @@ impl Table {
         }
     }
 
-    /// Takes out the connection of a full socket without a word, as if it had never come in: it turned out to be one that nobody
-    /// asked for, and there will be no more of it.
-    pub fn withdraw(&mut self, sock: u64) {
-        let Some(&slot) = self.socks.get(&sock) else { return };
+    /// Takes out the connection of a full socket without a word, as if it had never come in: it has these ends, which nobody
+    /// asked for, and there will be no more of it. Another connection at the socket's address has ended unseen.
+    pub fn withdraw<O: Observer + ?Sized>(&mut self, head: &Head, tuple: &Tuple, observer: &mut O) {
+        let Some(slot) = self.find(head, &Ends::of(tuple), observer) else { return };
         let Some(connection) = self.slab.get(slot) else { return };
         let (listens, owned) = (connection.state() == State::Listen, connection.via.is_some());
         self.remove(slot);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use tcplife_common::wire::{Found, Record};
+use tcplife_common::wire::{Found, Record, Tuple};
 use tcplife_core::{
     connection::{Connection, Ends},
     filter::{Families, Filter, PortSet},
@@ -26,13 +26,13 @@ use crate::{
 pub(super) const RESYNC_PERIOD: Duration = Duration::from_secs(30);
 /// Mini-sockets are looked at this often, where no hook tells of their ends, as long as they are few.
 pub(super) const MINI_PERIOD: Duration = Duration::from_secs(1);
-/// Listing mini-sockets takes one part in so many of the time at most: a busy host has a hundred thousand of them.
+/// Listing mini-sockets takes one part in so many of a CPU's time at most: a busy host has a hundred thousand of them.
 const MINI_SHARE: u32 = 100;
 
 /// Comparing the table while events are being lost takes one part in so many of the time at most.
 const LOSS_SHARE: u32 = 10;
 
-/// When to look at mini-sockets again after it took so long.
+/// When to look at mini-sockets again after it took so much CPU time.
 pub(super) fn pause(took: Duration) -> Duration {
     (took * MINI_SHARE).clamp(MINI_PERIOD, RESYNC_PERIOD)
 }
@@ -200,19 +200,21 @@ pub(super) fn wanted<'a>(found: &'a [Found], filter: &Filter) -> Cow<'a, [Found]
     }
 }
 
-/// Whether a record has a port that the filter refuses. The kernel side lets a client's first moves through, for its own port
+/// The ends of a record, if it has a port that the filter refuses. The kernel side lets a client's first moves through, for its own port
 /// is not known before the handshake is over, and so is a listener's child's remote port on some kernels.
-pub(super) fn refuses(filter: &Filter, record: &Record) -> bool {
+pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tuple> {
     let tuple = match record {
         Record::Move(record) => &record.tuple,
         Record::End(record) => &record.tuple,
         Record::Retransmit(record) | Record::Reset(record) => &record.tuple,
         Record::Born(record) => &record.tuple,
         Record::MiniArmed(record) | Record::MiniGone(record) => &record.tuple,
-        Record::Gone(_) | Record::Accepted(_) => return false,
+        Record::Gone(_) | Record::Accepted(_) => return None,
     };
     let other = |ports: &PortSet, port: u16| port != 0 && !ports.is_empty() && !ports.contains(port);
-    other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port)
+    let is_refused =
+        other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port);
+    is_refused.then_some(tuple)
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.

@@ -23,7 +23,7 @@ use tcplife_core::{
     table::{self, Handshakes, MiniEnds, Table},
 };
 
-use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refuses};
+use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refused};
 use pace::{Found, Pace};
 
 pub use suspects::{Glance, glance};
@@ -212,8 +212,9 @@ impl Engine {
                 self.mended(&verdict, sink);
             }
         } else if self.dumps_minis && now >= chores.minis {
+            let cpu = clock::cpu_ns();
             self.mini_census(sink)?;
-            chores.minis = Instant::now() + census::pause(now.elapsed());
+            chores.minis = Instant::now() + census::pause(Duration::from_nanos(clock::cpu_ns() - cpu));
         }
         if let Confirm::Every(period) = sink.confirm()
             && now >= chores.suspects
@@ -243,10 +244,10 @@ impl Engine {
                 health.events += 1;
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
-                if *filters_ports && refuses(filter, record) {
-                    table.withdraw(record.head().sock);
-                } else if time >= *attached {
-                    table.apply(record, observer);
+                match refused(filter, record).filter(|_| *filters_ports) {
+                    Some(tuple) => table.withdraw(record.head(), tuple, observer),
+                    None if time >= *attached => table.apply(record, observer),
+                    None => {}
                 }
             }
             Err(_) => *malformed += 1,

@@ -5,6 +5,7 @@ mod check;
 mod random;
 mod requests;
 mod traffic;
+mod withdraw;
 
 use std::collections::{HashMap, HashSet};
 
