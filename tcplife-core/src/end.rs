@@ -3,8 +3,8 @@
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
-    /// Both ends closed in order; or this one did and nobody waits for the other any more, as long as that one can
-    /// (`FIN_WAIT_2` without an application).
+    /// Both ends closed in order. Also, as long as its mini-socket is there, of one that only this end closed (`FIN_WAIT_2`
+    /// without an application): what ends that decides.
     Fin,
     /// This end reset it.
     ResetSent,

@@ -120,7 +120,11 @@ impl Table {
         self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
         connection.mini_end = cause;
-        if let (State::FinWait2, Some(cause)) = (connection.state(), cause) {
+        // A new user of its tuple says no more than that it is gone: it may have gone on to TIME_WAIT unseen.
+        let is_guess = computed && cause == Some(MiniEnd::Reused);
+        if let (State::FinWait2, Some(cause)) = (connection.state(), cause)
+            && !is_guess
+        {
             connection.end = Some(end_without_fin(cause));
         }
         connection.marks.put(Marks::COMPUTED, computed);
