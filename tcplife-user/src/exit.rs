@@ -38,7 +38,8 @@ pub fn status(outcome: Result<Outcome>) -> ExitCode {
 /// The exit status of a command line that asks for help or is wrong.
 pub fn usage(stopped: &clap::Error) -> ExitCode {
     if stopped.use_stderr() {
-        return say(&cli::usage_sentence(stopped, env::args().skip(1)));
+        let arguments = env::args_os().skip(1).filter_map(|word| word.into_string().ok());
+        return say(&cli::usage_sentence(stopped, arguments));
     }
     match stopped.print().and_then(|()| io::stdout().flush()) {
         // Help for a reader that has gone is no error.

@@ -29,9 +29,8 @@ pub fn next(group: &Group<'_>, suspects: &[&Suspect]) -> Vec<String> {
     let here = netns::own();
     let commands = by_netns
         .into_iter()
-        .take(NAMESPACES)
         .filter_map(|(netns, suspects)| Some(of_namespace(&netns::inside(here, netns, process)?, &suspects)));
-    commands.flatten().collect()
+    commands.take(NAMESPACES).flatten().collect()
 }
 
 fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
