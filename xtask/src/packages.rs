@@ -7,9 +7,13 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Runs the command in its arguments while no package starts a service: `$0` says no to each that asks, as Debian's policy
-/// manual has it for `/usr/sbin/policy-rc.d`. One that is there already is the administrator's, and stays.
+/// manual has it for `/usr/sbin/policy-rc.d`. One that is there already is the administrator's, and stays, unless it is what an
+/// earlier run of this could not remove.
 const WITHOUT_SERVICES: &str = r#"
-if (set -C; printf '#!/bin/sh\nexit 101\n' >"$0") 2>/dev/null; then
+if grep -qs '^# of cargo xtask$' "$0"; then
+    rm -f "$0"
+fi
+if (set -C; printf '#!/bin/sh\n# of cargo xtask\nexit 101\n' >"$0") 2>/dev/null; then
     trap 'rm -f "$0"' EXIT
     trap 'exit 1' HUP INT TERM
     chmod 755 "$0"
@@ -75,19 +79,24 @@ mod tests {
     use super::*;
 
     /// What a command prints that runs without services, with the policy in this file.
-    fn without_services(policy: &Path, command: &str) -> String {
+    fn without_services(policy: &Path, command: &str) -> (String, Option<i32>) {
         let mut shell = Command::new("sh");
         shell.args(["-c", WITHOUT_SERVICES]).arg(policy).args(["sh", "-c", command, "sh"]).arg(policy);
-        String::from_utf8(shell.output().unwrap().stdout).unwrap()
+        let ended = shell.output().unwrap();
+        (String::from_utf8(ended.stdout).unwrap(), ended.status.code())
     }
 
     #[test]
     fn no_service_is_started_meanwhile() {
         let policy = env::temp_dir().join(format!("policy-rc.d-{}", std::process::id()));
-        for last in ["", "; exit 3", "; kill -TERM $PPID"] {
+        for (last, status) in [("", 0), ("; exit 3", 3), ("; kill -TERM $PPID", 1)] {
             let told = without_services(&policy, &format!(r#""$1"; echo $?{last}"#));
-            assert_eq!((told.as_str(), policy.exists()), ("101\n", false), "{last}");
+            assert_eq!((told, policy.exists()), (("101\n".to_owned(), Some(status)), false), "{last}");
         }
+        // What a run left behind that was killed.
+        fs::write(&policy, "#!/bin/sh\n# of cargo xtask\nexit 101\n").unwrap();
+        without_services(&policy, "true");
+        assert!(!policy.exists());
     }
 
     #[test]

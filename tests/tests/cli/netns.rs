@@ -12,10 +12,11 @@ use crate::run::{end_of, isolated};
 const SCENE: &str = r#"
 mount -t tmpfs tmpfs /run && mkdir /run/netns && touch /run/netns/blue || exit 9
 mount --bind /proc/self/ns/net /run/netns/blue && ip link set lo up || exit 9
-"$TCPLIFE" trace -q -o json --netns "$1" 2> /run/ready & tracer=$!
+"$TCPLIFE" trace -q -o json -d 20s --netns "$1" 2> /run/ready & tracer=$!
 until grep -q tracing /run/ready || ! kill -0 $tracer; do sleep 0.05; done
 (: < /dev/tcp/127.0.0.1/9) 2> /dev/null
-kill -TERM $tracer && wait $tracer
+kill -TERM $tracer || cat /run/ready >&2
+wait $tracer
 "#;
 
 /// What a connection to the discard port does where nobody listens.

@@ -72,7 +72,7 @@ fn the_doctor_reports_without_rights_too() -> Result<()> {
 /// `TIME_WAIT`, and until after that.
 const TWO_CAPABILITIES: &str = r#"
 ready=$(mktemp)
-setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" trace -q -o json 2> $ready & tracer=$!
+setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" trace -q -o json -d 20s 2> $ready & tracer=$!
 until grep -q tracing $ready || ! kill -0 $tracer; do sleep 0.05; done
 rm $ready
 $1 sh -c "
