@@ -140,7 +140,8 @@ impl<'a> Programs<'a> {
         println!("--- {} {} {}", test.package, test.kind, test.name);
         let env = self.env.iter().chain(more);
         let mut command = rights.command(env.map(|(name, value)| (*name, value)));
-        // timeout has a process group of its own, which Ctrl-C in a terminal does not reach: it ends when we do.
+        // timeout has a process group of its own, which Ctrl-C in a terminal does not reach: it ends when we do, or when sudo
+        // does that started it.
         command.args(["setpriv", "--pdeathsig", "TERM"]);
         command.args(["timeout", "--kill-after=10", LIMIT]).arg(&test.path).args(args);
         command.current_dir(&test.dir).env("CARGO_MANIFEST_DIR", &test.dir);
