@@ -37,7 +37,6 @@ use crate::{
     connection::{ConnId, Connection, Ends},
     observer::Observer,
     owner::Owner,
-    state::State,
 };
 
 use departed::Departed;
@@ -188,13 +187,9 @@ impl Table {
     /// Takes out the connection of a full socket without a word, as if it had never come in: it has these ends, which nobody
     /// asked for, and there will be no more of it. Another connection at the socket's address has ended unseen.
     pub fn withdraw<O: Observer + ?Sized>(&mut self, head: &Head, tuple: &Tuple, observer: &mut O) {
-        let Some(slot) = self.find(head, &Ends::of(tuple), observer) else { return };
-        let Some(connection) = self.slab.get(slot) else { return };
-        let (listens, owned) = (connection.state() == State::Listen, connection.via.is_some());
-        self.remove(slot);
-        self.totals.opened -= 1;
-        self.totals.listeners -= u64::from(listens);
-        self.totals.unattributed -= u64::from(!listens && !owned);
+        if let Some(slot) = self.find(head, &Ends::of(tuple), observer) {
+            self.take_back(slot);
+        }
     }
 
     /// A connection's owner.

@@ -163,6 +163,16 @@ impl Table {
         connection.via = Some(via);
     }
 
+    /// A connection was none of its own: it leaves as if it had never come in.
+    pub(super) fn take_back(&mut self, slot: u32) {
+        let Some(connection) = self.slab.get(slot) else { return };
+        let (listens, owned) = (connection.state() == State::Listen, connection.via.is_some());
+        self.remove(slot);
+        self.totals.opened -= 1;
+        self.totals.listeners -= u64::from(listens);
+        self.totals.unattributed -= u64::from(!listens && !owned);
+    }
+
     /// A connection leaves. The caller counts why.
     pub(super) fn remove(&mut self, slot: u32) {
         let Some(connection) = self.slab.remove(slot) else { return };

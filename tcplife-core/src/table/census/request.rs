@@ -113,10 +113,8 @@ impl Table {
 
     fn absorb(&mut self, slot: u32, request: u32) {
         let Some(from) = self.slab.get(request) else { return };
-        let (id, retransmits, since, owned) = (from.id, from.retransmits, from.since(), from.via.is_some());
-        self.remove(request);
-        self.totals.opened -= 1;
-        self.totals.unattributed -= u64::from(!owned);
+        let (id, retransmits, since) = (from.id, from.retransmits, from.since());
+        self.take_back(request);
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.id = id;
         connection.role = Some(Role::Server);
