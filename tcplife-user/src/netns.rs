@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 pub const NAMED: &str = "/run/netns";
 
 /// The inode of the namespace that a path leads to.
-fn inode(path: impl AsRef<Path>) -> Option<u32> {
+pub fn inode(path: impl AsRef<Path>) -> Option<u32> {
     u32::try_from(fs::metadata(path).ok()?.ino()).ok()
 }
 

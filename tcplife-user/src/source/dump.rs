@@ -8,7 +8,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io::{self, ErrorKind, Read},
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -24,6 +24,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tcplife_common::{settings::MINI_BITS, wire::Found};
 
 use super::btf::Wanted;
+use crate::netns::inode;
 
 /// What lists the sockets, in the words of `summary.hooks`; `all` if every network namespace is open to this process.
 pub const fn mechanism(all: bool) -> &'static str {
@@ -234,13 +235,12 @@ pub struct Netns {
 
 impl Netns {
     fn at(path: PathBuf) -> Option<Self> {
-        let inode = u32::try_from(fs::metadata(&path).ok()?.ino()).ok()?;
-        Some(Self { inode, path })
+        Some(Self { inode: inode(&path)?, path })
     }
 
     /// Whether the path still leads to it.
     pub fn is_there(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|found| found.ino() == u64::from(self.inode))
+        inode(&self.path) == Some(self.inode)
     }
 
     /// The one that this process is in.
@@ -320,6 +320,8 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
