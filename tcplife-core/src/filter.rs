@@ -65,6 +65,11 @@ impl StateSet {
         self.0 & (1 << state.index()) != 0
     }
 
+    /// Whether a filter of this set wants the state: an empty one wants any.
+    pub fn wants(self, state: State) -> bool {
+        self.is_empty() || self.contains(state)
+    }
+
     /// Whether a state is in both.
     pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -147,7 +152,7 @@ impl Filter {
 
     /// Whether a state is wanted.
     pub fn wants_state(&self, state: State) -> bool {
-        self.states.is_empty() || self.states.contains(state)
+        self.states.wants(state)
     }
 
     fn wants_family(&self, connection: &Connection) -> bool {

@@ -230,7 +230,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
             page.detail = Some(detail_of(connection, owner, query.leak_after, now));
         }
         let state = connection.state();
-        let wanted = (query.states.is_empty() || query.states.contains(state))
+        let wanted = query.states.wants(state)
             && query.filter.wants(table, connection)
             && (search.is_empty() || search.finds(&Subject::of(connection, owner, now)));
         if !wanted {

@@ -33,7 +33,7 @@ impl Hist {
     /// A connection left a state.
     pub fn transition(&mut self, change: &Change<'_>, transition: &Transition) {
         // A change is shown for either of its states; a stay is in the one that was left.
-        if !self.states.is_empty() && !self.states.contains(transition.from) {
+        if !self.states.wants(transition.from) {
             return;
         }
         let stay = self.collected.transition(change.connection, change.owner, transition);

@@ -145,9 +145,8 @@ impl<F: Format> Observer for Stream<F> {
         }
         let Self { format, out, selector, .. } = self;
         let states = selector.filter().states;
-        let wanted = |state| states.is_empty() || states.contains(state);
         selector.transition(connection, owner, transition, |transition| {
-            if wanted(transition.from) || wanted(transition.to) {
+            if states.wants(transition.from) || states.wants(transition.to) {
                 format.transition(Self::change(out, connection, owner), transition);
             }
         });

@@ -274,7 +274,7 @@ impl List {
 
     /// Whether rows of a state are wanted.
     pub fn shows(&self, state: State) -> bool {
-        self.states.is_empty() || self.states.contains(state)
+        self.states.wants(state)
     }
 }
 
