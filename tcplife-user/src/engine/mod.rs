@@ -244,7 +244,8 @@ impl Engine {
                 health.events += 1;
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
-                match refused(filter, record).filter(|_| *filters_ports) {
+                let refused = if *filters_ports { refused(filter, record) } else { None };
+                match refused {
                     Some(tuple) => table.withdraw(record.head(), tuple, observer),
                     None if time >= *attached => table.apply(record, observer),
                     None => {}

@@ -167,10 +167,14 @@ impl Bridge {
             && last.health.events == health.events
             && last.health.resyncs == health.resyncs
             && last.health.knowledge == health.knowledge;
-        let has_ages = matches!(self.request.tab, Tab::Histograms | Tab::TimeWait);
-        let by_age = view::Search::parse(&self.request.query.text).0.has_age();
-        let can_turn = has_ages || by_age || table.totals().live[State::CloseWait.index()] > 0;
-        nothing_happened && (!can_turn || now.saturating_sub(self.paged) < SECOND)
+        nothing_happened && (now.saturating_sub(self.paged) < SECOND || !self.can_turn(table))
+    }
+
+    /// Whether time alone can change a page.
+    fn can_turn(&self, table: &Table) -> bool {
+        matches!(self.request.tab, Tab::Histograms | Tab::TimeWait)
+            || table.totals().live[State::CloseWait.index()] > 0
+            || view::Search::parse(&self.request.query.text).0.has_age()
     }
 
     fn filter(&self) -> &Filter {
