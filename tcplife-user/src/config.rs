@@ -61,6 +61,17 @@ pub struct HistOptions {
     pub interval: Duration,
 }
 
+/// Whether connections are followed into their timewait mini-sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minis {
+    /// No: a life is over before, and nothing else is told.
+    Ignored,
+    /// Yes, as far as they are told.
+    Followed,
+    /// Yes, and a life is not over before they are.
+    OfLife,
+}
+
 /// How it is to be done.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -74,8 +85,8 @@ pub struct Config {
     pub ring_bytes: u32,
     /// Connections remembered at most; at least 1.
     pub max_connections: usize,
-    /// A life ends with `TIME_WAIT`, not before.
-    pub life_after_time_wait: bool,
+    /// What is asked about mini-sockets.
+    pub minis: Minis,
     /// Which mechanisms may be used on kernel functions.
     pub allowed: Allowed,
     /// No notes on stderr.
@@ -100,7 +111,7 @@ impl Default for Config {
             duration: None,
             ring_bytes: DEFAULT_RING_BYTES,
             max_connections: DEFAULT_CONNECTIONS,
-            life_after_time_wait: false,
+            minis: Minis::Followed,
             allowed: Allowed::Best,
             quiet: false,
             verbose: false,
@@ -125,8 +136,8 @@ impl Config {
             }
             Command::Trace(trace) => (Job::Trace(trace.output), Self::of(trace.tracing)?),
             Command::Lives(lives) => {
-                let life_after_time_wait = lives.time_wait;
-                (Job::Lives(lives.output), Self { life_after_time_wait, ..Self::of(lives.tracing)? })
+                let minis = if lives.time_wait { Minis::OfLife } else { Minis::Ignored };
+                (Job::Lives(lives.output), Self { minis, ..Self::of(lives.tracing)? })
             }
             Command::Hist(hist) => {
                 ensure!(
@@ -347,6 +358,7 @@ mod tests {
         assert_eq!(job, Job::Watch);
         assert_eq!((config.refresh, config.leak_after), (Duration::from_secs(1), Duration::from_mins(5)));
         assert!(config.filter.wants_state(State::CloseWait) && !config.filter.wants_state(State::Closed));
-        assert!(resolved(&["lives", "--time-wait"]).unwrap().1.life_after_time_wait);
+        assert_eq!(resolved(&["lives"]).unwrap().1.minis, Minis::Ignored);
+        assert_eq!(resolved(&["lives", "--time-wait"]).unwrap().1.minis, Minis::OfLife);
     }
 }

@@ -17,17 +17,24 @@ pub struct Hook {
     pub mechanism: Option<String>,
     /// Why there is none; empty when there is one.
     pub why_off: String,
+    /// Whether it would tell something that is asked for.
+    pub needed: bool,
 }
 
 impl Hook {
     /// A hook in use.
     pub const fn on(what: &'static str, mechanism: String) -> Self {
-        Self { what, mechanism: Some(mechanism), why_off: String::new() }
+        Self { what, mechanism: Some(mechanism), why_off: String::new(), needed: true }
     }
 
     /// A hook that is not to be had.
     pub const fn off(what: &'static str, why_off: String) -> Self {
-        Self { what, mechanism: None, why_off }
+        Self { what, mechanism: None, why_off, needed: true }
+    }
+
+    /// A hook that nobody asks for.
+    pub fn unneeded(what: &'static str, why: &str) -> Self {
+        Self { needed: false, ..Self::off(what, why.to_owned()) }
     }
 }
 

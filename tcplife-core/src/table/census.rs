@@ -18,7 +18,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
+use super::{MiniEnds, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
 const STORING_NS: u64 = 1_000_000_000;
@@ -72,14 +72,15 @@ impl Table {
         let (listeners, others): (Vec<&Found>, Vec<&Found>) = census.found.iter().partition(listens);
         for found in listeners.into_iter().chain(others) {
             let slot = match found.head.new {
+                _ if found.head.flags & flag::MINI != 0 && self.config.mini_ends == MiniEnds::Ignored => None,
                 _ if found.head.flags & flag::MINI != 0 => self.count_mini(found, &mut verdict, observer),
                 NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
                 _ => self.count_full(found, &mut verdict, observer),
             };
             // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
-            let full = found.head.flags & flag::MINI == 0;
+            let other = found.head.flags & flag::MINI == 0 && self.config.mini_ends != MiniEnds::Ignored;
             if let Some(slot) = slot
-                && !(full && self.slab.get(slot).is_some_and(Connection::in_mini_socket))
+                && !(other && self.slab.get(slot).is_some_and(Connection::in_mini_socket))
             {
                 seen.mark(slot);
             }
@@ -262,6 +263,7 @@ impl Table {
         }
         verdict.ended += 1;
         match connection.phase {
+            Phase::Mini if self.config.mini_ends == MiniEnds::Ignored => self.let_go(slot, observer),
             Phase::Mini => {
                 // In FIN_WAIT_2 with its time up: that was its end. Otherwise something ended it early.
                 let up = self.due.time_of(connection.due, self.config.hz).filter(|&at| at < census.begun);

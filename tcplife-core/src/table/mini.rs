@@ -46,7 +46,8 @@ impl Table {
     ) {
         let Some(connection) = self.slab.get(slot) else { return };
         let (netns, ends, at) = (connection.netns, connection.ends, record.head.time_ns);
-        if let Some(before) = self.minis.insert(netns, &ends, slot)
+        if self.config.mini_ends != MiniEnds::Ignored
+            && let Some(before) = self.minis.insert(netns, &ends, slot)
             && self.is_of(before, netns, &ends)
         {
             self.end_mini(before, at, true, Some(MiniEnd::Reused), observer);
@@ -70,7 +71,7 @@ impl Table {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         let time_wait = wheel::time_wait(hz);
         let fires = match (connection.state(), self.config.mini_ends) {
-            (_, MiniEnds::Told) => return,
+            (_, MiniEnds::Told | MiniEnds::Ignored) => return,
             // The timer was set for the whole TIME_WAIT, whenever it is looked at.
             (State::TimeWait, _) => wheel::fires(timer.expires.saturating_sub(time_wait), timer.expires, hz),
             (_, MiniEnds::Dumped) if connection.due != 0 => return,

@@ -59,6 +59,9 @@ pub enum MiniEnds {
     Dumped,
     /// A hook tells, by [`Record::MiniGone`].
     Told,
+    /// Nobody asks: a connection leaves when the application has let go of its full socket. Not with
+    /// `life_after_time_wait`.
+    Ignored,
 }
 
 /// Where the handshakes of passive opens come from: they happen in request sockets, before the connection's own.
@@ -152,6 +155,7 @@ impl Table {
             Record::Gone(record) => self.gone(record, observer),
             Record::Accepted(record) => self.accepted(record, observer),
             Record::Born(record) => self.born(record, observer),
+            Record::MiniArmed(_) | Record::MiniGone(_) if self.config.mini_ends == MiniEnds::Ignored => {}
             Record::MiniArmed(record) => self.mini_armed(record, observer),
             Record::MiniGone(record) => self.mini_gone(record, observer),
         }

@@ -48,6 +48,7 @@ impl Stage {
                 ("hz", n) => self.config.hz = n.parse().map_err(|_| "hz")?,
                 ("time-wait", _) => self.config.life_after_time_wait = true,
                 ("mini-ends", "told") => self.config.mini_ends = MiniEnds::Told,
+                ("mini-ends", "ignored") => self.config.mini_ends = MiniEnds::Ignored,
                 ("handshakes", "told") => self.config.handshakes = Handshakes::Told,
                 (other, _) => return Err(format!("no such setting: {other}")),
             }

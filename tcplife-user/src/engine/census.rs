@@ -19,7 +19,7 @@ use tcplife_core::{
 use super::Engine;
 use crate::{
     clock,
-    source::dump::{self, ALL_STATES, MINI_SOCKETS, Netns},
+    source::dump::{self, MINI_SOCKETS, Netns},
 };
 
 /// Everything is looked at again this often, also without a loss.
@@ -142,10 +142,11 @@ impl Engine {
             netns.push(elsewhere);
         }
         self.table.expect_census();
+        let states = self.states;
         let (live, mut intake) = self.intake(observer);
         let mut found = Vec::new();
-        live.dump_held(ALL_STATES, &mut found, &mut intake)?;
-        let mut looked_into = live.dump_sockets(ALL_STATES, &netns, &mut found, &mut intake)?;
+        live.dump_held(states, &mut found, &mut intake)?;
+        let mut looked_into = live.dump_sockets(states, &netns, &mut found, &mut intake)?;
         drop(intake);
         // A namespace without a way into it and without a socket that a process holds is gone with all that was in it, unless
         // the way is closed to this process.

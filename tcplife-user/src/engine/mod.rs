@@ -30,10 +30,14 @@ pub use suspects::{Glance, glance};
 
 use crate::{
     clock,
-    config::Config,
+    config::{Config, Minis},
     memory,
     sink::{Confirm, Health, Knowledge, Sink},
-    source::{Live, Options, preflight::Preflight},
+    source::{
+        Live, Options,
+        dump::{ALL_STATES, FULL_SOCKETS, StateMask},
+        preflight::Preflight,
+    },
 };
 
 /// Counters of the kernel side are read this often.
@@ -81,6 +85,8 @@ struct Engine {
     namespaces: Namespaces,
     /// No hook tells of mini-sockets' ends.
     dumps_minis: bool,
+    /// What a census looks at.
+    states: StateMask,
     /// Nanoseconds in a state after which it can be a leak.
     leak_after: u64,
     health: Health,
@@ -103,21 +109,24 @@ struct Engine {
 impl Engine {
     fn start(config: &Config, host: &Preflight) -> Result<Self> {
         let pace = Pace::listen(config.duration).context("cannot listen for signals")?;
+        let follows_minis = config.minis != Minis::Ignored;
         let live = Live::start(&Options {
             settings: config.settings,
             local_ports: &|port| config.filter.local_ports.contains(port),
             remote_ports: &|port| config.filter.remote_ports.contains(port),
             ring_bytes: config.ring_bytes,
             allowed: config.allowed,
+            follows_minis,
             all_namespaces: host.may_enter,
             verbose: config.verbose,
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
-        let mini_ends = match (health.has("time_wait_end"), live.can_dump()) {
-            (true, _) => MiniEnds::Told,
-            (false, true) => MiniEnds::Dumped,
-            (false, false) => MiniEnds::Computed,
+        let mini_ends = match (follows_minis, health.has("time_wait_end"), live.can_dump()) {
+            (false, ..) => MiniEnds::Ignored,
+            (_, true, _) => MiniEnds::Told,
+            (_, false, true) => MiniEnds::Dumped,
+            (_, false, false) => MiniEnds::Computed,
         };
         if mini_ends == MiniEnds::Dumped {
             health.replace("time_wait_end", "iter/tcp each second or slower + timer (early ends to that)");
@@ -128,7 +137,7 @@ impl Engine {
         let table = Table::new(table::Config {
             capacity: config.max_connections,
             hz: clock::kernel_hz(),
-            life_after_time_wait: config.life_after_time_wait,
+            life_after_time_wait: config.minis == Minis::OfLife,
             mini_ends,
             handshakes,
             onlooker: own_name(),
@@ -139,6 +148,7 @@ impl Engine {
             filter: config.filter.clone(),
             namespaces: Namespaces::new(host.may_enter),
             dumps_minis: mini_ends == MiniEnds::Dumped,
+            states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },
             leak_after: clock::as_ns(config.leak_after),
             health,
             malformed: 0,

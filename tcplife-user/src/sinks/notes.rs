@@ -60,8 +60,12 @@ impl Notes {
         if std::mem::replace(&mut self.hooks_told, true) {
             return;
         }
-        let off: Vec<_> =
-            health.hooks.iter().filter(|hook| hook.mechanism.is_none()).map(|hook| hook.what).collect();
+        let off: Vec<_> = health
+            .hooks
+            .iter()
+            .filter(|hook| hook.mechanism.is_none() && hook.needed)
+            .map(|hook| hook.what)
+            .collect();
         if !off.is_empty() {
             self.note(&format!("without the hooks {}; tcplife doctor tells more", off.join(", ")));
         }

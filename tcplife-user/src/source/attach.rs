@@ -13,8 +13,12 @@ use aya::{
 use super::{
     btf::KernelTypes,
     hooks::{Allowed, HOOKS, Hook, Program},
+    live::Options,
 };
 use crate::sink;
+
+/// Why hooks on mini-sockets are off where nobody asks.
+const NO_MINIS: &str = "not needed: a life is told before TIME_WAIT (--time-wait: after it)";
 
 /// Attaches every hook; what cannot be attached is listed with the reason.
 ///
@@ -24,17 +28,20 @@ pub fn attach_all(
     programs: &mut Ebpf,
     types: &KernelTypes,
     btf: &Btf,
-    allowed: Allowed,
+    options: &Options<'_>,
 ) -> Result<Vec<sink::Hook>> {
     load_ahead(programs, btf);
-    HOOKS
-        .iter()
-        .map(|hook| match attach_first(programs, hook, types, btf, allowed) {
+    let attach = |hook: &Hook| {
+        if hook.of_minis && !options.follows_minis {
+            return Ok(sink::Hook::unneeded(hook.what, NO_MINIS));
+        }
+        match attach_first(programs, hook, types, btf, options.allowed) {
             Ok(mechanism) => Ok(sink::Hook::on(hook.what, mechanism)),
             Err(why) if hook.required => bail!("cannot follow TCP states: {why}"),
             Err(why) => Ok(sink::Hook::off(hook.what, why)),
-        })
-        .collect()
+        }
+    };
+    HOOKS.iter().map(attach).collect()
 }
 
 /// Has the kernel check the programs that it takes longest for, each in a thread of its own. What fails here fails again

@@ -41,6 +41,9 @@ pub type StateMask = u32;
 /// Every state.
 pub const ALL_STATES: StateMask = u32::MAX;
 
+/// All but mini-sockets.
+pub const FULL_SOCKETS: StateMask = !MINI_SOCKETS;
+
 /// Mini-sockets only.
 pub const MINI_SOCKETS: StateMask = u32::MAX << MINI_BITS;
 

@@ -93,6 +93,8 @@ pub struct Hook {
     pub what: &'static str,
     /// Without it there is no trace.
     pub required: bool,
+    /// It tells what becomes of mini-sockets.
+    pub of_minis: bool,
     /// All of these are attached together, or the alternative is tried.
     pub choices: &'static [&'static [Program]],
 }
@@ -103,6 +105,7 @@ pub const HOOKS: [Hook; 11] = [
     Hook {
         what: "time_wait_cause",
         required: false,
+        of_minis: true,
         choices: &[
             &[
                 function("mini_connect", Mechanism::Fentry, "tcp_twsk_unique"),
@@ -119,6 +122,7 @@ pub const HOOKS: [Hook; 11] = [
     Hook {
         what: "time_wait_end",
         required: false,
+        of_minis: true,
         choices: &[
             &[function("mini_gone", Mechanism::Fentry, "inet_twsk_kill")],
             &[function("mini_gone_probe", Mechanism::Kprobe, "inet_twsk_kill")],
@@ -127,6 +131,7 @@ pub const HOOKS: [Hook; 11] = [
     Hook {
         what: "time_wait_from_fin_wait_2",
         required: false,
+        of_minis: true,
         choices: &[
             &[function("mini_armed", Mechanism::Fentry, "__inet_twsk_schedule")],
             &[function("mini_armed_probe", Mechanism::Kprobe, "__inet_twsk_schedule")],
@@ -135,11 +140,13 @@ pub const HOOKS: [Hook; 11] = [
     Hook {
         what: "socket_gone",
         required: false,
+        of_minis: false,
         choices: &[&[tracepoint("socket_gone", "tcp_destroy_sock")]],
     },
     Hook {
         what: "accept",
         required: false,
+        of_minis: false,
         choices: &[
             &[Program { arguments: 2, ..function("accepted_2", Mechanism::Fexit, "inet_csk_accept") }],
             &[Program { arguments: 4, ..function("accepted_4", Mechanism::Fexit, "inet_csk_accept") }],
@@ -149,30 +156,40 @@ pub const HOOKS: [Hook; 11] = [
     Hook {
         what: "syn_received",
         required: false,
+        of_minis: false,
         choices: &[
             &[function("request_done", Mechanism::Fentry, "inet_csk_complete_hashdance")],
             &[function("request_done_probe", Mechanism::Kprobe, "inet_csk_complete_hashdance")],
         ],
     },
-    Hook { what: "reset_sent", required: false, choices: &[&[tracepoint("reset_sent", "tcp_send_reset")]] },
+    Hook {
+        what: "reset_sent",
+        required: false,
+        of_minis: false,
+        choices: &[&[tracepoint("reset_sent", "tcp_send_reset")]],
+    },
     Hook {
         what: "reset_received",
         required: false,
+        of_minis: false,
         choices: &[&[tracepoint("reset_received", "tcp_receive_reset")]],
     },
     Hook {
         what: "retransmit",
         required: false,
+        of_minis: false,
         choices: &[&[tracepoint("retransmit_segment", "tcp_retransmit_skb")]],
     },
     Hook {
         what: "retransmit_syn_ack",
         required: false,
+        of_minis: false,
         choices: &[&[tracepoint("retransmit_syn_ack", "tcp_retransmit_synack")]],
     },
     Hook {
         what: "state",
         required: true,
+        of_minis: false,
         choices: &[&[
             // In this order: the spare looks at what the first has done.
             tracepoint("state_change", "inet_sock_set_state"),

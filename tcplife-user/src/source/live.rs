@@ -39,6 +39,8 @@ pub struct Options<'a> {
     pub ring_bytes: u32,
     /// Which mechanisms may be used on kernel functions.
     pub allowed: Allowed,
+    /// Somebody asks what becomes of mini-sockets.
+    pub follows_minis: bool,
     /// Every network namespace is open to this process.
     pub all_namespaces: bool,
     /// Kernel-side log lines are on.
@@ -81,7 +83,7 @@ impl Live {
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
         let dumper = Dumper::load(&mut programs, &btf);
-        let mut hooks = attach::attach_all(&mut programs, &types, &btf, options.allowed)?;
+        let mut hooks = attach::attach_all(&mut programs, &types, &btf, options)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
             Ok(_) => Hook::on("dump", dump::mechanism(options.all_namespaces).to_owned()),

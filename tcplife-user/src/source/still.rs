@@ -30,6 +30,7 @@ impl Still {
             remote_ports: &|_| true,
             ring_bytes: u32::try_from(rustix::param::page_size())?,
             allowed: Allowed::Nothing,
+            follows_minis: true,
             all_namespaces: true,
             verbose,
         };

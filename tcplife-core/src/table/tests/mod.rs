@@ -114,13 +114,14 @@ fn run(config: Config, records: &[Record]) -> (Table, Log) {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    let mini_ends = prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Dumped, MiniEnds::Told]);
+    let mini_ends =
+        prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Dumped, MiniEnds::Told, MiniEnds::Ignored]);
     let handshakes = prop::sample::select(vec![Handshakes::Hidden, Handshakes::Told]);
     (1..40_usize, any::<bool>(), mini_ends, handshakes).prop_map(
         |(capacity, life_after_time_wait, mini_ends, handshakes)| Config {
             capacity,
             hz: 250,
-            life_after_time_wait,
+            life_after_time_wait: life_after_time_wait && mini_ends != MiniEnds::Ignored,
             mini_ends,
             handshakes,
             onlooker: [b'o'; 16],
