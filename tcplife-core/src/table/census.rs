@@ -68,9 +68,11 @@ impl Table {
         let mut verdict = Verdict::default();
         let mut seen = Seen::new(self.slab.bound());
         // Listeners first: their children are attributed to them.
-        let listens = |found: &&Found| State::from_kernel(found.head.old) == Some(State::Listen);
-        let (listeners, others): (Vec<&Found>, Vec<&Found>) = census.found.iter().partition(listens);
-        for found in listeners.into_iter().chain(others) {
+        let listens = |found: &Found| State::from_kernel(found.head.old) == Some(State::Listen);
+        let passes: &[bool] = if census.scope == Scope::MiniSockets { &[false] } else { &[true, false] };
+        let in_order =
+            passes.iter().flat_map(|&first| census.found.iter().filter(move |found| listens(found) == first));
+        for found in in_order {
             let slot = match found.head.new {
                 _ if found.head.flags & flag::MINI != 0 && self.config.mini_ends == MiniEnds::Ignored => None,
                 _ if found.head.flags & flag::MINI != 0 => self.count_mini(found, &mut verdict, observer),
@@ -86,9 +88,14 @@ impl Table {
             }
         }
         if census.scope != Scope::Some {
+            // One that is there is looked at only if it may have been missed before.
+            let all = std::mem::replace(&mut self.missed_some, false);
             for slot in 0..self.slab.bound() {
-                self.miss(slot, &seen, census, &mut verdict, observer);
+                if all || !seen.has(slot) {
+                    self.miss(slot, &seen, census, &mut verdict, observer);
+                }
             }
+            self.missed_some = verdict.missing > 0;
         }
         self.departed.forget();
         verdict

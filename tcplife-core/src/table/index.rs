@@ -13,12 +13,36 @@ use crate::connection::Ends;
 #[derive(Debug, Default)]
 pub(super) struct Minis {
     state: RandomState,
-    slots: HashMap<u64, u32, RandomState>,
+    slots: HashMap<u64, Place, RandomState>,
     /// How many there are in each network namespace that has some.
     netns: HashMap<u32, usize, RandomState>,
     /// How many there are with each local port; empty until there is one. Each connection that is established is asked for, and
     /// a server that does not close first has none on its port: that is known without a look into a large map.
     on_port: Vec<u32>,
+}
+
+/// Where a connection in a mini-socket is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: u32,
+    stamp: Stamp,
+}
+
+/// What tells a mini-socket in `TIME_WAIT` as it is from how it was, and from others: its address and its timer, mixed. A list
+/// of a hundred thousand that have not changed is gone through without a look at any connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stamp(u32);
+
+impl Stamp {
+    /// Of a mini-socket that may change in other ways, or is not known well enough.
+    pub(super) const NONE: Self = Self(0);
+
+    /// Of one in `TIME_WAIT`.
+    pub(super) const fn of(address: u64, expires: u64) -> Self {
+        // Fibonacci hashing: the upper bits of the product.
+        let mixed = (address ^ expires.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        Self(mixed as u32 | 1)
+    }
 }
 
 /// Local ports.
@@ -34,12 +58,26 @@ impl Minis {
         if self.on_port.get(usize::from(ends.local_port)).is_none_or(|&count| count == 0) {
             return None;
         }
-        self.slots.get(&self.key(netns, ends)).copied()
+        self.slots.get(&self.key(netns, ends)).map(|place| place.slot)
+    }
+
+    /// The connection with a tuple whose mini-socket has this stamp, if it has one.
+    pub(super) fn unchanged(&self, netns: u32, ends: &Ends, stamp: Stamp) -> Option<u32> {
+        let place = self.slots.get(&self.key(netns, ends))?;
+        (place.stamp == stamp && stamp != Stamp::NONE).then_some(place.slot)
+    }
+
+    /// The mini-socket of a connection is as the stamp says.
+    pub(super) fn stamp(&mut self, netns: u32, ends: &Ends, slot: u32, stamp: Stamp) {
+        let key = self.key(netns, ends);
+        if let Some(place) = self.slots.get_mut(&key).filter(|place| place.slot == slot) {
+            place.stamp = stamp;
+        }
     }
 
     /// Puts a connection in. Returns the candidate for its tuple so far, to which nothing leads any more.
-    pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32) -> Option<u32> {
-        let before = self.slots.insert(self.key(netns, ends), slot);
+    pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32, stamp: Stamp) -> Option<u32> {
+        let before = self.slots.insert(self.key(netns, ends), Place { slot, stamp });
         if before.is_none() {
             *self.netns.entry(netns).or_default() += 1;
             self.on_port.resize(PORTS, 0);
@@ -47,7 +85,7 @@ impl Minis {
                 *count += 1;
             }
         }
-        before
+        before.map(|place| place.slot)
     }
 
     /// The network namespaces that have some.
@@ -58,7 +96,7 @@ impl Minis {
     /// Takes out the connection `slot`, unless the key leads to another one by now.
     pub(super) fn remove(&mut self, netns: u32, ends: &Ends, slot: u32) {
         let key = self.key(netns, ends);
-        if self.slots.get(&key) == Some(&slot) {
+        if self.slots.get(&key).is_some_and(|place| place.slot == slot) {
             self.slots.remove(&key);
             if let Some(count) = self.on_port.get_mut(usize::from(ends.local_port)) {
                 *count = count.saturating_sub(1);
@@ -120,6 +158,10 @@ impl Embryos {
 impl Minis {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn is_stamped(&self, netns: u32, ends: &Ends) -> bool {
+        self.slots.get(&self.key(netns, ends)).is_some_and(|place| place.stamp != Stamp::NONE)
     }
 
     pub(super) fn on_ports(&self) -> usize {

@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     MiniEnds, Table,
+    index::Stamp,
     store::Opening,
     wheel::{self, Fired, Timer},
 };
@@ -46,8 +47,12 @@ impl Table {
     ) {
         let Some(connection) = self.slab.get(slot) else { return };
         let (netns, ends, at) = (connection.netns, connection.ends, record.head.time_ns);
+        let stamp = match to {
+            State::TimeWait => Stamp::of(record.mini.address, record.mini.expires),
+            _ => Stamp::NONE,
+        };
         if self.config.mini_ends != MiniEnds::Ignored
-            && let Some(before) = self.minis.insert(netns, &ends, slot)
+            && let Some(before) = self.minis.insert(netns, &ends, slot, stamp)
             && self.is_of(before, netns, &ends)
         {
             self.end_mini(before, at, true, Some(MiniEnd::Reused), observer);
@@ -265,7 +270,7 @@ impl Table {
         connection.marks.set(Marks::ORPHAN);
         // Without `TIME_WAIT` its life was over before.
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
-        self.minis.insert(netns, &ends, slot);
+        self.minis.insert(netns, &ends, slot, Stamp::NONE);
         Some(slot)
     }
 }

@@ -120,6 +120,8 @@ pub struct Table {
     processes: Processes,
     due: Due,
     departed: Departed,
+    /// The last census missed some.
+    missed_some: bool,
     /// Where the search for a connection to evict goes on.
     hand: u32,
 }
@@ -140,6 +142,7 @@ impl Table {
             processes: Processes::default(),
             due: Due::default(),
             departed: Departed::default(),
+            missed_some: false,
             hand: 0,
         }
     }

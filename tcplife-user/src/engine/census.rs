@@ -84,7 +84,10 @@ impl Namespaces {
 
     /// Those of the given inodes that `refresh` did not find.
     fn unknown(&self, inodes: impl Iterator<Item = u32>) -> HashSet<u32> {
-        inodes.filter(|inode| !self.known.contains_key(inode)).collect()
+        // Connections are many and namespaces few: mostly it is the one of the connection before.
+        let mut last = None;
+        let new = inodes.filter(|&inode| last.replace(inode) != Some(inode));
+        new.filter(|inode| !self.known.contains_key(inode)).collect()
     }
 }
 
@@ -194,11 +197,19 @@ impl Engine {
 
 /// What the kernel side would let through.
 pub(super) fn wanted<'a>(found: &'a [Found], filter: &Filter) -> Cow<'a, [Found]> {
-    if found.iter().all(|found| is_wanted(found, filter)) {
+    if takes_all(filter) || found.iter().all(|found| is_wanted(found, filter)) {
         Cow::Borrowed(found)
     } else {
         found.iter().filter(|found| is_wanted(found, filter)).copied().collect()
     }
+}
+
+/// Whether the kernel side leaves nothing out.
+fn takes_all(filter: &Filter) -> bool {
+    filter.families == Families::Both
+        && filter.netns.is_empty()
+        && filter.local_ports.is_empty()
+        && filter.remote_ports.is_empty()
 }
 
 /// The ends of a record, if it has a port that the filter refuses. The kernel side lets a client's first moves through, for its own port

@@ -5,6 +5,7 @@ use tcplife_common::wire::Found;
 use super::super::{
     Table,
     gauge::since_abandoned,
+    index::Stamp,
     store::Opening,
     wheel::{self, Timer},
 };
@@ -31,6 +32,13 @@ impl Table {
         let ends = Ends::of(&found.tuple);
         let state = State::from_kernel(head.old)
             .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
+        let stamp = match state {
+            State::TimeWait => Stamp::of(head.sock, found.mini.expires),
+            _ => Stamp::NONE,
+        };
+        if let Some(slot) = self.minis.unchanged(head.netns, &ends, stamp) {
+            return Some(slot);
+        }
         let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
         let slot = match self.mini(head.netns, &ends) {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
@@ -48,7 +56,9 @@ impl Table {
                     return None;
                 }
                 verdict.adopted += 1;
-                return self.take_up_mini(found, ends, state, since, timer, observer);
+                let slot = self.take_up_mini(found, ends, state, since, timer, observer)?;
+                self.minis.stamp(head.netns, &ends, slot, stamp);
+                return Some(slot);
             }
         };
         if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
@@ -56,6 +66,7 @@ impl Table {
             self.step(slot, state, since, observer);
         }
         self.arm(slot, timer);
+        self.minis.stamp(head.netns, &ends, slot, stamp);
         Some(slot)
     }
 
@@ -104,7 +115,7 @@ impl Table {
         connection.end = Some(End::Fin);
         connection.marks.set(Marks::ORPHAN);
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
-        self.minis.insert(head.netns, &ends, slot);
+        self.minis.insert(head.netns, &ends, slot, Stamp::NONE);
         self.arm(slot, timer);
         Some(slot)
     }

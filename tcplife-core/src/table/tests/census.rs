@@ -19,7 +19,7 @@ const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
-const TIME_WAIT: u8 = 6;
+pub(super) const TIME_WAIT: u8 = 6;
 const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
@@ -46,7 +46,7 @@ fn held(found: Found, pid: u32) -> Found {
 }
 
 /// A mini-socket whose timer has `left` jiffies to go, at 250 Hz.
-fn mini(sock: u64, state: u8, at: u64, left: u64) -> Found {
+pub(super) fn mini(sock: u64, state: u8, at: u64, left: u64) -> Found {
     let full = found(sock, state, at);
     Found {
         head: Head { flags: flag::MINI | flag::ORPHAN, new: TIME_WAIT, ..full.head },

@@ -29,6 +29,8 @@ pub(super) fn table(table: &Table) {
             let ignored = table.config.mini_ends == MiniEnds::Ignored;
             minis += usize::from(!ignored);
             assert_eq!(table.mini(connection.netns, &connection.ends), (!ignored).then_some(slot));
+            let stamped = table.minis.is_stamped(connection.netns, &connection.ends);
+            assert!(!stamped || connection.state() == State::TimeWait, "others may change in other ways");
             assert!(!ignored || connection.marks.has(Marks::BY_SOCK), "nothing else is kept of it");
         } else {
             assert_ne!(connection.state(), State::TimeWait, "TIME_WAIT is in a mini-socket");

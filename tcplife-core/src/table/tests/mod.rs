@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod minis;
 mod random;
 mod requests;
 mod traffic;
