@@ -105,8 +105,8 @@ fn holder(found: &Found) -> Holder {
     Holder { process, fd: found.gauge.fd }
 }
 
-/// The sockets of a dump.
-pub(super) struct Sockets<'a> {
+/// The sockets of a dump, each with all that was found of it.
+pub struct Sockets<'a> {
     all: Vec<Socket<'a>>,
     /// The last connection with these ends.
     by_ends: HashMap<Ends, usize, RandomState>,
@@ -117,7 +117,8 @@ pub(super) struct Sockets<'a> {
 }
 
 impl<'a> Sockets<'a> {
-    pub(super) fn of(found: &'a [Found]) -> Self {
+    /// Brings together what was found.
+    pub fn of(found: &'a [Found]) -> Self {
         let mut sockets = Self {
             all: Vec::new(),
             by_ends: HashMap::default(),
@@ -151,8 +152,8 @@ impl<'a> Sockets<'a> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Socket<'a>> {
-        self.all.iter()
+    pub(super) fn all(&self) -> &[Socket<'a>] {
+        &self.all
     }
 
     /// Whether somebody listens on the local port of a connection.

@@ -81,7 +81,7 @@ fn look(found: &[Found]) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
     let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found };
     table.take_census(&census, &mut ());
-    suspects(&table, found, NOW, AFTER, HZ)
+    suspects(&table, &Sockets::of(found), NOW, AFTER, HZ)
 }
 
 #[track_caller]
@@ -277,4 +277,24 @@ fn growth_is_by_the_minute() {
     let baseline = Baseline::of(&before);
     let growth: Vec<f64> = groups(&after).iter().map(|group| baseline.growth(group, 30 * SECOND)).collect();
     assert_eq!(growth, [4.0, 2.0]);
+}
+
+#[test]
+fn of_thousands_each_is_told_once_and_the_oldest_first() {
+    const COUNT: u32 = 10_000;
+    let found: Vec<Found> = (0..COUNT)
+        .map(|n| {
+            let remote = format!("10.0.{}.{}:4000", n / 250, n % 250);
+            let mut found = socket(u64::from(n) + 1, CLOSE_WAIT, SERVER, &remote);
+            found.gauge.last_ack = seconds_ago(u64::from(n * 7919 % 900));
+            found.gauge.last_data = found.gauge.last_ack;
+            held(found, 10, n)
+        })
+        .collect();
+    let suspects = look(&found);
+    let mut fds: Vec<u32> = suspects.iter().flat_map(|suspect| &suspect.holders).map(|h| h.fd).collect();
+    fds.sort_unstable();
+    assert!(fds.into_iter().eq(0..COUNT));
+    assert!(suspects.is_sorted_by_key(|suspect| Reverse(suspect.facts.age.min)));
+    assert!(suspects[0].facts.age.min > 898 * SECOND, "{:?}", suspects[0].facts.age);
 }

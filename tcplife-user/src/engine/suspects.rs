@@ -4,7 +4,7 @@
 //! What always holds: a socket that is gone before the look is not among them; that a socket has no descriptor is said only
 //! after a second look.
 
-use std::thread;
+use std::{panic::resume_unwind, thread};
 
 use anyhow::Result;
 use foldhash::{HashMap, HashMapExt, HashSet};
@@ -13,14 +13,14 @@ use tcplife_core::{
     connection::Connection,
     observer::Observer,
     state::State,
-    suspect::{self, Suspect},
-    table::{self, Census, Scope, Table},
+    suspect::{self, Sockets, Suspect},
+    table::{self, Census, MiniEnds, Scope, Table},
 };
 
 use super::{Engine, census::wanted};
 use crate::{
     clock,
-    config::{Config, Evidence},
+    config::{Config, Evidence, Suspects},
     memory,
     sink::{Confirm, Hook, Sink},
     source::{
@@ -95,17 +95,19 @@ impl Look {
     /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
     /// Those of a namespace that could not be looked into are believed.
     fn of(mut found: Vec<Found>, looked_into: &[u32]) -> Self {
-        const LISTED: u8 = 1;
-        const HELD: u8 = 2;
-        let mut seen: HashMap<Key, u8> = HashMap::with_capacity(found.len());
-        for found in &found {
-            *seen.entry(key(found)).or_default() |= if is_held(found) { HELD } else { LISTED };
+        let listed = |found: &&Found| !is_held(found) && found.head.flags & flag::MINI == 0;
+        // Whether it waits, and no process was found that holds it.
+        let mut homeless: HashMap<Key, bool> = HashMap::with_capacity(found.iter().filter(listed).count());
+        for found in found.iter().filter(listed) {
+            *homeless.entry(key(found)).or_default() |= waits(found);
         }
-        let is = |found: &Found, bit: u8| seen.get(&key(found)).is_some_and(|seen| seen & bit != 0);
         let looked_into: HashSet<u32> = looked_into.iter().copied().collect();
-        found
-            .retain(|found| !is_held(found) || is(found, LISTED) || !looked_into.contains(&found.head.netns));
-        let homeless = found.iter().filter(|found| waits(found) && !is(found, HELD)).map(key).collect();
+        found.retain(|found| {
+            let socket = if is_held(found) { homeless.get_mut(&key(found)) } else { return true };
+            let known = socket.map(|homeless| *homeless = false).is_some();
+            known || !looked_into.contains(&found.head.netns)
+        });
+        let homeless = homeless.into_iter().filter(|&(_, homeless)| homeless).map(|(key, _)| key).collect();
         Self { found, homeless }
     }
 }
@@ -188,11 +190,21 @@ fn glance_with(
         found = look(dumps, &netns)?;
     }
     let capacity = config.max_connections;
-    let mut table = Table::new(table::Config { capacity, hz, ..table::Config::default() });
+    // An orphan in a mini-socket is no leak, whoever left it.
+    let mini_ends = match config.suspects {
+        Suspects::All => MiniEnds::Computed,
+        Suspects::Leaks => MiniEnds::Ignored,
+    };
+    let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
-    table.take_census(&Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted }, &mut ());
+    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted };
+    let sockets = thread::scope(|scope| {
+        let sockets = scope.spawn(|| Sockets::of(&found));
+        table.take_census(&census, &mut ());
+        sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
+    });
     let suspects =
-        suspect::suspects(&table, &found, clock::monotonic_ns(), clock::as_ns(config.leak_after), hz);
+        suspect::suspects(&table, &sockets, clock::monotonic_ns(), clock::as_ns(config.leak_after), hz);
     Ok(Glance { table, suspects, evidence, fallback: None })
 }
 
@@ -221,6 +233,6 @@ impl Engine {
         let found = look(&mut Tracing(live, intake), &netns)?;
         self.take(begun, Scope::Some, Vec::new(), &[], &found, observer);
         let now = clock::monotonic_ns();
-        Ok(suspect::suspects(&self.table, &found, now, self.leak_after, clock::kernel_hz()))
+        Ok(suspect::suspects(&self.table, &Sockets::of(&found), now, self.leak_after, clock::kernel_hz()))
     }
 }
