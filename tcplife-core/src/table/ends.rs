@@ -3,7 +3,7 @@
 //! What comes in: [`wire::End`] and [`wire::Handle`] records of sockets let go of, and from the other parts of the table that a mini-socket
 //! ended. What goes out: CLOSED or the hand-over to a mini-socket, and each life once. What always holds: a life is
 //! told when the full socket is closed and the application has let go of it, or after `TIME_WAIT` if so configured; a
-//! connection leaves the table when it is CLOSED and its life was told.
+//! connection leaves the table when it is CLOSED, or in a mini-socket that nobody asks about, and its life was told.
 
 use tcplife_common::wire::{self, flag};
 

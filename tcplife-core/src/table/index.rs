@@ -1,7 +1,8 @@
 //! Ways to find a connection other than by its number.
 //!
 //! What comes in: numbers of connections with their keys. What goes out: candidates. What always holds: a candidate
-//! is checked against the connection itself by the caller; a collision costs a miss, never a mix-up.
+//! is checked against the connection itself by the caller, so a collision costs a miss, never a mix-up; but for a mini-socket
+//! that has not changed, which is told by a keyed hash of its tuple (64 bits) and a mix of its address and timer (31 bits).
 
 use std::{collections::HashMap, hash::BuildHasher};
 

@@ -7,7 +7,7 @@
 //!
 //! Between records a full socket is known by its address. It is freed and its address reused at once, and one socket
 //! can live several connections, so each record is checked: cookie, tuple and state before have to fit, or else an
-//! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`).
+//! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`), if anybody asks.
 
 mod census;
 mod departed;
@@ -59,8 +59,8 @@ pub enum MiniEnds {
     Dumped,
     /// A hook tells, by [`Record::MiniGone`].
     Told,
-    /// Nobody asks: a connection leaves when the application has let go of its full socket. Not with
-    /// `life_after_time_wait`.
+    /// Nobody asks: a connection leaves when the application has let go of its full socket, or when a census finds that closed
+    /// socket no more. Not with `life_after_time_wait`.
     Ignored,
 }
 

@@ -92,7 +92,7 @@ impl Namespaces {
 }
 
 impl Engine {
-    /// Looks at every socket of every namespace.
+    /// Looks at every socket of every namespace, mini-sockets included if they are asked about.
     pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
         let (begun, cpu) = (Instant::now(), clock::cpu_ns());
         let mut verdict = self.look(observer)?;

@@ -83,7 +83,7 @@ struct Engine {
     table: Table,
     filter: Filter,
     namespaces: Namespaces,
-    /// No hook tells of mini-sockets' ends.
+    /// Mini-sockets are asked about, and no hook tells of their ends.
     dumps_minis: bool,
     /// What a census looks at.
     states: StateMask,

@@ -14,13 +14,13 @@ use tcplife_core::{
     observer::Observer,
     state::State,
     suspect::{self, Sockets, Suspect},
-    table::{self, Census, MiniEnds, Scope, Table},
+    table::{self, Census, Scope, Table},
 };
 
 use super::{Engine, census::wanted};
 use crate::{
     clock,
-    config::{Config, Evidence, Suspects},
+    config::{Config, Evidence},
     memory,
     sink::{Confirm, Hook, Sink},
     source::{
@@ -190,12 +190,7 @@ fn glance_with(
         found = look(dumps, &netns)?;
     }
     let capacity = config.max_connections;
-    // An orphan in a mini-socket is no leak, whoever left it.
-    let mini_ends = match config.suspects {
-        Suspects::All => MiniEnds::Computed,
-        Suspects::Leaks => MiniEnds::Ignored,
-    };
-    let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
+    let mut table = Table::new(table::Config { capacity, hz, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
     let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted };
     let sockets = thread::scope(|scope| {

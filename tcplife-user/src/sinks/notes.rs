@@ -141,6 +141,7 @@ mod tests {
                 Hook::on("state", "tp_btf/x".into()),
                 Hook::off("retransmit", "the kernel has no such tracepoint".into()),
                 Hook::off("accept", "not permitted".into()),
+                Hook::unneeded("time_wait_end", "nobody asks"),
             ],
             events: 12,
             lost: vec![("ring_full", 3)],

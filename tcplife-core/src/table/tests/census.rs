@@ -15,12 +15,12 @@ use crate::{
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const NETNS: u32 = 7;
 
-const ESTABLISHED: u8 = 1;
+pub(super) const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
-const FIN_WAIT2: u8 = 5;
+pub(super) const FIN_WAIT2: u8 = 5;
 pub(super) const TIME_WAIT: u8 = 6;
-const CLOSE: u8 = 7;
+pub(super) const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
 const LISTEN: u8 = 10;

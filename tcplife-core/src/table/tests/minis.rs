@@ -1,16 +1,16 @@
 //! Lists of mini-sockets, most of which have not changed since the last one.
 
-use tcplife_common::wire;
+use tcplife_common::wire::{self, Head, Mini, Record, flag};
 
 use super::{
     Told,
-    census::{NETNS, SECOND, TIME_WAIT, mini, take},
+    census::{CLOSE, ESTABLISHED, FIN_WAIT2, NETNS, SECOND, TIME_WAIT, found, mini, moved, take},
     run,
 };
 use crate::{
     connection::Ends,
     state::State,
-    table::{Config, MiniEnds, index::Stamp},
+    table::{Census, Config, MiniEnds, Scope, Verdict, index::Stamp},
 };
 
 const DUMPED: Config = Config {
@@ -64,4 +64,51 @@ fn one_that_was_missed_and_seen_again_has_to_be_missed_twice_again() {
     assert_eq!(take(&mut table, &mut log, 15 * SECOND, one).missing, 1);
     assert_eq!(take(&mut table, &mut log, 16 * SECOND, one).ended, 1);
     assert_eq!(table.len(), 1);
+}
+
+#[test]
+fn one_that_nobody_asks_about_is_known_as_long_as_its_closed_socket_is_held() {
+    let config = Config { mini_ends: MiniEnds::Ignored, ..DUMPED };
+    let handed_over = |sock| {
+        let full = moved(sock, FIN_WAIT2, CLOSE, 10 * SECOND);
+        let Record::Move(wire::Move { head, tuple, task }) = full else { panic!("{full:?}") };
+        let head = Head { flags: flag::MINI, ..head };
+        let mini = Mini { substate: TIME_WAIT.into(), address: 77, ..Mini::default() };
+        Record::End(wire::End { head, tuple, task, mini, ..wire::End::default() })
+    };
+    let (mut table, mut log) = run(config, &[handed_over(1), handed_over(2)]);
+    let both = [found(1, CLOSE, 12 * SECOND), found(2, CLOSE, 12 * SECOND)];
+    // What is listed of mini-sockets is nothing new, and does not keep anything.
+    let listed = [both[0], mini(2, TIME_WAIT, 12 * SECOND, 14_000), mini(3, TIME_WAIT, 12 * SECOND, 14_000)];
+    assert_eq!(take(&mut table, &mut log, 11 * SECOND, &both), Verdict::default());
+    assert_eq!(
+        take(&mut table, &mut log, 13 * SECOND, &listed),
+        Verdict { missing: 1, ..Verdict::default() }
+    );
+    assert_eq!(log.lives().count(), 0);
+    assert_eq!(take(&mut table, &mut log, 14 * SECOND, &listed), Verdict { ended: 1, ..Verdict::default() });
+    assert_eq!((log.lives().count(), table.len()), (1, 1));
+    assert_eq!(take(&mut table, &mut log, 80 * SECOND, &both[..1]), Verdict::default());
+    table.finish(81 * SECOND, &mut log);
+    assert_eq!((log.lives().count(), table.len()), (2, 0));
+    assert_eq!(table.totals().mismatched, 0);
+}
+
+#[test]
+fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
+    let (mut table, mut log) = run(DUMPED, &[]);
+    let (full, other) = (found(1, ESTABLISHED, 10 * SECOND), mini(2, TIME_WAIT, 10 * SECOND, 14_000));
+    take(&mut table, &mut log, 9 * SECOND, &[full, other]);
+    for begun in [20, 30] {
+        assert_eq!(take(&mut table, &mut log, begun * SECOND, &[other]).missing, 1);
+        let minis = Census {
+            begun: (begun + 1) * SECOND,
+            scope: Scope::MiniSockets,
+            netns: &[NETNS],
+            gone: &[],
+            found: &[other],
+        };
+        assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
+    }
+    assert_eq!(table.len(), 2);
 }

@@ -184,6 +184,18 @@ proptest! {
     }
 
     #[test]
+    fn lives_are_the_same_whoever_asks_about_mini_sockets(traffic in traffic::traffic(40)) {
+        let [wanted, told] = [MiniEnds::Computed, MiniEnds::Ignored].map(|mini_ends| {
+            let (mut table, mut log) = run(Config { mini_ends, ..Config::default() }, &traffic.records);
+            table.finish(traffic.end + 300_000_000_000, &mut log);
+            prop_assert!(table.is_empty());
+            log.0.retain(|told| matches!(told, Told::Life(..)));
+            Ok(log.0)
+        });
+        prop_assert_eq!(wanted?, told?);
+    }
+
+    #[test]
     fn lost_records_are_survived(
         traffic in traffic::traffic(60),
         lost in prop::collection::vec(0..4_u8, 600),
