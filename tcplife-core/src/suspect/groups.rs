@@ -9,6 +9,8 @@ use std::{
     net::SocketAddr,
 };
 
+use foldhash::fast::RandomState;
+
 use super::{Suspect, Verdict};
 use crate::owner::Process;
 
@@ -92,7 +94,7 @@ pub fn ages(suspects: &[&Suspect]) -> Option<(u64, u64)> {
 /// Suspects by process; the one with the most leaks comes first, then the one with the most suspects.
 pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut numbers: HashMap<Option<(u32, u64)>, usize> = HashMap::new();
+    let mut numbers: HashMap<Option<(u32, u64)>, usize, RandomState> = HashMap::default();
     for suspect in suspects {
         let process = suspect.accused();
         let number =
@@ -131,7 +133,7 @@ impl Baseline {
 }
 
 fn counted<T: Eq + Hash + Ord + Copy>(items: impl Iterator<Item = T>) -> Counted<T> {
-    let mut counts: HashMap<T, usize> = HashMap::new();
+    let mut counts: HashMap<T, usize, RandomState> = HashMap::default();
     for item in items {
         *counts.entry(item).or_default() += 1;
     }

@@ -54,18 +54,17 @@ impl Minis {
         self.state.hash_one((netns, ends))
     }
 
-    /// The candidate for a tuple.
-    pub(super) fn get(&self, netns: u32, ends: &Ends) -> Option<u32> {
+    /// The candidate for a tuple, and its stamp. If that is the one of the mini-socket in question, it is not only a candidate.
+    pub(super) fn find(&self, netns: u32, ends: &Ends) -> Option<(u32, Stamp)> {
         if self.on_port.get(usize::from(ends.local_port)).is_none_or(|&count| count == 0) {
             return None;
         }
-        self.slots.get(&self.key(netns, ends)).map(|place| place.slot)
+        self.slots.get(&self.key(netns, ends)).map(|place| (place.slot, place.stamp))
     }
 
-    /// The connection with a tuple whose mini-socket has this stamp, if it has one.
-    pub(super) fn unchanged(&self, netns: u32, ends: &Ends, stamp: Stamp) -> Option<u32> {
-        let place = self.slots.get(&self.key(netns, ends))?;
-        (place.stamp == stamp && stamp != Stamp::NONE).then_some(place.slot)
+    /// The candidate for a tuple.
+    pub(super) fn get(&self, netns: u32, ends: &Ends) -> Option<u32> {
+        self.find(netns, ends).map(|(slot, _)| slot)
     }
 
     /// The mini-socket of a connection is as the stamp says.
@@ -159,10 +158,6 @@ impl Embryos {
 impl Minis {
     pub(super) fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    pub(super) fn is_stamped(&self, netns: u32, ends: &Ends) -> bool {
-        self.slots.get(&self.key(netns, ends)).is_some_and(|place| place.stamp != Stamp::NONE)
     }
 
     pub(super) fn on_ports(&self) -> usize {

@@ -153,7 +153,7 @@ impl Table {
         self.minis.get(netns, ends).filter(|&slot| self.is_of(slot, netns, ends))
     }
 
-    fn is_of(&self, slot: u32, netns: u32, ends: &Ends) -> bool {
+    pub(super) fn is_of(&self, slot: u32, netns: u32, ends: &Ends) -> bool {
         self.slab.get(slot).is_some_and(|connection| connection.netns == netns && connection.ends == *ends)
     }
 

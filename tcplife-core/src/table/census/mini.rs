@@ -36,11 +36,12 @@ impl Table {
             State::TimeWait => Stamp::of(head.sock, found.mini.expires),
             _ => Stamp::NONE,
         };
-        if let Some(slot) = self.minis.unchanged(head.netns, &ends, stamp) {
-            return Some(slot);
-        }
+        let candidate = match self.minis.find(head.netns, &ends) {
+            Some((slot, known)) if known == stamp && known != Stamp::NONE => return Some(slot),
+            other => other.map(|(slot, _)| slot),
+        };
         let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
-        let slot = match self.mini(head.netns, &ends) {
+        let slot = match candidate.filter(|&slot| self.is_of(slot, head.netns, &ends)) {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
             Some(slot) if self.is_mini(slot, head) => slot,
             _ if self.departed.has(head) => return None,
@@ -56,9 +57,7 @@ impl Table {
                     return None;
                 }
                 verdict.adopted += 1;
-                let slot = self.take_up_mini(found, ends, state, since, timer, observer)?;
-                self.minis.stamp(head.netns, &ends, slot, stamp);
-                return Some(slot);
+                return self.take_up_mini(found, ends, state, since, (timer, stamp), observer);
             }
         };
         if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
@@ -94,7 +93,7 @@ impl Table {
         ends: Ends,
         state: State,
         since: Since,
-        timer: Timer,
+        (timer, stamp): (Timer, Stamp),
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
@@ -115,7 +114,7 @@ impl Table {
         connection.end = Some(End::Fin);
         connection.marks.set(Marks::ORPHAN);
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
-        self.minis.insert(head.netns, &ends, slot, Stamp::NONE);
+        self.minis.insert(head.netns, &ends, slot, stamp);
         self.arm(slot, timer);
         Some(slot)
     }

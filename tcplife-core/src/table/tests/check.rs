@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{MiniEnds, Table};
+use super::super::{MiniEnds, Table, index::Stamp};
 use crate::{
     connection::{Marks, Phase},
     state::State,
@@ -29,7 +29,10 @@ pub(super) fn table(table: &Table) {
             let ignored = table.config.mini_ends == MiniEnds::Ignored;
             minis += usize::from(!ignored);
             assert_eq!(table.mini(connection.netns, &connection.ends), (!ignored).then_some(slot));
-            let stamped = table.minis.is_stamped(connection.netns, &connection.ends);
+            let stamped = table
+                .minis
+                .find(connection.netns, &connection.ends)
+                .is_some_and(|place| place.1 != Stamp::NONE);
             assert!(!stamped || connection.state() == State::TimeWait, "others may change in other ways");
             assert!(!ignored || connection.marks.has(Marks::BY_SOCK), "nothing else is kept of it");
         } else {
