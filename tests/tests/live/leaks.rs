@@ -258,6 +258,8 @@ fn people_are_told_who_leaks() -> Result<()> {
     let mut scene = Scene::new(Family::V4)?;
     scene.unclosed()?;
     scene.await_state("close_wait", 1)?;
+    // Its FIN may be acknowledged later.
+    scene.await_state("fin_wait_2", 1)?;
     let inode = scene.namespace.inode().to_string();
     let output =
         Command::new(tcplife_binary()?).args(["leaks", "--leak-after", "0s", "--netns", &inode]).output()?;
