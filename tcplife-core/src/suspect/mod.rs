@@ -11,7 +11,7 @@ pub mod groups;
 mod tests;
 mod verdict;
 
-use std::{cmp::Reverse, thread};
+use std::{cmp::Reverse, panic::resume_unwind, thread};
 
 use tcplife_common::wire::{Found, flag};
 
@@ -129,10 +129,7 @@ fn by_two<T: Sync, R: Send>(all: &[T], of: impl Fn(&T) -> Option<R> + Sync) -> V
     thread::scope(|scope| {
         let others = scope.spawn(|| -> Vec<R> { every_other(1) });
         let mut made: Vec<R> = every_other(0);
-        match others.join() {
-            Ok(mut others) => made.append(&mut others),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        made.append(&mut others.join().unwrap_or_else(|panic| resume_unwind(panic)));
         made
     })
 }

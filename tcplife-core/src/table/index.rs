@@ -8,7 +8,7 @@ use std::{collections::HashMap, hash::BuildHasher};
 
 use foldhash::fast::RandomState;
 
-use crate::connection::Ends;
+use crate::{connection::Ends, state::State};
 
 /// Mini-sockets by network namespace and tuple. Keyed by the hash alone: the tuple is in the connection.
 #[derive(Debug, Default)]
@@ -38,8 +38,11 @@ impl Stamp {
     /// Of a mini-socket that may change in other ways, or is not known well enough.
     pub(super) const NONE: Self = Self(0);
 
-    /// Of one in `TIME_WAIT`.
-    pub(super) const fn of(address: u64, expires: u64) -> Self {
+    /// Of one in a state.
+    pub(super) const fn of(state: State, address: u64, expires: u64) -> Self {
+        if !matches!(state, State::TimeWait) {
+            return Self::NONE;
+        }
         // Fibonacci hashing: the upper bits of the product.
         let mixed = (address ^ expires.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         Self(mixed as u32 | 1)

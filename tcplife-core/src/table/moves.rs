@@ -309,7 +309,7 @@ impl Table {
     /// full socket have a mini-socket's tuple only after killing it (`tcp_twsk_unique`, `tcp_timewait_state_process`).
     /// That was when the connection began, not now.
     fn reuses<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
-        if !matches!(self.config.mini_ends, MiniEnds::Told | MiniEnds::Ignored)
+        if self.config.mini_ends != MiniEnds::Told
             && let Some(connection) = self.slab.get(slot)
         {
             let (netns, ends, at) = (connection.netns, connection.ends, connection.history.first());

@@ -12,7 +12,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{MiniEnds, Table, processes::Processes};
+use super::{Table, processes::Processes};
 
 impl Processes {
     pub(super) fn owner(&self, connection: &Connection) -> Option<Owner> {
@@ -181,7 +181,7 @@ impl Table {
             self.socks.remove(&connection.sock);
             self.departed.note(connection.sock, connection.cookie);
         }
-        if connection.phase == Phase::Mini && self.config.mini_ends != MiniEnds::Ignored {
+        if connection.phase == Phase::Mini {
             self.minis.remove(connection.netns, &connection.ends, slot);
             self.departed.note(connection.mini, connection.cookie);
         }

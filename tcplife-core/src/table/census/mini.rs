@@ -32,10 +32,7 @@ impl Table {
         let ends = Ends::of(&found.tuple);
         let state = State::from_kernel(head.old)
             .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
-        let stamp = match state {
-            State::TimeWait => Stamp::of(head.sock, found.mini.expires),
-            _ => Stamp::NONE,
-        };
+        let stamp = Stamp::of(state, head.sock, found.mini.expires);
         let candidate = match self.minis.find(head.netns, &ends) {
             Some((slot, known)) if known == stamp && known != Stamp::NONE => return Some(slot),
             other => other.map(|(slot, _)| slot),

@@ -29,7 +29,7 @@ fn an_unchanged_one_is_known_by_its_address_and_timer() {
     take(&mut table, &mut log, 9 * SECOND, &[at_first]);
     let ends = Ends::of(&at_first.tuple);
     let Some((_, stamp)) = table.minis.find(NETNS, &ends) else { panic!("{:?}", table.minis) };
-    let of = |found: &wire::Found| Stamp::of(found.head.sock, found.mini.expires);
+    let of = |found: &wire::Found| Stamp::of(State::TimeWait, found.head.sock, found.mini.expires);
     assert_eq!(stamp, of(&at_first));
     assert_ne!(stamp, of(&mini(1, TIME_WAIT, 10 * SECOND, 5_001)), "armed again");
     assert_ne!(stamp, of(&mini(2, TIME_WAIT, 10 * SECOND, 5_000)), "another one");
