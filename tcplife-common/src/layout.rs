@@ -1,8 +1,7 @@
 //! Offsets of kernel struct members, in bytes, as the agent resolved them from the running kernel's BTF.
 //!
-//! rustc emits no CO-RE relocations, so the agent writes these as one read-only global before the programs are
-//! loaded; the verifier then sees constants. [`ABSENT`] means that the kernel has no such member: programs test
-//! for it and leave out what needs it.
+//! rustc emits no CO-RE relocations, so the agent writes these into the programs' instructions before it loads them
+//! ([`crate::constants`]). [`ABSENT`] means that the kernel has no such member: programs test for it and leave out what needs it.
 
 /// Offset value of a member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
@@ -30,15 +29,10 @@ macro_rules! layout {
             /// The size of this struct as the kernel side knows it.
             pub const SIZE: usize = size_of::<Self>();
 
-            /// The bytes of the load-time global, in the machine's byte order.
+            /// The offsets in the order of the fields.
             #[must_use]
-            pub fn to_bytes(&self) -> [u8; Self::SIZE] {
-                let mut bytes = [0; Self::SIZE];
-                let words = [$(self.$field,)*];
-                for (slot, word) in bytes.chunks_exact_mut(4).zip(words) {
-                    slot.copy_from_slice(&word.to_ne_bytes());
-                }
-                bytes
+            pub const fn to_words(&self) -> [u32; Self::SIZE / 4] {
+                [$(self.$field,)*]
             }
         }
 

@@ -7,6 +7,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod constants;
 pub mod counters;
 pub mod layout;
 pub mod settings;

@@ -13,7 +13,7 @@ pub const FAMILY_V6: u32 = 2;
 /// that stand for state n.
 pub const MINI_BITS: u32 = 16;
 
-/// Load-time settings of the kernel programs; a read-only global there, so a part that is off costs nothing.
+/// Settings of the kernel programs, written into their instructions ([`crate::constants`]), so a part that is off costs nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -57,9 +57,9 @@ impl Settings {
         wakeup_bytes: 0,
     };
 
-    /// The bytes of the load-time global, in the machine's byte order.
+    /// The settings in the order of the fields.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+    pub fn to_words(&self) -> [u32; Self::SIZE / 4] {
         let mut words = [0; Self::SIZE / 4];
         words[..4].copy_from_slice(&[
             self.families,
@@ -75,11 +75,7 @@ impl Settings {
             self.retransmit_has_err,
             self.wakeup_bytes,
         ]);
-        let mut bytes = [0; Self::SIZE];
-        for (slot, word) in bytes.chunks_exact_mut(4).zip(words) {
-            slot.copy_from_slice(&word.to_ne_bytes());
-        }
-        bytes
+        words
     }
 }
 

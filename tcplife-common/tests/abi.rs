@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::mem::offset_of;
+
 use proptest::prelude::*;
 use tcplife_common::{
+    constants,
     counters::Counters,
     layout::{ABSENT, Layout},
     settings::Settings,
@@ -126,17 +129,46 @@ fn globals_keep_the_order_of_their_fields() {
         next += 1;
         next
     });
-    let words: Vec<u32> = layout
-        .to_bytes()
-        .chunks_exact(4)
-        .map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
-        .collect();
-    assert_eq!(words, (1..=next).collect::<Vec<u32>>());
-    assert_eq!(Layout::UNKNOWN.to_bytes()[..4], ABSENT.to_ne_bytes());
+    assert!(layout.to_words().into_iter().eq(1..=next));
+    assert_eq!(Layout::UNKNOWN.to_words()[0], ABSENT);
     let settings = Settings { families: 1, netns_count: 1, netns: [7; 8], wakeup_bytes: 9, ..Settings::ALL };
-    let bytes = settings.to_bytes();
-    assert_eq!((bytes[0], bytes[12], bytes[16]), (1, 1, 7));
-    assert_eq!(bytes[Settings::SIZE - 4..], 9_u32.to_ne_bytes());
+    let words = settings.to_words();
+    assert_eq!((words[0], words[3], words[4], words[words.len() - 1]), (1, 1, 7, 9));
+}
+
+/// An instruction `r2 = immediate`.
+fn move_of(opcode: u8, immediate: u32) -> [u8; 8] {
+    let [a, b, c, d] = immediate.to_ne_bytes();
+    [opcode, 2, 0, 0, a, b, c, d]
+}
+
+#[test]
+fn stand_ins_are_replaced_and_nothing_else() {
+    const MOV64: u8 = 0xb7;
+    let stand_in = |first: u32, place: usize| first + u32::try_from(place / 4).unwrap();
+    let layout = Layout { skc_daddr: 40, num_retrans: ABSENT, ..Layout::UNKNOWN };
+    let settings = Settings { wakeup_bytes: 4096, ..Settings::ALL };
+    let stand_ins = [
+        stand_in(constants::LAYOUT, offset_of!(Layout, skc_daddr)),
+        stand_in(constants::LAYOUT, offset_of!(Layout, num_retrans)),
+        stand_in(constants::SETTINGS, offset_of!(Settings, wakeup_bytes)),
+    ];
+    let before_the_first = stand_ins[0] - 1;
+    let after_the_last = stand_in(constants::SETTINGS, Settings::SIZE);
+    // An addition of the same number, and a move that has an offset.
+    let addition = move_of(0x07, stand_ins[0]);
+    let mut with_offset = move_of(MOV64, stand_ins[0]);
+    with_offset[2] = 8;
+    let mut object: Vec<u8> = stand_ins.iter().flat_map(|&stand_in| move_of(MOV64, stand_in)).collect();
+    for other in [addition, with_offset, move_of(MOV64, before_the_first), move_of(MOV64, after_the_last)] {
+        object.extend(other);
+    }
+    let mut expected: Vec<u8> =
+        [40, ABSENT, 4096].into_iter().flat_map(|value| move_of(MOV64, value)).collect();
+    expected.extend(&object[3 * 8..]);
+    assert_eq!(constants::fill_in(&mut object, &layout, &settings), 3);
+    assert_eq!(object, expected);
+    assert_eq!(constants::fill_in(&mut object, &layout, &settings), 0);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! tcplife's kernel programs.
 //!
-//! Entry points are in `programs`, what each hook does in `hooks`, reads of kernel memory in `read`, maps and load-time
-//! globals in `maps`. Programs are short on purpose: while one runs, what interrupts it loses its own event for the same
+//! Entry points are in `programs`, what each hook does in `hooks`, reads of kernel memory in `read`, numbers that the agent fills in in
+//! `constants`, maps in `maps`. Programs are short on purpose: while one runs, what interrupts it loses its own event for the same
 //! program (`recursion_misses`), but for state changes, which have a spare.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::inline_always,
     reason = "calls cost instructions and stack that a BPF program does not have"
@@ -17,6 +18,7 @@
 )]
 #![expect(clippy::cast_ptr_alignment, reason = "the members of an iterator's context are aligned")]
 
+mod constants;
 mod hooks;
 mod maps;
 mod mini;

@@ -1,4 +1,4 @@
-//! Maps, load-time globals, and what is counted.
+//! Maps, and what is counted.
 
 use aya_ebpf::{
     macros::map,
@@ -6,17 +6,8 @@ use aya_ebpf::{
 };
 use tcplife_common::{
     counters::{Counters, LANES, Lane},
-    layout::Layout,
-    settings::{PORT_WORDS, Settings},
+    settings::PORT_WORDS,
 };
-
-/// Where kernel struct members are; set before loading. Read through [`offset!`] only.
-#[unsafe(no_mangle)]
-pub static LAYOUT: Layout = Layout::UNKNOWN;
-
-/// What the user asked for; set before loading. Read through [`setting!`] only.
-#[unsafe(no_mangle)]
-pub static SETTINGS: Settings = Settings::ALL;
 
 /// The one way to the agent. The agent sets its size.
 #[map]
@@ -82,25 +73,6 @@ pub static REMOTE_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS as u32,
 /// One element: which states a dump shows, bit n for the kernel's state n.
 #[map]
 pub static DUMP_STATES: Array<u32> = Array::with_max_entries(1, 0);
-
-/// The offset of a member, as the agent found it; the verifier sees a constant.
-macro_rules! offset {
-    ($field:ident) => {
-        // SAFETY: a static, initialised global. Volatile, because the agent replaces its bytes before loading and
-        // the compiler must not take the value from the source.
-        unsafe { core::ptr::read_volatile(&raw const $crate::maps::LAYOUT.$field) }
-    };
-}
-
-/// A load-time setting; the verifier sees a constant and drops what is off.
-macro_rules! setting {
-    ($($path:tt)+) => {
-        // SAFETY: as in `offset!`.
-        unsafe { core::ptr::read_volatile(&raw const $crate::maps::SETTINGS.$($path)+) }
-    };
-}
-
-pub(crate) use {offset, setting};
 
 /// How a hook hit ended.
 #[derive(Clone, Copy)]

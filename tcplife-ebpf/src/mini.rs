@@ -4,13 +4,10 @@
 //! to CLOSE, so at the move the mini-socket is among the first nodes of the chain.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
-use tcplife_common::{
-    layout::ABSENT,
-    wire::{Mini, touch},
-};
+use tcplife_common::wire::{Mini, touch};
 
 use crate::{
-    maps::offset,
+    constants::{ABSENT, offset},
     read::{Access, Probed, ProbedSock, Sock, TCP_TIME_WAIT, TypedSock},
 };
 

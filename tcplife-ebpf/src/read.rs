@@ -16,15 +16,11 @@ use aya_ebpf::{
         },
     },
 };
-use tcplife_common::{
-    layout::ABSENT,
-    wire::{
-        Born, End, End4, End4By, Found, Handle, MiniNote, Move, Move4, Move4By, Note, Pair, Stats, Task,
-        Tuple,
-    },
+use tcplife_common::wire::{
+    Born, End, End4, End4By, Found, Handle, MiniNote, Move, Move4, Move4By, Note, Pair, Stats, Task, Tuple,
 };
 
-use crate::maps::{offset, setting};
+use crate::constants::{ABSENT, offset, setting};
 
 pub const TCP_SYN_SENT: u8 = 2;
 pub const TCP_SYN_RECV: u8 = 3;
@@ -82,7 +78,7 @@ pub fn zeroed<T: Plain>(place: &mut MaybeUninit<T>) -> &mut T {
 /// How memory behind a pointer is read.
 pub trait Access: Copy {
     /// Reads one member.
-    fn load<T: Plain>(base: *const u8, offset: u32) -> T;
+    fn load<T: Plain>(base: *const u8, offset: u64) -> T;
     /// The `struct tcp_sock` of a full socket.
     fn tcp(sock: *const u8) -> *const u8;
 }
@@ -97,7 +93,7 @@ pub struct Probed;
 
 impl Access for Typed {
     #[inline(always)]
-    fn load<T: Plain>(base: *const u8, offset: u32) -> T {
+    fn load<T: Plain>(base: *const u8, offset: u64) -> T {
         // SAFETY: the verifier knows the pointer's type and the constant offset, and refuses the program if the
         // load were outside of the object; a load from memory that is gone reads 0.
         unsafe { base.add(offset as usize).cast::<T>().read() }
@@ -113,7 +109,7 @@ impl Access for Typed {
 
 impl Access for Probed {
     #[inline(always)]
-    fn load<T: Plain>(base: *const u8, offset: u32) -> T {
+    fn load<T: Plain>(base: *const u8, offset: u64) -> T {
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the helper checks the address, and leaves zeroes when it cannot read; all-zero bytes are a `T`.
         unsafe {
@@ -147,7 +143,7 @@ impl<A: Access> Sock<A> {
     }
 
     #[inline(always)]
-    pub fn load<T: Plain>(self, offset: u32) -> T {
+    pub fn load<T: Plain>(self, offset: u64) -> T {
         A::load(self.0, offset)
     }
 
@@ -281,7 +277,7 @@ impl<A: Access> Sock<A> {
     }
 
     #[inline(always)]
-    fn load_v6(self, offset: u32) -> [u8; 16] {
+    fn load_v6(self, offset: u64) -> [u8; 16] {
         let halves: [u64; 2] = [self.load(offset), self.load(offset + 8)];
         bytes16(halves)
     }

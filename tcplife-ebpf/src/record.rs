@@ -7,7 +7,8 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, Tally, setting},
+    constants::setting,
+    maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, Tally},
     read::{self, Access, Plain, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
 };
 
@@ -50,7 +51,7 @@ pub fn submit<T>(entry: RingBufEntry<T>, tally: &mut Tally) {
 /// The agent reads on a timer; a record wakes it only when the ring buffer fills faster than that.
 #[inline(always)]
 fn wakeup() -> u64 {
-    let threshold = u64::from(setting!(wakeup_bytes));
+    let threshold = setting!(wakeup_bytes);
     let waiting = EVENTS.query(AVAIL_DATA);
     if waiting >= threshold && waiting - threshold < WAKEUP_WINDOW { FORCE_WAKEUP } else { NO_WAKEUP }
 }
@@ -119,7 +120,7 @@ pub fn wanted(ends: &impl Ends, netns: u32, old: u8) -> bool {
 
 #[inline(always)]
 fn wanted_family(ends: &impl Ends) -> bool {
-    let families = setting!(families);
+    let families = setting!(families) as u32;
     if families == FAMILY_V4 | FAMILY_V6 {
         return true;
     }
@@ -128,18 +129,14 @@ fn wanted_family(ends: &impl Ends) -> bool {
 
 #[inline(always)]
 fn wanted_netns(netns: u32) -> bool {
-    let count = setting!(netns_count) as usize;
-    if count == 0 {
-        return true;
+    macro_rules! is_one_of {
+        ($($n:literal)*) => {{
+            const { assert!([$($n),*].len() == MAX_NETNS) }
+            // Places that are not used have 0, which no inode has.
+            $(setting!(netns, $n) as u32 == netns)||*
+        }};
     }
-    let mut n = 0;
-    while n < MAX_NETNS {
-        if n < count && setting!(netns[n]) == netns {
-            return true;
-        }
-        n += 1;
-    }
-    false
+    setting!(netns_count) == 0 || is_one_of!(0 1 2 3 4 5 6 7)
 }
 
 #[inline(always)]

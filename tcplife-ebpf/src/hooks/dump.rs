@@ -7,13 +7,13 @@ use aya_ebpf::{
     helpers::generated::{bpf_jiffies64, bpf_seq_write},
 };
 use tcplife_common::{
-    layout::ABSENT,
     settings::MINI_BITS,
     wire::{Found, flag, kind},
 };
 
 use crate::{
-    maps::{DUMP_STATES, offset, setting},
+    constants::{ABSENT, offset, setting},
+    maps::DUMP_STATES,
     mini,
     read::{
         self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,

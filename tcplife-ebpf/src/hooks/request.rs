@@ -2,12 +2,12 @@
 
 use tcplife_common::{
     counters::Lane,
-    layout::ABSENT,
     wire::{Born, kind},
 };
 
 use crate::{
-    maps::{Outcome, Tally, offset},
+    constants::{ABSENT, offset},
+    maps::{Outcome, Tally},
     read::{ProbedSock, TCP_SYN_RECV},
     record::{deliver, head, wanted},
 };

@@ -8,7 +8,8 @@ use tcplife_common::{
 };
 
 use crate::{
-    maps::{Outcome, Tally, setting},
+    constants::setting,
+    maps::{Outcome, Tally},
     read::{TCP_SYN_RECV, TypedSock},
     record::{deliver, head, wanted},
 };

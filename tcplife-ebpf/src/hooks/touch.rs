@@ -4,15 +4,16 @@
 //! Whoever ends a mini-socket early goes through one of them first, on the same CPU; but not all that goes through them
 //! ends it. So each notes what it does, and the end takes the note if it is about the same mini-socket.
 
-use tcplife_common::{layout::ABSENT, wire::touch};
+use tcplife_common::wire::touch;
 
 use crate::{
-    maps::{LAST_TOUCH, Touch, offset},
+    constants::{ABSENT, offset},
+    maps::{LAST_TOUCH, Touch},
     read::{Access, Probed, ProbedSock, TCP_FIN_WAIT2, TCP_TIME_WAIT},
 };
 
 /// Byte of a TCP header with the flags, and two of these (RFC 9293, 3.1).
-const FLAGS: u32 = 13;
+const FLAGS: u64 = 13;
 const SYN: u8 = 2;
 const RST: u8 = 4;
 

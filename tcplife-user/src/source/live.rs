@@ -247,16 +247,12 @@ pub(super) fn load(
         wakeup_bytes: options.ring_bytes / 4,
         ..options.settings
     };
-    let layout = layout.to_bytes();
-    let settings = settings.to_bytes();
     let log_level: u8 = if options.verbose { u8::MAX } else { 0 };
     let mut loader: EbpfLoader<'_> = loader;
     loader
-        .override_global("LAYOUT", layout.as_slice(), true)
-        .override_global("SETTINGS", settings.as_slice(), true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("EVENTS", options.ring_bytes)
-        .load(&object::bytes()?)
+        .load(&object::filled_in(layout, &settings)?)
         .context("the kernel does not take the BPF object")
 }
 
