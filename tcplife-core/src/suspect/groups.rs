@@ -34,11 +34,11 @@ impl Group<'_> {
 
     /// How many there are of each verdict, in the order of [`Verdict::ALL`].
     pub fn by_verdict(&self) -> impl Iterator<Item = (Verdict, Vec<&Suspect>)> {
-        Verdict::ALL.into_iter().filter_map(|verdict| {
-            let of = self.suspects.iter().copied().filter(|suspect| suspect.verdict == verdict);
-            let of: Vec<&Suspect> = of.collect();
-            (!of.is_empty()).then_some((verdict, of))
-        })
+        let mut of = [const { Vec::new() }; Verdict::ALL.len()];
+        for &suspect in &self.suspects {
+            of[suspect.verdict as usize].push(suspect);
+        }
+        Verdict::ALL.into_iter().zip(of).filter(|(_, of)| !of.is_empty())
     }
 
     /// The group's own descriptors, in ascending order.
@@ -56,10 +56,10 @@ impl Group<'_> {
     pub fn others(&self) -> Counted<Process> {
         let pid = self.process.map(|process| process.pid);
         counted(self.suspects.iter().flat_map(|suspect| {
-            let mut others: Vec<Process> = suspect.holders.iter().map(|holder| holder.process).collect();
-            others.retain(|other| Some(other.pid) != pid);
-            others.dedup();
-            others
+            // Holders are in the order of their processes.
+            let mut last = None;
+            let processes = suspect.holders.iter().map(|holder| holder.process);
+            processes.filter(move |other| Some(other.pid) != pid && last.replace(*other) != Some(*other))
         }))
     }
 

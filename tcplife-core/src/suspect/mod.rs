@@ -22,7 +22,8 @@ use crate::{
     connection::{Connection, Role},
     filter::Filter,
     owner::{Owner, Process, Via},
-    table::Table,
+    state::State,
+    table::{Table, since_orphaned},
     timeline::Age,
 };
 
@@ -117,6 +118,31 @@ pub fn suspects(table: &Table, sockets: &Sockets<'_>, now: u64, leak_after: u64,
     let mut suspects = by_two(sockets.all(), |socket| suspect(table, sockets, socket, when));
     suspects.sort_by_cached_key(|suspect| (Reverse(suspect.facts.age.min), suspect.connection.id()));
     suspects
+}
+
+/// How many of something there are of each verdict, in the order of [`Verdict::ALL`].
+pub type Tally = [usize; Verdict::ALL.len()];
+
+/// How many of the orphans in mini-sockets among what was found there are of each verdict. Nobody
+/// here has to close them: they are many, and to most their number is all that there is to tell.
+pub fn orphans(found: &[Found], now: u64, leak_after: u64, hz: u32) -> Tally {
+    let verdict = |found: &Found| {
+        let facts = Facts {
+            state: State::from_kernel(found.head.old)?,
+            age: since_orphaned(found, hz).age(now),
+            recv_queue: 0,
+            send_queue: 0,
+            since_sent: None,
+            since_received: None,
+            place: Place::Orphan,
+        };
+        judge(&facts, leak_after)
+    };
+    let mut counts = Tally::default();
+    for verdict in found.iter().filter(|found| found.head.flags & flag::MINI != 0).filter_map(verdict) {
+        counts[verdict as usize] += 1;
+    }
+    counts
 }
 
 /// What a function makes of all, in any order; of many in two threads, for it mostly waits for memory that no cache has.

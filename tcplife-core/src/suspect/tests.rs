@@ -21,6 +21,7 @@ const AFTER: u64 = 30 * SECOND;
 
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
+const TIME_WAIT: u8 = 6;
 const CLOSE_WAIT: u8 = 8;
 const LISTEN: u8 = 10;
 
@@ -297,4 +298,48 @@ fn of_thousands_each_is_told_once_and_the_oldest_first() {
     assert!(fds.into_iter().eq(0..COUNT));
     assert!(suspects.is_sorted_by_key(|suspect| Reverse(suspect.facts.age.min)));
     assert!(suspects[0].facts.age.min > 898 * SECOND, "{:?}", suspects[0].facts.age);
+}
+
+/// An orphan's mini-socket with `left` seconds to go, which heard of its peer last `heard` seconds ago.
+fn orphan(n: u64, state: u8, left: u64, heard: u64) -> Found {
+    let remote = format!("10.0.0.2:{}", 4000 + n);
+    let mini = socket(n, TIME_WAIT, SERVER, &remote);
+    let hz = u64::from(HZ);
+    Found {
+        head: Head { flags: flag::MINI | flag::ORPHAN, old: state, ..mini.head },
+        mini: Mini {
+            address: n,
+            expires: JIFFIES + left * hz,
+            jiffies: JIFFIES,
+            substate: u32::from(state),
+            ..Mini::default()
+        },
+        gauge: Gauge {
+            jiffies: JIFFIES,
+            stamp_ns: NOW - heard * SECOND,
+            fin_timeout: 60 * hz,
+            ..Gauge::default()
+        },
+        ..mini
+    }
+}
+
+#[test]
+fn orphans_are_counted_as_they_are_judged() {
+    let full = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
+    let mut found = vec![full, orphan(99, TIME_WAIT, 30, 30)];
+    // Young, old, of an age that only the timer tells or that nothing tells.
+    found.extend(
+        [(55, 5), (20, 40), (31, 29), (30, 30), (5, 5), (59, 58)]
+            .into_iter()
+            .zip(2..)
+            .map(|((left, heard), n)| orphan(n, FIN_WAIT2, left, heard)),
+    );
+    let mut judged = Tally::default();
+    for suspect in look(&found).iter().filter(|suspect| suspect.connection.in_mini_socket()) {
+        judged[suspect.verdict as usize] += 1;
+    }
+    assert_eq!(orphans(&found, NOW, AFTER, HZ), judged);
+    assert!(judged[Verdict::Young as usize] > 1 && judged[Verdict::PeerUnclosed as usize] > 1, "{judged:?}");
+    assert_eq!(judged.iter().sum::<usize>(), 6);
 }

@@ -1,6 +1,6 @@
 //! Ages of sockets that were there before the trace, from the kernel's own clocks.
 
-use tcplife_common::wire::Gauge;
+use tcplife_common::wire::{Found, Gauge};
 
 use super::wheel::{self, Timer};
 use crate::{state::State, timeline::Since};
@@ -46,6 +46,11 @@ const SECOND_NS: u64 = 1_000_000_000;
 const DELAYED_NS: u64 = 250_000_000;
 /// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
 const LAG_NS: u64 = 250_000_000;
+
+/// When a mini-socket that was found entered `FIN_WAIT_2`.
+pub(crate) fn since_orphaned(found: &Found, hz: u32) -> Since {
+    since_abandoned(&Timer::of(found), &found.gauge, hz)
+}
 
 /// When a mini-socket entered `FIN_WAIT_2`. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
 /// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,

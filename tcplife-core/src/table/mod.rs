@@ -47,7 +47,7 @@ use slab::Slab;
 use wheel::Due;
 
 pub use census::{Census, Scope, Verdict};
-pub(crate) use gauge::{ago, since_gauge};
+pub(crate) use gauge::{ago, since_gauge, since_orphaned};
 pub use totals::Totals;
 
 /// Where the ends of mini-sockets come from.

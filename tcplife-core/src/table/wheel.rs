@@ -5,6 +5,7 @@
 //! 60.0 to 62.05 s long with 250 ticks a second.
 
 use std::collections::BTreeMap;
+use tcplife_common::wire::Found;
 
 /// Bits of the clock that each level of the wheel leaves out (`LVL_CLK_SHIFT`).
 const CLOCK_SHIFT: u32 = 3;
@@ -59,6 +60,13 @@ pub(super) struct Timer {
     pub(super) jiffies: u64,
     /// Nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) at: u64,
+}
+
+impl Timer {
+    /// Of a mini-socket that was found.
+    pub(super) fn of(found: &Found) -> Self {
+        Self { expires: found.mini.expires, jiffies: found.mini.jiffies, at: found.head.time_ns }
+    }
 }
 
 /// What fires in one jiffy.

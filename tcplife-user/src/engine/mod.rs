@@ -26,7 +26,7 @@ use tcplife_core::{
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refused};
 use pace::{Found, Pace};
 
-pub use suspects::{Glance, glance};
+pub use suspects::{Glance, Orphans, glance};
 
 use crate::{
     clock,

@@ -13,8 +13,8 @@ use tcplife_core::{
     connection::Connection,
     observer::Observer,
     state::State,
-    suspect::{self, Sockets, Suspect},
-    table::{self, Census, Scope, Table},
+    suspect::{self, Sockets, Suspect, Tally},
+    table::{self, Census, MiniEnds, Scope, Table},
 };
 
 use super::{Engine, census::wanted};
@@ -131,24 +131,35 @@ pub struct Glance {
     pub table: Table,
     /// The suspects, oldest first.
     pub suspects: Vec<Suspect>,
+    /// How many orphans in mini-sockets there are of each verdict, if they are not among the suspects.
+    pub orphans: Tally,
     /// What told of them.
     pub evidence: Hook,
     /// Why the better way was not to be had.
     pub fallback: Option<String>,
 }
 
+/// How orphans in mini-sockets are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// Each as a suspect.
+    Each,
+    /// How many there are: a host has as many as sockets that wait for a close, and nobody on it has to close one.
+    Counted,
+}
+
 /// Looks at the host's sockets once.
 ///
 /// # Errors
 /// The kernel's sockets cannot be listed.
-pub fn glance(config: &Config) -> Result<Glance> {
+pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     memory::keep();
     if config.evidence == Evidence::SockDiag {
         return glance_with(
             &mut Diag,
             dump::namespaces(),
             diag::HZ,
-            config,
+            (config, orphans),
             Hook::on("dump", SOCK_DIAG.to_owned()),
         );
     }
@@ -161,11 +172,11 @@ pub fn glance(config: &Config) -> Result<Glance> {
     match still {
         Ok(mut still) => {
             let evidence = Hook::on("dump", dump::mechanism(host.may_enter).to_owned());
-            glance_with(&mut still, netns, clock::kernel_hz(), config, evidence)
+            glance_with(&mut still, netns, clock::kernel_hz(), (config, orphans), evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {
             let evidence = Hook::on("dump", SOCK_DIAG.to_owned());
-            let glance = glance_with(&mut Diag, netns, diag::HZ, config, evidence)?;
+            let glance = glance_with(&mut Diag, netns, diag::HZ, (config, orphans), evidence)?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
         }
         Err(why) => Err(why),
@@ -176,7 +187,7 @@ fn glance_with(
     dumps: &mut dyn Dumps,
     mut netns: Vec<Netns>,
     hz: u32,
-    config: &Config,
+    (config, orphans): (&Config, Orphans),
     evidence: Hook,
 ) -> Result<Glance> {
     let begun = clock::monotonic_ns();
@@ -190,7 +201,11 @@ fn glance_with(
         found = look(dumps, &netns)?;
     }
     let capacity = config.max_connections;
-    let mut table = Table::new(table::Config { capacity, hz, ..table::Config::default() });
+    let mini_ends = match orphans {
+        Orphans::Each => MiniEnds::Computed,
+        Orphans::Counted => MiniEnds::Ignored,
+    };
+    let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
     let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted };
     let sockets = thread::scope(|scope| {
@@ -198,9 +213,15 @@ fn glance_with(
         table.take_census(&census, &mut ());
         sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
-    let suspects =
-        suspect::suspects(&table, &sockets, clock::monotonic_ns(), clock::as_ns(config.leak_after), hz);
-    Ok(Glance { table, suspects, evidence, fallback: None })
+    let (now, leak_after) = (clock::monotonic_ns(), clock::as_ns(config.leak_after));
+    let suspects = suspect::suspects(&table, &sockets, now, leak_after, hz);
+    let orphans = match orphans {
+        Orphans::Counted if config.filter.wants_state(State::FinWait2) => {
+            suspect::orphans(&wanted, now, leak_after, hz)
+        }
+        _ => Tally::default(),
+    };
+    Ok(Glance { table, suspects, orphans, evidence, fallback: None })
 }
 
 impl Engine {

@@ -4,7 +4,7 @@ use tcplife_common::wire::Found;
 
 use super::super::{
     Table,
-    gauge::since_abandoned,
+    gauge::since_orphaned,
     index::Stamp,
     store::Opening,
     wheel::{self, Timer},
@@ -37,7 +37,7 @@ impl Table {
             Some((slot, known)) if known == stamp && known != Stamp::NONE => return Some(slot),
             other => other.map(|(slot, _)| slot),
         };
-        let timer = Timer { expires: found.mini.expires, jiffies: found.mini.jiffies, at: head.time_ns };
+        let timer = Timer::of(found);
         let slot = match candidate.filter(|&slot| self.is_of(slot, head.netns, &ends)) {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
             Some(slot) if self.is_mini(slot, head) => slot,
@@ -48,7 +48,7 @@ impl Table {
                 }
                 let since = match state {
                     State::TimeWait => self.time_wait_since(&timer),
-                    _ => since_abandoned(&timer, &found.gauge, self.config.hz),
+                    _ => since_orphaned(found, self.config.hz),
                 };
                 if self.is_spent(state, &timer) {
                     return None;

@@ -40,6 +40,12 @@ impl AsRef<Collected> for LeaksJson {
     }
 }
 
+impl AsMut<Collected> for LeaksJson {
+    fn as_mut(&mut self) -> &mut Collected {
+        &mut self.collected
+    }
+}
+
 impl Format for LeaksJson {
     const TELLS_ALL: bool = true;
     const CONFIRM: Confirm = Confirm::AtBothEnds;

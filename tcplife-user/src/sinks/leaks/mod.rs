@@ -16,7 +16,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Suspect,
+        Suspect, Tally,
         groups::{Baseline, Group, groups},
     },
 };
@@ -31,7 +31,7 @@ use crate::{
     cli::TextOrJson,
     clock::{self, Clock},
     config::{Config, Suspects},
-    engine::{self, Glance},
+    engine::{self, Glance, Orphans},
     process::ProcessFacts,
     sink::Health,
 };
@@ -48,6 +48,8 @@ struct Report<'a> {
     leak_after: u64,
     /// How many there were at first, and nanoseconds since.
     observed: Option<(&'a Baseline, u64)>,
+    /// Orphans that are not among the suspects.
+    orphans: &'a Tally,
 }
 
 impl<'a> Report<'a> {
@@ -82,12 +84,14 @@ struct Collected {
     first: Option<(u64, Baseline)>,
     /// The last one: when, and all.
     last: Option<(u64, Vec<Suspect>)>,
+    /// Those in mini-sockets that are counted only, all without a process.
+    orphans: Tally,
 }
 
 impl Collected {
     fn new(config: &Config) -> Self {
         let leak_after = clock::as_ns(config.leak_after);
-        Self { told: config.suspects, leak_after, first: None, last: None }
+        Self { told: config.suspects, leak_after, first: None, last: None, orphans: Tally::default() }
     }
 
     fn take(&mut self, at: u64, filter: &Filter, mut suspects: Vec<Suspect>) {
@@ -106,6 +110,7 @@ impl Collected {
             told: self.told,
             leak_after: self.leak_after,
             observed: self.first.as_ref().map(|(begun, baseline)| (baseline, at.saturating_sub(*begun))),
+            orphans: &self.orphans,
         }
     }
 }
@@ -117,24 +122,34 @@ impl Collected {
 pub fn run(config: &Config, output: TextOrJson) -> Result<usize> {
     let collected = Collected::new(config);
     match output {
-        TextOrJson::Text => run_with(config, text::LeaksText(collected)),
-        TextOrJson::Json => run_with(config, json::LeaksJson::new(collected, Clock::sample())),
+        TextOrJson::Text => {
+            let of_nobody = config.filter.pids.is_empty() && config.filter.comms.is_empty();
+            let counted = config.suspects == Suspects::Leaks && of_nobody;
+            let orphans = if counted { Orphans::Counted } else { Orphans::Each };
+            run_with(config, orphans, text::LeaksText(collected))
+        }
+        TextOrJson::Json => run_with(config, Orphans::Each, json::LeaksJson::new(collected, Clock::sample())),
     }
 }
 
-fn run_with(config: &Config, mut format: impl Format + AsRef<Collected>) -> Result<usize> {
+fn run_with(
+    config: &Config,
+    orphans: Orphans,
+    mut format: impl Format + AsRef<Collected> + AsMut<Collected>,
+) -> Result<usize> {
     let selector = Selector::new(config.filter.clone());
     if config.duration.is_some() {
         let mut stream = Stream::new(format, Out::stdout(config.duration), Notes::stderr(config), selector);
         engine::run(config, &mut stream)?;
         return Ok(stream.format().as_ref().report().leaks());
     }
-    let Glance { table, suspects, evidence, fallback } = engine::glance(config)?;
+    let Glance { table, suspects, orphans, evidence, fallback } = engine::glance(config, orphans)?;
     if let Some(why) = fallback {
         Notes::stderr(config).without_bpf(&why);
     }
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
+    format.as_mut().orphans = orphans;
     let health = Health { hooks: vec![evidence], ..Health::default() };
     let mut out = Out::stdout(config.duration);
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;

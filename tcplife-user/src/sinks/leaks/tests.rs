@@ -5,7 +5,7 @@ use std::io;
 use serde_json::Value;
 use tcplife_common::wire::{Found, Gauge, Head, Task, Tuple, flag};
 use tcplife_core::{
-    suspect::{self, Sockets},
+    suspect::{self, Sockets, Verdict},
     table::{Census, Config as TableConfig, Scope, Table},
 };
 
@@ -166,4 +166,14 @@ fn without_leaks_one_line_says_so() {
         told(text::LeaksText(looks(&[0]))),
         "no leaks: nothing that has waited for a close for 30s or longer is one\n"
     );
+}
+
+#[test]
+fn orphans_that_are_only_counted_are_among_those_that_are_no_leaks() {
+    let mut collected = looks(&[2]);
+    collected.orphans[Verdict::PeerUnclosed as usize] = 3;
+    collected.orphans[Verdict::Young as usize] = 1;
+    let text = told(text::LeaksText(collected));
+    assert!(text.ends_with("not leaks: 3 peer_unclosed, 1 young (--all shows them)\n"), "{text}");
+    assert_eq!(text.matches("peer_unclosed").count(), 1, "they are no process's: {text}");
 }

@@ -6,7 +6,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Suspect, Verdict,
+        Suspect, Tally, Verdict,
         groups::{Counted, Group, ages},
     },
 };
@@ -35,6 +35,12 @@ pub struct LeaksText(pub Collected);
 impl AsRef<Collected> for LeaksText {
     fn as_ref(&self) -> &Collected {
         &self.0
+    }
+}
+
+impl AsMut<Collected> for LeaksText {
+    fn as_mut(&mut self) -> &mut Collected {
+        &mut self.0
     }
 }
 
@@ -69,7 +75,8 @@ fn text(report: &Report<'_>) -> String {
         _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
     }
     if report.told == Suspects::Leaks {
-        let others: Vec<String> = tally(report.suspects.iter().filter(|suspect| !suspect.verdict.is_leak()));
+        let others = report.suspects.iter().filter(|suspect| !suspect.verdict.is_leak());
+        let others: Vec<String> = tally(report.orphans, others);
         if !others.is_empty() {
             _ = writeln!(text, "not leaks: {} (--all shows them)", others.join(", "));
         }
@@ -77,9 +84,9 @@ fn text(report: &Report<'_>) -> String {
     text
 }
 
-/// How many there are of each verdict.
-fn tally<'a>(suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
-    let mut counts = [0_usize; Verdict::ALL.len()];
+/// How many there are of each verdict, with orphans that are only counted.
+fn tally<'a>(orphans: &Tally, suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
+    let mut counts = *orphans;
     for suspect in suspects {
         counts[suspect.verdict as usize] += 1;
     }
@@ -95,7 +102,8 @@ fn block(
     explained: &mut [bool; Verdict::ALL.len()],
 ) {
     let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
-    let tally = tally(group.suspects.iter().copied());
+    let orphans = if group.process.is_none() { *report.orphans } else { Tally::default() };
+    let tally = tally(&orphans, group.suspects.iter().copied());
     _ = write!(text, "{name}: {}", tally.join(", "));
     if let Some((baseline, elapsed)) = report.observed {
         _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
