@@ -107,11 +107,13 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
 
     /// A stay of a connection of `group` ended; see [`Histograms::record`].
     pub fn record(&mut self, group: K, state: State, length: Option<u64>) {
-        if !self.own.contains_key(&group) && self.own.len() >= 2 * self.kept {
+        if let Some(of) = self.own.get_mut(&group) {
+            return of.record(state, length, &self.empty);
+        }
+        if self.own.len() >= 2 * self.kept {
             self.fold(self.kept);
         }
-        let of = self.own.entry(group).or_insert_with(|| Stays::Few(Vec::new()));
-        of.record(state, length, &self.empty);
+        self.own.insert(group, Stays::Few(vec![(state, length)]));
     }
 
     /// Groups with the most stays, largest first, equal ones in their own order.

@@ -16,6 +16,7 @@ use crate::stays::{By, Collected, Section};
 /// What the commands's formats share.
 pub struct Hist {
     collected: Collected,
+    by: Option<By>,
     log: Option<HdrLog>,
     /// Those that are wanted; empty for all.
     states: StateSet,
@@ -27,7 +28,7 @@ impl Hist {
     /// # Errors
     /// Never, but the histogram library does not know.
     pub fn new(states: StateSet, by: Option<By>, log: Option<HdrLog>) -> Result<Self> {
-        Ok(Self { collected: Collected::new(by)?, log, states })
+        Ok(Self { collected: Collected::new(by.as_slice())?, by, log, states })
     }
 
     /// A connection left a state.
@@ -52,7 +53,7 @@ impl Hist {
 
     /// What was seen, at the end.
     pub fn report(&mut self, ending: &Ending<'_>) -> Vec<Section> {
-        self.collected.report(ending.table, ending.selector.filter(), ending.now)
+        self.collected.report(self.by, ending.table, ending.selector.filter(), ending.now)
     }
 
     /// The end of the interval log.

@@ -72,22 +72,30 @@ impl Row {
 /// What was collected so far.
 pub struct Collected {
     all: Histograms,
-    groups: Option<(Grouper, Groups<Group>)>,
+    grouped: Vec<Grouped>,
+}
+
+/// The same by one kind of group.
+struct Grouped {
+    by: By,
+    grouper: Grouper,
+    groups: Groups<Group>,
 }
 
 /// Open stays, by [`State::index`].
 type Lasting = [OpenStays; State::COUNT];
 
 impl Collected {
-    /// Without any stay; with groups if `by` names a kind.
+    /// Without any stay; with groups of these kinds.
     ///
     /// # Errors
     /// Never, but the histogram library does not know.
-    pub fn new(by: Option<By>) -> Result<Self> {
-        let groups = by.map(|by| Groups::new(KEPT).map(|groups| (Grouper::new(by), groups))).transpose();
+    pub fn new(kinds: &[By]) -> Result<Self> {
+        let grouped = |&by: &By| Ok(Grouped { by, grouper: Grouper::new(by), groups: Groups::new(KEPT)? });
+        let grouped = kinds.iter().map(grouped).collect::<Result<_>>();
         Ok(Self {
             all: Histograms::new().context("cannot make histograms")?,
-            groups: groups.context("cannot make histograms")?,
+            grouped: grouped.context("cannot make histograms")?,
         })
     }
 
@@ -109,17 +117,18 @@ impl Collected {
             return None;
         }
         self.all.record(from, elapsed);
-        if let Some((grouper, groups)) = &mut self.groups {
+        for Grouped { grouper, groups, .. } in &mut self.grouped {
             groups.record(grouper.group(connection, owner), from, elapsed);
         }
         Some((from, elapsed))
     }
 
     /// All stays of the states that `filter` wants, with the open ones of the connections that it wants: in one
-    /// section, or the largest groups first and the rest last.
-    pub fn report(&mut self, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
+    /// section, or with groups of the kind `by`, if there are such, the largest first and the rest last.
+    pub fn report(&mut self, by: Option<By>, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
         let wanted = table.iter().filter(|connection| filter.wants(table, connection));
-        let Some((grouper, groups)) = &mut self.groups else {
+        let of_kind = self.grouped.iter_mut().find(|grouped| Some(grouped.by) == by);
+        let Some(Grouped { grouper, groups, .. }) = of_kind else {
             let mut lasting = Lasting::default();
             wanted.for_each(|connection| lasting[connection.state().index()].push(connection.since(), now));
             return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut lasting, filter) }];

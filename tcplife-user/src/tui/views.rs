@@ -32,8 +32,8 @@ const SLACK: u64 = 100_000_000;
 /// Collects while the screen is open.
 pub struct Views {
     log: Log,
-    /// By what they are grouped: all of them from the start, so that nothing is missing when one is asked for.
-    stays: Vec<(Option<By>, Collected)>,
+    /// By every kind of group from the start, so that nothing is missing when one is asked for.
+    stays: Collected,
     ended_early: u64,
 }
 
@@ -51,9 +51,7 @@ impl Views {
     /// # Errors
     /// Never, but the histogram library does not know.
     pub fn new() -> Result<Self> {
-        let kinds = std::iter::once(None).chain(By::ALL.map(Some));
-        let stays = kinds.map(|by| Ok((by, Collected::new(by)?))).collect::<Result<_>>()?;
-        Ok(Self { log: Log::default(), stays, ended_early: 0 })
+        Ok(Self { log: Log::default(), stays: Collected::new(&By::ALL)?, ended_early: 0 })
     }
 
     /// A connection moved.
@@ -67,9 +65,7 @@ impl Views {
         if !filter.matches_any_state(connection, owner) {
             return;
         }
-        for (_, collected) in &mut self.stays {
-            collected.transition(connection, owner, transition);
-        }
+        self.stays.transition(connection, owner, transition);
         let &Transition { from, to, at, elapsed } = transition;
         if from == State::TimeWait && elapsed.is_some_and(|elapsed| elapsed + SLACK < TIME_WAIT) {
             self.ended_early += 1;
@@ -105,14 +101,13 @@ impl Views {
 
     /// What each view shows at this moment, for a pause.
     pub fn still(&mut self, table: &Table, filter: &Filter, now: u64) -> StillViews {
-        let kinds: Vec<Option<By>> = self.stays.iter().map(|(by, _)| *by).collect();
-        let stays = kinds.into_iter().map(|by| (by, self.report(by, table, filter, now))).collect();
+        let kinds = std::iter::once(None).chain(By::ALL.map(Some));
+        let stays = kinds.map(|by| (by, self.report(by, table, filter, now))).collect();
         StillViews { log: self.log.newest_first(), stays, ports: self.ports(table, filter, now) }
     }
 
     fn report(&mut self, by: Option<By>, table: &Table, filter: &Filter, now: u64) -> Arc<[Section]> {
-        let collected = self.stays.iter_mut().find(|(kind, _)| *kind == by);
-        collected.map(|(_, collected)| collected.report(table, filter, now).into()).unwrap_or_default()
+        self.stays.report(by, table, filter, now).into()
     }
 
     fn ports(&self, table: &Table, filter: &Filter, now: u64) -> Arc<Ports> {
