@@ -26,7 +26,7 @@ macro_rules! layout {
                 Self { $($field: offset(stringify!($field)),)* }
             }
 
-            /// The size of this struct as the kernel side knows it.
+            /// The size of this struct: four bytes for each field.
             pub const SIZE: usize = size_of::<Self>();
 
             /// The offsets in the order of the fields.

@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Size of this struct as both sides know it.
+    /// The size of this struct: four bytes for each word.
     pub const SIZE: usize = size_of::<Self>();
 
     /// Everything is traced, nothing optional is assumed.

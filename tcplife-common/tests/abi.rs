@@ -123,7 +123,7 @@ fn reasons_are_sentences() {
 }
 
 #[test]
-fn globals_keep_the_order_of_their_fields() {
+fn words_are_in_the_order_of_the_fields() {
     let mut next = 0;
     let layout = Layout::from_fn(|_| {
         next += 1;
@@ -147,14 +147,15 @@ fn stand_ins_are_replaced_and_nothing_else() {
     const MOV64: u8 = 0xb7;
     let stand_in = |first: u32, place: usize| first + u32::try_from(place / 4).unwrap();
     let layout = Layout { skc_daddr: 40, num_retrans: ABSENT, ..Layout::UNKNOWN };
-    let settings = Settings { wakeup_bytes: 4096, ..Settings::ALL };
+    let settings = Settings { wakeup_bytes: 4096, netns: [4_026_531_840; 8], ..Settings::ALL };
     let stand_ins = [
         stand_in(constants::LAYOUT, offset_of!(Layout, skc_daddr)),
         stand_in(constants::LAYOUT, offset_of!(Layout, num_retrans)),
         stand_in(constants::SETTINGS, offset_of!(Settings, wakeup_bytes)),
+        stand_in(constants::SETTINGS, offset_of!(Settings, netns)),
     ];
     let before_the_first = stand_ins[0] - 1;
-    let after_the_last = stand_in(constants::SETTINGS, Settings::SIZE);
+    let after_the_last = constants::END;
     // An addition of the same number, and a move that has an offset.
     let addition = move_of(0x07, stand_ins[0]);
     let mut with_offset = move_of(MOV64, stand_ins[0]);
@@ -164,11 +165,13 @@ fn stand_ins_are_replaced_and_nothing_else() {
         object.extend(other);
     }
     let mut expected: Vec<u8> =
-        [40, ABSENT, 4096].into_iter().flat_map(|value| move_of(MOV64, value)).collect();
-    expected.extend(&object[3 * 8..]);
-    assert_eq!(constants::fill_in(&mut object, &layout, &settings), 3);
+        [40, ABSENT, 4096, 4_026_531_840].into_iter().flat_map(|value| move_of(MOV64, value)).collect();
+    expected.extend(&object[stand_ins.len() * 8..]);
+    assert_eq!(constants::fill_in(&mut object, &layout, &settings), Some(stand_ins.len()));
     assert_eq!(object, expected);
-    assert_eq!(constants::fill_in(&mut object, &layout, &settings), 0);
+    assert_eq!(constants::fill_in(&mut object, &layout, &settings), Some(0));
+    object.extend(move_of(MOV64, stand_in(constants::LAYOUT, Layout::SIZE)));
+    assert_eq!(constants::fill_in(&mut object, &layout, &settings), None, "of a member that is not known");
 }
 
 #[test]
