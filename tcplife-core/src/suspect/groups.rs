@@ -91,7 +91,7 @@ pub fn ages(suspects: &[&Suspect]) -> Option<(u64, u64)> {
     Some((age(0)?, age(suspects.len() / 2)?))
 }
 
-/// Suspects by process; the one with the most leaks comes first, then the one with the most suspects.
+/// Suspects by process; orphans that are only counted are none. The one with the most leaks comes first, then the one with the most suspects.
 pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut numbers: HashMap<Option<(u32, u64)>, usize, RandomState> = HashMap::default();

@@ -1,8 +1,8 @@
 //! Sockets that wait for somebody's close, as the kernel has them at one moment.
 //!
 //! What comes in: a dump of the sockets in `CLOSE_WAIT`, `FIN_WAIT_2` and `FIN_WAIT_1` and of the listeners, with every
-//! holder's descriptor, and a table that has taken that dump as a census. What goes out: a [`Suspect`] for each socket,
-//! with its [`Verdict`] and the evidence. What always holds: nothing is in it that the dump has not found; a process is
+//! holder's descriptor, and a table that has taken that dump as a census. What goes out: a [`Suspect`] for each socket that is in
+//! the table, with its [`Verdict`] and the evidence; how many orphans there are. What always holds: nothing is in it that the dump has not found; a process is
 //! named only where the kernel's own structures lead to it.
 
 mod evidence;
@@ -11,8 +11,9 @@ pub mod groups;
 mod tests;
 mod verdict;
 
-use std::{cmp::Reverse, panic::resume_unwind, thread};
+use std::{cmp::Reverse, collections::HashSet, panic::resume_unwind, thread};
 
+use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, flag};
 
 pub use evidence::Sockets;
@@ -139,7 +140,10 @@ pub fn orphans(found: &[Found], now: u64, leak_after: u64, hz: u32) -> Tally {
         judge(&facts, leak_after)
     };
     let mut counts = Tally::default();
-    for verdict in found.iter().filter(|found| found.head.flags & flag::MINI != 0).filter_map(verdict) {
+    // A dump may find one twice.
+    let mut seen: HashSet<u64, RandomState> = HashSet::default();
+    let minis = found.iter().filter(|found| found.head.flags & flag::MINI != 0);
+    for verdict in minis.filter(|found| seen.insert(found.head.sock)).filter_map(verdict) {
         counts[verdict as usize] += 1;
     }
     counts

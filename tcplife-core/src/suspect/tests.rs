@@ -335,6 +335,7 @@ fn orphans_are_counted_as_they_are_judged() {
             .zip(2..)
             .map(|((left, heard), n)| orphan(n, FIN_WAIT2, left, heard)),
     );
+    found.push(found[2]);
     let mut judged = Tally::default();
     for suspect in look(&found).iter().filter(|suspect| suspect.connection.in_mini_socket()) {
         judged[suspect.verdict as usize] += 1;

@@ -47,16 +47,16 @@ const DELAYED_NS: u64 = 250_000_000;
 /// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
 const LAG_NS: u64 = 250_000_000;
 
-/// When a mini-socket that was found entered `FIN_WAIT_2`.
+/// When a mini-socket that a dump found entered `FIN_WAIT_2`.
 pub(crate) fn since_orphaned(found: &Found, hz: u32) -> Since {
     since_abandoned(&Timer::of(found), &found.gauge, hz)
 }
 
-/// When a mini-socket entered `FIN_WAIT_2`. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
+/// The same, by its timer. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
 /// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,
 /// if the last segment came just then. If not, the application let go later or the timer is another one (`TCP_LINGER2`, a
 /// slow peer): then all that is known is that the ACK was not later than the last segment.
-pub(super) fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
+fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
     let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
     let (heard, timeout) = (gauge.stamp_ns, gauge.fin_timeout);
     if heard == 0 || timeout == 0 {

@@ -127,7 +127,7 @@ fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
 
 /// The suspects of the host as they are now, without a trace.
 pub struct Glance {
-    /// Every connection that was found.
+    /// Every connection that was found, but for orphans that are counted.
     pub table: Table,
     /// The suspects, oldest first.
     pub suspects: Vec<Suspect>,

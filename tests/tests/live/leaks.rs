@@ -271,6 +271,36 @@ fn people_are_told_who_leaks() -> Result<()> {
     Ok(())
 }
 
+/// Orphans that are only counted are selected by the same filters as suspects.
+#[test]
+fn people_are_told_how_many_orphans_a_filter_selects() -> Result<()> {
+    let mut scene = Scene::new(Family::V4)?;
+    scene.unclosed()?;
+    scene.await_state("fin_wait_2", 1)?;
+    let (inode, port) = (scene.namespace.inode().to_string(), scene.at.port().to_string());
+    let cases: [(&[&str], bool); 7] = [
+        (&[], true),
+        (&["-D", &port], true),
+        (&["-L", &port], false),
+        (&["-4"], true),
+        (&["-6"], false),
+        (&["--state", "fin-wait-2"], true),
+        (&["--state", "close-wait"], false),
+    ];
+    for evidence in ["bpf", "sock_diag"] {
+        for (filter, selected) in cases {
+            let output = Command::new(tcplife_binary()?)
+                .args(["leaks", "--leak-after", "0s", "--netns", &inode, "--evidence", evidence])
+                .args(filter)
+                .output()?;
+            let text = String::from_utf8(output.stdout)?;
+            let counted = text.contains("not leaks: 1 peer_unclosed");
+            ensure!(output.status.success() && counted == selected, "{evidence} {filter:?}: {text}");
+        }
+    }
+    Ok(())
+}
+
 /// As many connections as come about, and a ring that is too small for them: the leaks are reported, all of them and
 /// nothing else.
 #[test]
