@@ -126,6 +126,11 @@ impl Grouper {
         Self { by, containers: Containers::default() }
     }
 
+    /// By what.
+    pub const fn by(&self) -> By {
+        self.by
+    }
+
     /// Groups for the connections of a table, and `more`.
     pub fn numbering(&self, table: &Table, more: usize) -> Numbering<Group> {
         Numbering::new(!matches!(self.by, By::Remote), table.len() + more)

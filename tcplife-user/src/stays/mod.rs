@@ -72,14 +72,8 @@ impl Row {
 /// What was collected so far.
 pub struct Collected {
     all: Histograms,
-    grouped: Vec<Grouped>,
-}
-
-/// The same by one kind of group.
-struct Grouped {
-    by: By,
-    grouper: Grouper,
-    groups: Groups<Group>,
+    /// The same by kinds of groups.
+    grouped: Vec<(Grouper, Groups<Group>)>,
 }
 
 /// Open stays, by [`State::index`].
@@ -91,7 +85,7 @@ impl Collected {
     /// # Errors
     /// Never, but the histogram library does not know.
     pub fn new(kinds: &[By]) -> Result<Self> {
-        let grouped = |&by: &By| Ok(Grouped { by, grouper: Grouper::new(by), groups: Groups::new(KEPT)? });
+        let grouped = |&by: &By| Ok((Grouper::new(by), Groups::new(KEPT)?));
         let grouped = kinds.iter().map(grouped).collect::<Result<_>>();
         Ok(Self {
             all: Histograms::new().context("cannot make histograms")?,
@@ -117,7 +111,7 @@ impl Collected {
             return None;
         }
         self.all.record(from, elapsed);
-        for Grouped { grouper, groups, .. } in &mut self.grouped {
+        for (grouper, groups) in &mut self.grouped {
             groups.record(grouper.group(connection, owner), from, elapsed);
         }
         Some((from, elapsed))
@@ -127,8 +121,8 @@ impl Collected {
     /// section, or with groups of the kind `by`, if there are such, the largest first and the rest last.
     pub fn report(&mut self, by: Option<By>, table: &Table, filter: &Filter, now: u64) -> Vec<Section> {
         let wanted = table.iter().filter(|connection| filter.wants(table, connection));
-        let of_kind = self.grouped.iter_mut().find(|grouped| Some(grouped.by) == by);
-        let Some(Grouped { grouper, groups, .. }) = of_kind else {
+        let of_kind = self.grouped.iter_mut().find(|(grouper, _)| Some(grouper.by()) == by);
+        let Some((grouper, groups)) = of_kind else {
             let mut lasting = Lasting::default();
             wanted.for_each(|connection| lasting[connection.state().index()].push(connection.since(), now));
             return vec![Section { which: Which::All, rows: rows(Some(&self.all), &mut lasting, filter) }];
