@@ -15,7 +15,7 @@ use aya::{Btf, Endianness};
 use foldhash::{HashMap, HashSet};
 
 use bytes::Bytes;
-use raw::{Kind, Raw, Type, number};
+use raw::{Kind, Raw, Type, number, short};
 
 /// Where the kernel shows its own types (`CONFIG_DEBUG_INFO_BTF`).
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -114,8 +114,8 @@ impl KernelTypes {
             let kind = if wanted.kind() == Kind::Typedef { number::TYPEDEF } else { number::FUNC };
             let place = found as usize - 1;
             // The numbers before it have to be something.
-            types.resize(types.len().max(place + 1), [0, number::FWD << 24, 0]);
-            types[place] = [u32::try_from(strings.len())?, kind << 24, 0];
+            types.resize(types.len().max(place + 1), short([0, number::FWD << 24, 0]));
+            types[place] = short([u32::try_from(strings.len())?, kind << 24, 0]);
             strings.extend(wanted.name().bytes().chain([0]));
         }
         let bytes = raw::file(&types, &strings)?;

@@ -177,10 +177,18 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// A file of BTF made of types that have nothing behind their first three words.
-pub(super) fn file(types: &[[u32; 3]], strings: &[u8]) -> Result<Vec<u8>> {
-    let length = u32::try_from(size_of_val(types))?;
+/// A type that has nothing behind its first three words.
+pub(super) type Short = [[u8; 4]; 3];
+
+/// The words of a type.
+pub(super) fn short(words: [u32; 3]) -> Short {
+    words.map(u32::to_ne_bytes)
+}
+
+/// A file of BTF made of such types.
+pub(super) fn file(types: &[Short], strings: &[u8]) -> Result<Vec<u8>> {
+    let types = types.as_flattened().as_flattened();
+    let length = u32::try_from(types.len())?;
     let header = [MAGIC | 1 << 16, HEADER_SIZE, 0, length, length, u32::try_from(strings.len())?];
-    let words = header.iter().chain(types.as_flattened());
-    Ok(words.flat_map(|word| word.to_ne_bytes()).chain(strings.iter().copied()).collect())
+    Ok([header.map(u32::to_ne_bytes).as_flattened(), types, strings].concat())
 }

@@ -59,22 +59,23 @@ fn targets_have_the_numbers_that_aya_finds_by_itself() {
 #[test]
 fn what_is_not_btf_is_an_error() {
     let of = |bytes: &[u8]| KernelTypes::of(Bytes::Copied(bytes.to_vec()), [Wanted::Struct("sock")]);
-    let whole = raw::file(&[[0, number::FWD << 24, 0]], &[0]).unwrap();
+    let whole = raw::file(&[short([0, number::FWD << 24, 0])], &[0]).unwrap();
     assert!(of(&whole).is_ok());
     for length in 0..whole.len() {
         assert!(of(&whole[..length]).is_err(), "{length} bytes");
     }
     assert!(of(&[0; 64]).is_err());
-    let unknown = raw::file(&[[0, 99 << 24, 0]], &[0]).unwrap();
+    let unknown = raw::file(&[short([0, 99 << 24, 0])], &[0]).unwrap();
     assert!(of(&unknown).is_err());
     // A struct with more members than there are bytes.
-    let cut = raw::file(&[[0, 4 << 24 | 1, 0]], &[0]).unwrap();
+    let cut = raw::file(&[short([0, 4 << 24 | 1, 0])], &[0]).unwrap();
     assert_eq!(of(&cut).unwrap().size_of("sock"), None);
 }
 
 #[test]
 fn a_type_that_refers_to_itself_ends() {
-    let itself = raw::file(&[[1, 4 << 24 | 1, 8], [0, 1, 0], [0, number::TYPEDEF << 24, 2]], b"\0sock\0");
+    let itself =
+        raw::file(&[[1, 4 << 24 | 1, 8], [0, 1, 0], [0, number::TYPEDEF << 24, 2]].map(short), b"\0sock\0");
     let types = KernelTypes::of(Bytes::Copied(itself.unwrap()), [Wanted::Struct("sock")]).unwrap();
     assert_eq!(types.offset_of("sock", "member"), None);
 }
