@@ -58,6 +58,8 @@ impl ProcessFacts {
 
     fn of(process: &Process, host: &Host) -> Option<Self> {
         let of = Folder::open(process.pid)?;
+        // The folder of a process that has ended is root's; one that tells its begin then is still there.
+        let user = of.user();
         let started = started_ns(&of.bytes("stat"))?;
         if !began_at(process, started) {
             return None;
@@ -70,7 +72,7 @@ impl ProcessFacts {
                 .filter(|word| !word.is_empty())
                 .map(<[u8]>::to_vec)
                 .collect(),
-            user: field(&of.text("status"), "Uid:", 1).map(|uid| host.user_name(uid)),
+            user: user.map(|uid| host.user_name(uid)),
             running: Some(host.uptime.saturating_sub(Duration::from_nanos(started))),
             unit: unit(&cgroup),
             container: match in_cgroups(&cgroup) {
@@ -101,7 +103,8 @@ impl Host {
         }
     }
 
-    fn user_name(&self, uid: &str) -> String {
+    fn user_name(&self, uid: u32) -> String {
+        let uid = uid.to_string();
         let name = self.users.lines().find_map(|line| {
             let mut words = line.split(':');
             let name = words.next()?;
@@ -142,6 +145,11 @@ impl Folder {
 
     fn text(&self, file: &str) -> String {
         String::from_utf8_lossy(&self.bytes(file)).into_owned()
+    }
+
+    /// Its effective user, who owns the folder (`task_dump_owner`, fs/proc/base.c: whether it can be dumped or not).
+    fn user(&self) -> Option<u32> {
+        Some(statat(&self.fd, "", AtFlags::EMPTY_PATH).ok()?.st_uid)
     }
 
     /// How many descriptors it has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
