@@ -229,6 +229,11 @@ fn list<T>(items: &Counted<T>, show: impl Fn(&T) -> String) -> String {
 /// A labelled paragraph.
 fn line(text: &mut String, label: &str, what: &str) {
     let first = format!("    {label:<8} ");
+    // No character is wider than its bytes are many, and most lines are short.
+    if first.len() + what.len() <= WIDTH {
+        _ = writeln!(text, "{}", [&first, what].concat().trim_end());
+        return;
+    }
     let rest = " ".repeat(first.len());
     let options = textwrap::Options::new(WIDTH).initial_indent(&first).subsequent_indent(&rest);
     for wrapped in textwrap::wrap(what, options) {
