@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     facts::{FACTS, Fact, Reading, Setting},
     sinks::json,
-    source::dump,
+    source::namespaces,
 };
 
 /// Columns of the text.
@@ -36,7 +36,7 @@ impl Settings {
     pub fn read() -> Self {
         let own = Reading::here();
         let inode = own.as_ref().map(|own| own.netns).unwrap_or_default();
-        let others = dump::namespaces().into_iter().filter(|netns| netns.inode != inode);
+        let others = namespaces::all().into_iter().filter(|netns| netns.inode != inode);
         Self(own.into_iter().chain(others.filter_map(|netns| Reading::take(&netns).ok())).collect())
     }
 

@@ -19,7 +19,10 @@ use tcplife_core::{
 use super::Engine;
 use crate::{
     clock,
-    source::dump::{self, MINI_SOCKETS, Netns},
+    source::{
+        dump::MINI_SOCKETS,
+        namespaces::{self, Netns},
+    },
 };
 
 /// Everything is looked at again this often, also without a loss.
@@ -62,7 +65,7 @@ impl Namespaces {
 
     /// Finds them again. Returns those that the filter takes.
     fn refresh(&mut self, filter: &Filter) -> Vec<Netns> {
-        let all = dump::namespaces();
+        let all = namespaces::all();
         self.known = all.iter().map(|netns| (netns.inode, netns.clone())).collect();
         all.into_iter()
             .filter(|netns| filter.netns.is_empty() || filter.netns.contains(&netns.inode))
@@ -139,7 +142,7 @@ impl Engine {
         let begun = clock::monotonic_ns();
         let mut netns = self.namespaces.refresh(&self.filter);
         let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
-        for elsewhere in dump::namespaces_elsewhere(&unknown) {
+        for elsewhere in namespaces::elsewhere(&unknown) {
             unknown.remove(&elsewhere.inode);
             self.namespaces.known.insert(elsewhere.inode, elsewhere.clone());
             netns.push(elsewhere);

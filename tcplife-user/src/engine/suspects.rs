@@ -25,7 +25,8 @@ use crate::{
     sink::{Confirm, Hook, Sink},
     source::{
         Live, Still, diag,
-        dump::{self, Netns, SUSPECTS},
+        dump::{self, SUSPECTS},
+        namespaces::{self, Netns},
         preflight::Preflight,
     },
 };
@@ -157,7 +158,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     if config.evidence == Evidence::SockDiag {
         return glance_with(
             &mut Diag,
-            dump::namespaces(),
+            namespaces::all(),
             diag::HZ,
             (config, orphans),
             Hook::on("dump", SOCK_DIAG.to_owned()),
@@ -165,7 +166,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     }
     let host = Preflight::look();
     let (netns, still) = thread::scope(|scope| {
-        let netns = scope.spawn(dump::namespaces);
+        let netns = scope.spawn(namespaces::all);
         let still = host.check().and_then(|()| Still::load(config.verbose));
         (netns.join().unwrap_or_default(), still)
     });
@@ -195,7 +196,7 @@ fn glance_with(
     // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
     let unknown =
         found.iter().map(|found| found.head.netns).filter(|&inode| !netns.iter().any(|n| n.inode == inode));
-    let elsewhere = dump::namespaces_elsewhere(&unknown.collect::<std::collections::HashSet<u32>>());
+    let elsewhere = namespaces::elsewhere(&unknown.collect::<std::collections::HashSet<u32>>());
     if !elsewhere.is_empty() {
         netns.extend(elsewhere);
         found = look(dumps, &netns)?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{FACTS, Where};
-use crate::source::dump::Netns;
+use crate::source::namespaces::Netns;
 
 /// Files with counters of the namespace.
 const COUNTERS: [&str; 2] = ["netstat", "snmp"];

@@ -19,9 +19,10 @@ use tcplife_common::{
 use super::{
     attach,
     btf::{KernelTypes, Wanted},
-    dump::{self, Dumper, Netns, StateMask},
+    dump::{self, Dumper, StateMask},
     hooks::{self, Allowed},
     kernel::Kernel,
+    namespaces::Netns,
     object, ports,
     recursion::{Misses, SPARE},
 };

@@ -12,6 +12,7 @@ mod hooks;
 mod kernel;
 mod layout;
 mod live;
+pub mod namespaces;
 mod object;
 mod ports;
 pub mod preflight;

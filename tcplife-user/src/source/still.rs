@@ -5,10 +5,11 @@ use aya::Ebpf;
 use tcplife_common::{settings::Settings, wire::Found};
 
 use super::{
-    dump::{self, Dumper, Netns, StateMask},
+    dump::{self, Dumper, StateMask},
     hooks::Allowed,
     kernel::Kernel,
     live::{self, Options},
+    namespaces::Netns,
 };
 
 /// The loaded iterators.

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, thread, thread::JoinHandle};
 
-use crate::{facts::Reading, source::dump};
+use crate::{facts::Reading, source::namespaces};
 
 /// They are read anew after this, nanoseconds.
 const PERIOD: u64 = 5_000_000_000;
@@ -41,6 +41,6 @@ impl Settings {
 fn read() -> Arc<[Reading]> {
     let own = Reading::here().ok();
     let inode = own.as_ref().map(|own| own.netns);
-    let others = dump::namespaces().into_iter().filter(|netns| Some(netns.inode) != inode);
+    let others = namespaces::all().into_iter().filter(|netns| Some(netns.inode) != inode);
     own.into_iter().chain(others.take(MOST).filter_map(|netns| Reading::take(&netns).ok())).collect()
 }

@@ -23,7 +23,7 @@ pub use message::HZ;
 
 use message::{AF_INET, AF_INET6, Listed, Reply};
 
-use super::dump::{Netns, StateMask};
+use super::{dump::StateMask, namespaces::Netns};
 use crate::{clock, process};
 
 /// Room for one reply; the kernel fills at most 32 KiB at a time (netlink_dump).

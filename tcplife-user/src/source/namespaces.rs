@@ -1,0 +1,128 @@
+//! The host's network namespaces, and how a thread gets into one.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::netns::inode;
+
+/// A network namespace that can be entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Netns {
+    /// Its inode number.
+    pub inode: u32,
+    path: PathBuf,
+}
+
+impl Netns {
+    fn at(path: PathBuf) -> Option<Self> {
+        Some(Self { inode: inode(&path)?, path })
+    }
+
+    /// Whether the path still leads to it.
+    pub fn is_there(&self) -> bool {
+        inode(&self.path) == Some(self.inode)
+    }
+
+    /// The one that this process is in.
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub fn own() -> io::Result<Self> {
+        Self::at("/proc/self/ns/net".into()).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    /// Moves the current thread into it. Nobody needs to be allowed to go where he is.
+    ///
+    /// # Errors
+    /// It is gone, or this process may not.
+    pub fn enter(&self) -> io::Result<()> {
+        if Self::at("/proc/thread-self/ns/net".into()).is_some_and(|here| here.inode == self.inode) {
+            return Ok(());
+        }
+        let namespace = File::open(&self.path)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(())
+    }
+}
+
+/// Every network namespace that a process lives in or that has a name, each once.
+pub fn all() -> Vec<Netns> {
+    let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
+    let named = entries(Path::new("/run/netns"));
+    let mut all: Vec<Netns> = of_processes.chain(named).filter_map(Netns::at).collect();
+    all.sort_by_key(|netns| netns.inode);
+    all.dedup_by_key(|netns| netns.inode);
+    all
+}
+
+/// Those of the given network namespaces that only a thread is in, or that somebody has open or mounted: where they can
+/// be entered. A look at every descriptor of every process.
+pub fn elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
+    if inodes.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<Netns> = entries(Path::new("/proc"))
+        .filter(|process| process.join("fd").exists())
+        .flat_map(|process| {
+            let (tasks, descriptors) = (process.join("task"), process.join("fd"));
+            let threads = entries(&tasks).map(|thread| thread.join("ns/net"));
+            let open = entries(&descriptors).filter(|path| is_netns(path));
+            threads.chain(open).chain(mounted(&process)).collect::<Vec<PathBuf>>()
+        })
+        .filter_map(Netns::at)
+        .filter(|netns| inodes.contains(&netns.inode))
+        .collect();
+    found.sort_by_key(|netns| netns.inode);
+    found.dedup_by_key(|netns| netns.inode);
+    found
+}
+
+/// Whether a descriptor is a network namespace.
+fn is_netns(descriptor: &Path) -> bool {
+    fs::read_link(descriptor).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"net:["))
+}
+
+/// Where network namespaces are mounted, in the sight of a process: `ID PARENT DEVICE ROOT MOUNTPOINT ..`.
+fn mounted(process: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+    let root = process.join("root");
+    let places = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(3);
+        words.next().filter(|root| root.starts_with("net:["))?;
+        words.next()
+    });
+    places.map(|place| root.join(place.trim_start_matches('/'))).collect()
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn our_own_namespace_is_among_them_once() {
+        let own = Netns::own().expect("a process has a network namespace");
+        assert_eq!(all().iter().filter(|netns| netns.inode == own.inode).count(), 1);
+    }
+
+    #[test]
+    fn one_that_is_only_open_is_found() {
+        let open = File::open("/proc/self/ns/net").unwrap();
+        let inode = u32::try_from(open.metadata().unwrap().ino()).unwrap();
+        assert!(elsewhere(&HashSet::new()).is_empty());
+        let found = elsewhere(&HashSet::from([inode, 1]));
+        assert_eq!(found.iter().map(|netns| netns.inode).collect::<Vec<_>>(), [inode]);
+    }
+}
