@@ -120,7 +120,7 @@ impl<'a> Sockets<'a> {
     /// Brings together what was found.
     pub fn of(found: &'a [Found]) -> Self {
         let mut sockets = Self {
-            all: Vec::new(),
+            all: Vec::with_capacity(found.len()),
             by_ends: HashMap::default(),
             before: Vec::new(),
             listeners: HashMap::default(),

@@ -11,9 +11,8 @@ pub mod groups;
 mod tests;
 mod verdict;
 
-use std::{cmp::Reverse, collections::HashSet, panic::resume_unwind, thread};
+use std::{cmp::Reverse, panic::resume_unwind, thread};
 
-use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, flag};
 
 pub use evidence::Sockets;
@@ -124,9 +123,15 @@ pub fn suspects(table: &Table, sockets: &Sockets<'_>, now: u64, leak_after: u64,
 /// How many of something there are of each verdict, in the order of [`Verdict::ALL`].
 pub type Tally = [usize; Verdict::ALL.len()];
 
-/// How many of the orphans in mini-sockets among what was found there are of each verdict. Nobody
-/// here has to close them: they are many, and to most their number is all that there is to tell.
-pub fn orphans(found: &[Found], now: u64, leak_after: u64, hz: u32) -> Tally {
+/// How many of the orphans in mini-sockets that are wanted there are of each verdict. Nobody here has to close them: they are
+/// many, and to most their number is all that there is to tell.
+pub fn orphans(
+    sockets: &Sockets<'_>,
+    is_wanted: impl Fn(&Found) -> bool,
+    now: u64,
+    leak_after: u64,
+    hz: u32,
+) -> Tally {
     let verdict = |found: &Found| {
         let facts = Facts {
             state: State::from_kernel(found.head.old)?,
@@ -140,10 +145,9 @@ pub fn orphans(found: &[Found], now: u64, leak_after: u64, hz: u32) -> Tally {
         judge(&facts, leak_after)
     };
     let mut counts = Tally::default();
-    // A dump may find one twice.
-    let mut seen: HashSet<u64, RandomState> = HashSet::default();
-    let minis = found.iter().filter(|found| found.head.flags & flag::MINI != 0);
-    for verdict in minis.filter(|found| seen.insert(found.head.sock)).filter_map(verdict) {
+    let minis =
+        sockets.all().iter().map(|socket| socket.found).filter(|found| found.head.flags & flag::MINI != 0);
+    for verdict in minis.filter(|found| is_wanted(found)).filter_map(verdict) {
         counts[verdict as usize] += 1;
     }
     counts
@@ -152,13 +156,21 @@ pub fn orphans(found: &[Found], now: u64, leak_after: u64, hz: u32) -> Tally {
 /// What a function makes of all, in any order; of many in two threads, for it mostly waits for memory that no cache has.
 fn by_two<T: Sync, R: Send>(all: &[T], of: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
     // In turns: those that take longest are side by side.
-    let every_other = |n: usize| all.chunks(TURN).skip(n).step_by(2).flatten().filter_map(&of).collect();
+    let every_other = |n: usize, made: &mut Vec<R>| {
+        made.extend(all.chunks(TURN).skip(n).step_by(2).flatten().filter_map(&of));
+    };
+    let mut made = Vec::with_capacity(all.len());
     if all.len() <= TURN {
-        return every_other(0);
+        every_other(0, &mut made);
+        return made;
     }
     thread::scope(|scope| {
-        let others = scope.spawn(|| -> Vec<R> { every_other(1) });
-        let mut made: Vec<R> = every_other(0);
+        let others = scope.spawn(|| {
+            let mut made = Vec::with_capacity(all.len() / 2 + TURN);
+            every_other(1, &mut made);
+            made
+        });
+        every_other(0, &mut made);
         made.append(&mut others.join().unwrap_or_else(|panic| resume_unwind(panic)));
         made
     })

@@ -340,7 +340,9 @@ fn orphans_are_counted_as_they_are_judged() {
     for suspect in look(&found).iter().filter(|suspect| suspect.connection.in_mini_socket()) {
         judged[suspect.verdict as usize] += 1;
     }
-    assert_eq!(orphans(&found, NOW, AFTER, HZ), judged);
+    let sockets = Sockets::of(&found);
+    assert_eq!(orphans(&sockets, |_| true, NOW, AFTER, HZ), judged);
+    assert_eq!(orphans(&sockets, |_| false, NOW, AFTER, HZ), Tally::default());
     assert!(judged[Verdict::Young as usize] > 1 && judged[Verdict::PeerUnclosed as usize] > 1, "{judged:?}");
     assert_eq!(judged.iter().sum::<usize>(), 6);
 }

@@ -233,7 +233,7 @@ pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tup
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.
-fn is_wanted(found: &Found, filter: &Filter) -> bool {
+pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
     let family = match filter.families {
         Families::Both => true,

@@ -17,7 +17,10 @@ use tcplife_core::{
     table::{self, Census, MiniEnds, Scope, Table},
 };
 
-use super::{Engine, census::wanted};
+use super::{
+    Engine,
+    census::{is_wanted, wanted},
+};
 use crate::{
     clock,
     config::{Config, Evidence},
@@ -96,19 +99,26 @@ impl Look {
     /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
     /// Those of a namespace that could not be looked into are believed.
     fn of(mut found: Vec<Found>, looked_into: &[u32]) -> Self {
+        // Whether its namespace lists it.
+        let mut held: HashMap<Key, bool> =
+            HashMap::with_capacity(found.iter().filter(|found| is_held(found)).count());
+        held.extend(found.iter().filter(|found| is_held(found)).map(|found| (key(found), false)));
+        let mut homeless = HashSet::default();
         let listed = |found: &&Found| !is_held(found) && found.head.flags & flag::MINI == 0;
-        // Whether it waits, and no process was found that holds it.
-        let mut homeless: HashMap<Key, bool> = HashMap::with_capacity(found.iter().filter(listed).count());
         for found in found.iter().filter(listed) {
-            *homeless.entry(key(found)).or_default() |= waits(found);
+            match held.get_mut(&key(found)) {
+                Some(listed) => *listed = true,
+                None if waits(found) => _ = homeless.insert(key(found)),
+                None => {}
+            }
         }
-        let looked_into: HashSet<u32> = looked_into.iter().copied().collect();
-        found.retain(|found| {
-            let socket = if is_held(found) { homeless.get_mut(&key(found)) } else { return true };
-            let known = socket.map(|homeless| *homeless = false).is_some();
-            known || !looked_into.contains(&found.head.netns)
-        });
-        let homeless = homeless.into_iter().filter(|&(_, homeless)| homeless).map(|(key, _)| key).collect();
+        // Seldom is there one.
+        if held.values().any(|listed| !listed) {
+            let is_listed = |found: &Found| held.get(&key(found)).is_some_and(|&listed| listed);
+            found.retain(|found| {
+                !is_held(found) || is_listed(found) || !looked_into.contains(&found.head.netns)
+            });
+        }
         Self { found, homeless }
     }
 }
@@ -218,7 +228,7 @@ fn glance_with(
     let suspects = suspect::suspects(&table, &sockets, now, leak_after, hz);
     let orphans = match orphans {
         Orphans::Counted if config.filter.wants_state(State::FinWait2) => {
-            suspect::orphans(&wanted, now, leak_after, hz)
+            suspect::orphans(&sockets, |found| is_wanted(found, &config.filter), now, leak_after, hz)
         }
         _ => Tally::default(),
     };

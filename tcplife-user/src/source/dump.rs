@@ -7,6 +7,8 @@
 use std::{
     fs::File,
     io::{self, ErrorKind, Read},
+    slice,
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -15,7 +17,7 @@ use anyhow::{Context, Result, anyhow};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapData},
-    programs::Iter,
+    programs::{Iter, Program},
 };
 use tcplife_common::{settings::MINI_BITS, wire::Found};
 
@@ -60,6 +62,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// An iterator is read in pieces of this size: the kernel fills eight pages at a time (`bpf_seq_read`).
 const READ_SIZE: usize = 64 << 10;
 
+/// Room for as many records as hosts seldom have: what is not filled takes no memory, and what is filled is not copied.
+const MANY: usize = 64 << 10;
+
 /// The loaded iterators. They are read by a thread of their own: a list of 100,000 mini-sockets takes long enough for a
 /// busy host to fill the ring buffer.
 pub struct Dumper {
@@ -82,11 +87,20 @@ impl Dumper {
     /// # Errors
     /// This kernel does not take them.
     pub fn load(programs: &mut Ebpf, btf: &Btf) -> Result<Self> {
-        for (name, target) in PROGRAMS {
-            iterator(programs, name)?
+        let target = |name: &str| PROGRAMS.iter().find(|program| program.0 == name).map(|program| program.1);
+        let load = |program: &mut Program, target| {
+            let iterator: &mut Iter = program.try_into()?;
+            iterator
                 .load(target, btf)
-                .with_context(|| format!("the kernel does not take the iterator iter/{target}"))?;
-        }
+                .with_context(|| format!("the kernel does not take the iterator iter/{target}"))
+        };
+        // The kernel checks each as long as the other.
+        thread::scope(|scope| {
+            let found = programs.programs_mut().filter_map(|(name, program)| Some((program, target(name)?)));
+            let loading: Vec<_> =
+                found.map(|(program, target)| scope.spawn(move || load(program, target))).collect();
+            loading.into_iter().try_for_each(|thread| thread.join().map_err(|_| died())?)
+        })?;
         let states = programs.take_map("DUMP_STATES").ok_or_else(|| anyhow!("no map DUMP_STATES"))?;
         Ok(Self { states: Array::try_from(states)? })
     }
@@ -121,14 +135,17 @@ impl Dumper {
     ) -> Result<(Vec<Found>, Vec<u32>)> {
         self.states.set(0, states, 0)?;
         let files = open(programs, FILES)?;
-        let died = |_| anyhow!("a thread that reads an iterator died");
-        let (mut found, mut sockets) = (Vec::new(), Vec::new());
-        let looked_into = thread::scope(|scope| {
-            let held = scope.spawn(|| read(files, FILES, &mut found));
-            let of_namespaces = scope.spawn(|| read_each(programs, netns, &mut sockets));
-            held.join().map_err(died)?.and(of_namespaces.join().map_err(died)?)
+        let (mut found, mut sockets) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
+        let todo = Todo::new(programs, netns);
+        // The kernel goes through the sockets of all namespaces for each, so whoever is done with the descriptors helps.
+        let (mut looked_into, others) = thread::scope(|scope| {
+            let helper = scope.spawn(|| todo.read_each(&mut sockets));
+            let held =
+                scope.spawn(|| read(files, FILES, &mut found).and_then(|()| todo.read_each(&mut found)));
+            anyhow::Ok((held.join().map_err(|_| died())??, helper.join().map_err(|_| died())??))
         })?;
         found.append(&mut sockets);
+        looked_into.extend(others);
         Ok((found, looked_into))
     }
 
@@ -146,7 +163,7 @@ impl Dumper {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<u32>> {
         self.states.set(0, states, 0)?;
-        beside(meanwhile, || read_each(programs, netns, found))
+        beside(meanwhile, || Todo::new(programs, netns).read_each(found))
     }
 }
 
@@ -163,7 +180,7 @@ fn beside<T: Send>(meanwhile: &mut dyn FnMut(), work: impl FnOnce() -> Result<T>
             meanwhile();
             thread::park_timeout(PAUSE);
         }
-        worker.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the iterator died")))
+        worker.join().unwrap_or_else(|_| Err(died()))
     })
 }
 
@@ -183,17 +200,39 @@ fn read(file: File, name: &str, found: &mut Vec<Found>) -> Result<()> {
     decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
 }
 
-/// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does. Returns the inodes of
-/// those that could be looked into.
-fn read_each(programs: &mut Ebpf, netns: &[Netns], found: &mut Vec<Found>) -> Result<Vec<u32>> {
-    let mut looked_into = Vec::with_capacity(netns.len());
-    for netns in netns {
-        if netns.enter().is_ok() {
-            read(open(programs, SOCKETS)?, SOCKETS, found)?;
-            looked_into.push(netns.inode);
-        }
+fn died() -> anyhow::Error {
+    anyhow!("a thread that handles an iterator died")
+}
+
+/// The namespaces that nobody has looked into yet.
+struct Todo<'a> {
+    programs: Mutex<&'a mut Ebpf>,
+    netns: Mutex<slice::Iter<'a, Netns>>,
+}
+
+impl<'a> Todo<'a> {
+    fn new(programs: &'a mut Ebpf, netns: &'a [Netns]) -> Self {
+        Self { programs: Mutex::new(programs), netns: Mutex::new(netns.iter()) }
     }
-    Ok(looked_into)
+
+    fn next(&self) -> Option<&'a Netns> {
+        self.netns.lock().ok()?.next()
+    }
+
+    /// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does. Returns the inodes of
+    /// those that could be looked into.
+    fn read_each(&self, found: &mut Vec<Found>) -> Result<Vec<u32>> {
+        let mut looked_into = Vec::new();
+        while let Some(netns) = self.next() {
+            if netns.enter().is_ok() {
+                // It lists the namespace of who opens it (`bpf_iter_init_seq_net`).
+                let sockets = open(*self.programs.lock().map_err(|_| died())?, SOCKETS)?;
+                read(sockets, SOCKETS, found)?;
+                looked_into.push(netns.inode);
+            }
+        }
+        Ok(looked_into)
+    }
 }
 
 /// Decodes while it reads: the bytes of a large list would take as much memory as the list.

@@ -52,12 +52,14 @@ impl Netns {
     }
 }
 
-/// Every network namespace that a process lives in or that has a name, each once.
+/// Every network namespace that a process lives in or that has a name, each once. This process's comes first: no other is as likely
+/// to be the one with the most sockets.
 pub fn all() -> Vec<Netns> {
     let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
     let named = entries(Path::new("/run/netns"));
     let mut all: Vec<Netns> = of_processes.chain(named).filter_map(Netns::at).collect();
-    all.sort_by_key(|netns| netns.inode);
+    let own = Netns::own().ok().map(|own| own.inode);
+    all.sort_by_key(|netns| (Some(netns.inode) != own, netns.inode));
     all.dedup_by_key(|netns| netns.inode);
     all
 }
