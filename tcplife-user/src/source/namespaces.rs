@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File},
     io::{self, ErrorKind},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -47,6 +47,10 @@ impl Netns {
             return Ok(());
         }
         let namespace = File::open(&self.path)?;
+        // The path may lead to another one by now.
+        if namespace.metadata()?.ino() != u64::from(self.inode) {
+            return Err(ErrorKind::NotFound.into());
+        }
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(())
     }
@@ -58,7 +62,7 @@ pub fn all() -> Vec<Netns> {
     let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
     let named = entries(Path::new("/run/netns"));
     let mut all: Vec<Netns> = of_processes.chain(named).filter_map(Netns::at).collect();
-    let own = Netns::own().ok().map(|own| own.inode);
+    let own = crate::netns::own();
     all.sort_by_key(|netns| (Some(netns.inode) != own, netns.inode));
     all.dedup_by_key(|netns| netns.inode);
     all
@@ -109,14 +113,19 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
-    fn our_own_namespace_is_among_them_once() {
+    fn our_own_namespace_comes_first_and_once() {
         let own = Netns::own().expect("a process has a network namespace");
+        assert_eq!(all()[0].inode, own.inode);
         assert_eq!(all().iter().filter(|netns| netns.inode == own.inode).count(), 1);
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_by_now_is_not_entered() {
+        let elsewhere = Netns { inode: 1, ..Netns::own().unwrap() };
+        assert_eq!(elsewhere.enter().unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]
