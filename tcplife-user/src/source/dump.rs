@@ -5,6 +5,7 @@
 //! connections that nobody accepted).
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, ErrorKind, Read},
     slice,
@@ -65,7 +66,7 @@ const READ_SIZE: usize = 64 << 10;
 /// Room for as many records as hosts seldom have: what is not filled takes no memory, and what is filled is not copied.
 const MANY: usize = 64 << 10;
 
-/// The loaded iterators. They are read by a thread of their own: a list of 100,000 mini-sockets takes long enough for a
+/// The loaded iterators. They are read by threads of their own: a list of 100,000 mini-sockets takes long enough for a
 /// busy host to fill the ring buffer.
 pub struct Dumper {
     states: Array<MapData, u32>,
@@ -87,19 +88,22 @@ impl Dumper {
     /// # Errors
     /// This kernel does not take them.
     pub fn load(programs: &mut Ebpf, btf: &Btf) -> Result<Self> {
-        let target = |name: &str| PROGRAMS.iter().find(|program| program.0 == name).map(|program| program.1);
-        let load = |program: &mut Program, target| {
-            let iterator: &mut Iter = program.try_into()?;
-            iterator
-                .load(target, btf)
-                .with_context(|| format!("the kernel does not take the iterator iter/{target}"))
-        };
+        let mut by_name: HashMap<&str, &mut Program> = programs.programs_mut().collect();
         // The kernel checks each as long as the other.
         thread::scope(|scope| {
-            let found = programs.programs_mut().filter_map(|(name, program)| Some((program, target(name)?)));
-            let loading: Vec<_> =
-                found.map(|(program, target)| scope.spawn(move || load(program, target))).collect();
-            loading.into_iter().try_for_each(|thread| thread.join().map_err(|_| died())?)
+            let loading = PROGRAMS.map(|(name, target)| {
+                let program = by_name.remove(name).ok_or_else(|| no_program(name));
+                scope.spawn(move || -> Result<()> {
+                    let iterator: &mut Iter = program?.try_into()?;
+                    iterator
+                        .load(target, btf)
+                        .with_context(|| format!("the kernel does not take the iterator iter/{target}"))
+                })
+            });
+            loading
+                .map(thread::ScopedJoinHandle::join)
+                .into_iter()
+                .try_for_each(|loaded| loaded.map_err(|_| died())?)
         })?;
         let states = programs.take_map("DUMP_STATES").ok_or_else(|| anyhow!("no map DUMP_STATES"))?;
         Ok(Self { states: Array::try_from(states)? })
@@ -122,8 +126,8 @@ impl Dumper {
         beside(meanwhile, || read(files, FILES, found))
     }
 
-    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces; and the inodes of
-    /// the namespaces that could be looked into.
+    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces, for a census
+    /// attributes by the first look that it is given; and the inodes of the namespaces that could be looked into.
     ///
     /// # Errors
     /// An iterator cannot be read.
@@ -138,14 +142,15 @@ impl Dumper {
         let (mut found, mut sockets) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
         let todo = Todo::new(programs, netns);
         // The kernel goes through the sockets of all namespaces for each, so whoever is done with the descriptors helps.
-        let (mut looked_into, others) = thread::scope(|scope| {
+        let (held, helper) = thread::scope(|scope| {
             let helper = scope.spawn(|| todo.read_each(&mut sockets));
             let held =
                 scope.spawn(|| read(files, FILES, &mut found).and_then(|()| todo.read_each(&mut found)));
-            anyhow::Ok((held.join().map_err(|_| died())??, helper.join().map_err(|_| died())??))
-        })?;
+            (held.join(), helper.join())
+        });
+        let mut looked_into = held.map_err(|_| died())??;
+        looked_into.extend(helper.map_err(|_| died())??);
         found.append(&mut sockets);
-        looked_into.extend(others);
         Ok((found, looked_into))
     }
 
@@ -185,9 +190,11 @@ fn beside<T: Send>(meanwhile: &mut dyn FnMut(), work: impl FnOnce() -> Result<T>
 }
 
 fn iterator<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Iter> {
-    let program =
-        programs.program_mut(name).ok_or_else(|| anyhow!("the BPF object has no program {name}"))?;
-    Ok(program.try_into()?)
+    Ok(programs.program_mut(name).ok_or_else(|| no_program(name))?.try_into()?)
+}
+
+fn no_program(name: &str) -> anyhow::Error {
+    anyhow!("the BPF object has no program {name}")
 }
 
 fn open(programs: &mut Ebpf, name: &str) -> Result<File> {
