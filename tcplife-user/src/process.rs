@@ -6,7 +6,7 @@
 use std::{fs, os::fd::OwnedFd, path::Path, thread, time::Duration};
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, open, openat, statat},
+    fs::{AtFlags, Mode, OFlags, fstat, open, openat, statat},
     io,
     time::{ClockId, clock_gettime},
 };
@@ -80,7 +80,7 @@ impl ProcessFacts {
                 id @ Container::Id(_) => Some(id.name().to_owned()),
             },
             descriptors: of.descriptors(),
-            descriptor_limit: field(&of.text("limits"), "Max open files", 0)
+            descriptor_limit: field(&of.text("limits"), "Max open files")
                 .and_then(|limit| limit.parse().ok()),
         })
     }
@@ -149,7 +149,7 @@ impl Folder {
 
     /// Its effective user, who owns the folder (`task_dump_owner`, fs/proc/base.c: whether it can be dumped or not).
     fn user(&self) -> Option<u32> {
-        Some(statat(&self.fd, "", AtFlags::EMPTY_PATH).ok()?.st_uid)
+        Some(fstat(&self.fd).ok()?.st_uid)
     }
 
     /// How many descriptors it has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
@@ -188,9 +188,9 @@ fn started_ticks(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// The `nth` word behind `name`, which begins a line.
-fn field<'a>(text: &'a str, name: &str, nth: usize) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().nth(nth)
+/// The first word behind `name`, which begins a line.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()
 }
 
 /// The innermost service or scope in a control group's path.
@@ -205,6 +205,8 @@ fn unit(cgroup: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::geteuid;
+
     use super::*;
 
     fn own() -> Process {
@@ -216,6 +218,7 @@ mod tests {
         let facts = ProcessFacts::of_each(&[Some(own())]).remove(0).expect("we run");
         assert!(!facts.command.is_empty());
         assert!(facts.user.is_some() && facts.running.is_some());
+        assert_eq!(Folder::open(own().pid).and_then(|folder| folder.user()), Some(geteuid().as_raw()));
         assert!(facts.descriptors.is_some_and(|count| count >= 3));
     }
 
@@ -247,8 +250,7 @@ mod tests {
     #[test]
     fn limits_are_read_by_name() {
         let limits = "Max cpu time   unlimited  unlimited  seconds\nMax open files   1024   524288  files\n";
-        assert_eq!(field(limits, "Max open files", 0), Some("1024"));
-        assert_eq!(field("Uid:\t0\t33\t0\t0\n", "Uid:", 1), Some("33"));
-        assert_eq!(field(limits, "Max pending", 0), None);
+        assert_eq!(field(limits, "Max open files"), Some("1024"));
+        assert_eq!(field(limits, "Max pending"), None);
     }
 }
