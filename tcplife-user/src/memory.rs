@@ -12,9 +12,13 @@ pub fn give_back() {
     }
 }
 
-/// What a short run has room for at once, in bytes; what is not filled takes no memory.
+/// What a short run has room for at once, in bytes; what is not filled takes no memory, though limits of address space count it.
 #[cfg(target_env = "gnu")]
 const ROOM: i32 = 64 << 20;
+
+/// What the allocator leaves room for by itself (mallopt(3)).
+#[cfg(target_env = "gnu")]
+const USUAL_ROOM: i32 = 128 << 10;
 
 /// Keeps memory, for a process that ends soon: what it gave back it would only have to ask for again, page by page. And asks for
 /// large pages, where the system has them for those who ask: a new page takes about as long as what is written to it.
@@ -29,6 +33,8 @@ pub fn keep() {
         let begin = libc::sbrk(0);
         // More than there is: the heap grows.
         libc::free(hint::black_box(libc::malloc(1 << 20)));
+        // And is not to grow as much again, nor the heaps of threads.
+        libc::mallopt(libc::M_TOP_PAD, USUAL_ROOM);
         let grown = (libc::sbrk(0) as usize).saturating_sub(begin as usize);
         libc::madvise(begin, grown, libc::MADV_HUGEPAGE);
     }
