@@ -263,3 +263,59 @@ impl Engine {
         Ok(suspect::suspects(&self.table, &Sockets::of(&found), now, self.leak_after, clock::kernel_hz()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tcplife_common::wire::Head;
+
+    use super::*;
+
+    const NETNS: u32 = 1;
+    const CLOSE_WAIT: u8 = 8;
+
+    fn seen(sock: u64, flags: u8) -> Found {
+        Found {
+            head: Head { sock, cookie: sock, netns: NETNS, old: CLOSE_WAIT, flags, ..Head::default() },
+            ..Found::default()
+        }
+    }
+
+    fn held(sock: u64) -> Found {
+        seen(sock, flag::HELD)
+    }
+
+    /// The sockets whose descriptors are left, and those without one that wait.
+    fn of(found: &[Found], looked_into: &[u32]) -> (Vec<u64>, Vec<u64>) {
+        let look = Look::of(found.to_vec(), looked_into);
+        let mut homeless: Vec<u64> = look.homeless.iter().map(|key| key.0).collect();
+        homeless.sort_unstable();
+        let held = look.found.iter().filter(|found| is_held(found)).map(|found| found.head.sock).collect();
+        (held, homeless)
+    }
+
+    #[test]
+    fn descriptors_of_listed_sockets_are_left() {
+        let mut other_cookie = held(3);
+        other_cookie.head.cookie += 1;
+        let found = [
+            held(1),
+            held(1),
+            held(2),
+            other_cookie,
+            held(4),
+            seen(1, 0),
+            seen(3, 0),
+            seen(4, flag::MINI | flag::ORPHAN),
+        ];
+        assert_eq!(of(&found, &[NETNS]), (vec![1, 1], vec![3]));
+        assert_eq!(of(&found, &[]), (vec![1, 1, 2, 3, 4], vec![3]), "nobody looked there");
+    }
+
+    #[test]
+    fn what_waits_without_a_descriptor_is_homeless_unless_it_is_an_orphan() {
+        let mut established = seen(3, 0);
+        established.head.old = 1;
+        let found = [held(1), seen(1, 0), seen(2, flag::ORPHAN), established, seen(4, 0), seen(4, 0)];
+        assert_eq!(of(&found, &[NETNS]), (vec![1], vec![4]));
+    }
+}

@@ -241,3 +241,23 @@ fn line(text: &mut String, label: &str, what: &str) {
         text.push('\n');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whether it is short or not.
+        #[test]
+        fn a_line_is_wrapped_as_the_library_does(what in "[a-zé漢 ]{1,120}") {
+            let mut text = String::new();
+            line(&mut text, "label", &what);
+            let rest = " ".repeat(13);
+            let options = textwrap::Options::new(WIDTH).initial_indent("    label    ").subsequent_indent(&rest);
+            let wrapped = textwrap::wrap(&what, options);
+            prop_assert!(text.lines().map(str::trim_end).eq(wrapped.iter().map(|line| line.trim_end())), "{text}");
+        }
+    }
+}
