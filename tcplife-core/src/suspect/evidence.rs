@@ -50,6 +50,11 @@ impl<'a> Socket<'a> {
         State::from_kernel(self.found.head.old).unwrap_or(State::Closed)
     }
 
+    /// Whether it is a mini-socket.
+    pub(super) fn is_mini(&self) -> bool {
+        self.found.head.flags & flag::MINI != 0
+    }
+
     /// Whether it waits for somebody's close.
     pub(super) fn waits(&self) -> bool {
         matches!(self.state(), State::CloseWait | State::FinWait2)

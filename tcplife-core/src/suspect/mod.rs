@@ -13,7 +13,7 @@ mod verdict;
 
 use std::{cmp::Reverse, panic::resume_unwind, thread};
 
-use tcplife_common::wire::{Found, flag};
+use tcplife_common::wire::Found;
 
 pub use evidence::Sockets;
 pub use verdict::{Facts, Place, Verdict, judge};
@@ -22,7 +22,6 @@ use crate::{
     connection::{Connection, Role},
     filter::Filter,
     owner::{Owner, Process, Via},
-    state::State,
     table::{Table, since_orphaned},
     timeline::Age,
 };
@@ -132,23 +131,12 @@ pub fn orphans(
     leak_after: u64,
     hz: u32,
 ) -> Tally {
-    let verdict = |found: &Found| {
-        let facts = Facts {
-            state: State::from_kernel(found.head.old)?,
-            age: since_orphaned(found, hz).age(now),
-            recv_queue: 0,
-            send_queue: 0,
-            since_sent: None,
-            since_received: None,
-            place: Place::Orphan,
-        };
-        judge(&facts, leak_after)
-    };
     let mut counts = Tally::default();
-    let minis =
-        sockets.all().iter().map(|socket| socket.found).filter(|found| found.head.flags & flag::MINI != 0);
-    for verdict in minis.filter(|found| is_wanted(found)).filter_map(verdict) {
-        counts[verdict as usize] += 1;
+    for socket in sockets.all().iter().filter(|socket| socket.is_mini() && is_wanted(socket.found)) {
+        let facts = Facts { age: since_orphaned(socket.found, hz).age(now), ..socket.facts(hz) };
+        if let Some(verdict) = judge(&facts, leak_after) {
+            counts[verdict as usize] += 1;
+        }
     }
     counts
 }
@@ -156,21 +144,17 @@ pub fn orphans(
 /// What a function makes of all, in any order; of many in two threads, for it mostly waits for memory that no cache has.
 fn by_two<T: Sync, R: Send>(all: &[T], of: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
     // In turns: those that take longest are side by side.
-    let every_other = |n: usize, made: &mut Vec<R>| {
+    let every_other = |n: usize, room: usize| {
+        let mut made = Vec::with_capacity(room);
         made.extend(all.chunks(TURN).skip(n).step_by(2).flatten().filter_map(&of));
+        made
     };
-    let mut made = Vec::with_capacity(all.len());
     if all.len() <= TURN {
-        every_other(0, &mut made);
-        return made;
+        return every_other(0, all.len());
     }
     thread::scope(|scope| {
-        let others = scope.spawn(|| {
-            let mut made = Vec::with_capacity(all.len() / 2 + TURN);
-            every_other(1, &mut made);
-            made
-        });
-        every_other(0, &mut made);
+        let others = scope.spawn(|| every_other(1, all.len() / 2 + TURN));
+        let mut made = every_other(0, all.len());
         made.append(&mut others.join().unwrap_or_else(|panic| resume_unwind(panic)));
         made
     })
@@ -187,7 +171,7 @@ fn suspect(
         return None;
     }
     let connection = table.found(socket.found).filter(|connection| connection.state() == state)?;
-    let facts = Facts { age: age(connection, socket.found, now, hz), ..socket.facts(hz) };
+    let facts = Facts { age: age(connection, socket, now, hz), ..socket.facts(hz) };
     let awaits_accept = facts.place == Place::AcceptQueue;
     Some(Suspect {
         connection: connection.clone(),
@@ -203,9 +187,9 @@ fn suspect(
 }
 
 /// How long it has been in its state. What the table has seen is exact; the socket's own clocks must not contradict it.
-fn age(connection: &Connection, found: &Found, now: u64, hz: u32) -> Age {
-    let known = connection.since().age(now);
-    if found.head.flags & flag::MINI != 0 {
+fn age(connection: &Connection, socket: &evidence::Socket<'_>, now: u64, hz: u32) -> Age {
+    let (known, found) = (connection.since().age(now), socket.found);
+    if socket.is_mini() {
         return known;
     }
     let clocks = crate::table::since_gauge(connection.state(), &found.gauge, found.head.time_ns, hz).age(now);

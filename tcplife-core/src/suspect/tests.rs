@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tcplife_common::wire::{Gauge, Head, Mini, Stats, Task, Tuple};
+use tcplife_common::wire::{Gauge, Head, Mini, Stats, Task, Tuple, flag};
 
 use super::{
     groups::{Baseline, ages, groups},

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::netns::inode;
+use crate::netns::{self, NAMED, inode};
 
 /// A network namespace that can be entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +60,9 @@ impl Netns {
 /// to be the one with the most sockets.
 pub fn all() -> Vec<Netns> {
     let of_processes = entries(Path::new("/proc")).map(|process| process.join("ns/net"));
-    let named = entries(Path::new("/run/netns"));
+    let named = entries(Path::new(NAMED));
     let mut all: Vec<Netns> = of_processes.chain(named).filter_map(Netns::at).collect();
-    let own = crate::netns::own();
+    let own = netns::own();
     all.sort_by_key(|netns| (Some(netns.inode) != own, netns.inode));
     all.dedup_by_key(|netns| netns.inode);
     all

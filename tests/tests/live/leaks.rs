@@ -95,6 +95,16 @@ impl Scene {
         Report::once(&[&["--netns", &inode, "--leak-after", leak_after], more].concat())
     }
 
+    /// What people are told, however young.
+    fn told(&self, more: &[&str]) -> Result<String> {
+        let inode = self.namespace.inode().to_string();
+        let mut leaks = Command::new(tcplife_binary()?);
+        leaks.args(["leaks", "--leak-after", "0s", "--netns", &inode]).args(more);
+        let output = leaks.output()?;
+        ensure!(output.status.success(), "{leaks:?}: {output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// The ends of what `leaks` reports.
     fn reported(&self, more: &[&str]) -> Result<Vec<Ends>> {
         let report = self.report(more)?;
@@ -260,12 +270,9 @@ fn people_are_told_who_leaks() -> Result<()> {
     scene.await_state("close_wait", 1)?;
     // Its FIN may be acknowledged later.
     scene.await_state("fin_wait_2", 1)?;
-    let inode = scene.namespace.inode().to_string();
-    let output =
-        Command::new(tcplife_binary()?).args(["leaks", "--leak-after", "0s", "--netns", &inode]).output()?;
-    let text = String::from_utf8(output.stdout)?;
+    let text = scene.told(&[])?;
     let name = format!("leaky[{}]: 1 unclosed\n", scene.server.pid());
-    ensure!(output.status.success() && text.starts_with(&name), "expected {name}{text}");
+    ensure!(text.starts_with(&name), "expected {name}{text}");
     let end = "\n1 leaked socket in 1 owner\nnot leaks: 1 peer_unclosed (--all shows them)\n";
     ensure!(text.ends_with(end), "{text}");
     Ok(())
@@ -277,7 +284,7 @@ fn people_are_told_how_many_orphans_a_filter_selects() -> Result<()> {
     let mut scene = Scene::new(Family::V4)?;
     scene.unclosed()?;
     scene.await_state("fin_wait_2", 1)?;
-    let (inode, port) = (scene.namespace.inode().to_string(), scene.at.port().to_string());
+    let port = scene.at.port().to_string();
     let cases: [(&[&str], bool); 7] = [
         (&[], true),
         (&["-D", &port], true),
@@ -289,13 +296,9 @@ fn people_are_told_how_many_orphans_a_filter_selects() -> Result<()> {
     ];
     for evidence in ["bpf", "sock_diag"] {
         for (filter, selected) in cases {
-            let output = Command::new(tcplife_binary()?)
-                .args(["leaks", "--leak-after", "0s", "--netns", &inode, "--evidence", evidence])
-                .args(filter)
-                .output()?;
-            let text = String::from_utf8(output.stdout)?;
+            let text = scene.told(&[&["--evidence", evidence], filter].concat())?;
             let counted = text.contains("not leaks: 1 peer_unclosed");
-            ensure!(output.status.success() && counted == selected, "{evidence} {filter:?}: {text}");
+            ensure!(counted == selected, "{evidence} {filter:?}: {text}");
         }
     }
     Ok(())
