@@ -10,7 +10,7 @@ use anyhow::Result;
 use foldhash::{HashMap, HashMapExt, HashSet};
 use tcplife_common::wire::{Found, flag};
 use tcplife_core::{
-    connection::Connection,
+    connection::{Connection, Ends},
     observer::Observer,
     state::State,
     suspect::{self, Sockets, Suspect, Tally},
@@ -70,11 +70,12 @@ impl Dumps for Diag {
     }
 }
 
-/// What names a socket: its address and its cookie.
-type Key = (u64, u64);
+/// What names a socket while the dumps are made: its address and both ends. Not its cookie, which it has from the moment on
+/// that somebody asks for it: `ss` does, and so does the iterator where it pauses (`bpf_iter_tcp_put_batch` of 6.18).
+type Key = (u64, Ends);
 
 const fn key(found: &Found) -> Key {
-    (found.head.sock, found.head.cookie)
+    (found.head.sock, Ends::of(&found.tuple))
 }
 
 const fn is_held(found: &Found) -> bool {
@@ -295,20 +296,24 @@ mod tests {
 
     #[test]
     fn descriptors_of_listed_sockets_are_left() {
-        let mut other_cookie = held(3);
-        other_cookie.head.cookie += 1;
+        let mut other_ends = held(3);
+        other_ends.tuple.remote_port += 1;
+        let mut other_cookie = held(5);
+        other_cookie.head.cookie = 0;
         let found = [
             held(1),
             held(1),
             held(2),
-            other_cookie,
+            other_ends,
             held(4),
+            other_cookie,
             seen(1, 0),
             seen(3, 0),
             seen(4, flag::MINI | flag::ORPHAN),
+            seen(5, 0),
         ];
-        assert_eq!(of(&found, &[NETNS]), (vec![1, 1], vec![3]));
-        assert_eq!(of(&found, &[]), (vec![1, 1, 2, 3, 4], vec![3]), "nobody looked there");
+        assert_eq!(of(&found, &[NETNS]), (vec![1, 1, 5], vec![3]));
+        assert_eq!(of(&found, &[]), (vec![1, 1, 2, 3, 4, 5], vec![3]), "nobody looked there");
     }
 
     #[test]
