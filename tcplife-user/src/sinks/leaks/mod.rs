@@ -155,7 +155,5 @@ fn run_with(
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;
     out.flush()?;
     let leaks = format.as_ref().report().leaks();
-    // The process ends, and with it all that it has: taking that apart piece by piece takes longer.
-    std::mem::forget((table, format));
     Ok(leaks)
 }
