@@ -2,11 +2,12 @@
 //!
 //! What comes in: decoded kernel records ([`tcplife_common::wire::Record`]) and the time. What goes out: changes, in
 //! order, to an [`observer::Observer`], and pages of the current state ([`view`]). What always holds: no I/O, no
-//! clock, no lock; the same records give the same result however they are batched; every connection is in the table
+//! clock; the same records give the same result however they are batched; every connection is in the table
 //! at most once, and `opened = live + closed + evicted`.
 
 #![forbid(unsafe_code)]
 
+pub mod by_two;
 pub mod connection;
 mod end;
 mod ends;

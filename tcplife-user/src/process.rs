@@ -3,14 +3,14 @@
 //! What comes in: a process as the kernel side named it. What goes out: facts as they are now, each as far as it can be
 //! read. What always holds: a process that has ended, or whose pid is another's by now, has no facts.
 
-use std::{fs, os::fd::OwnedFd, path::Path, thread, time::Duration};
+use std::{fs, os::fd::OwnedFd, path::Path, time::Duration};
 
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fstat, open, openat, statat},
     io,
     time::{ClockId, clock_gettime},
 };
-use tcplife_core::owner::Process;
+use tcplife_core::{by_two::by_two, owner::Process};
 
 use crate::stays::container::{Container, in_cgroups};
 
@@ -19,6 +19,9 @@ const CLOCK_TICK_NS: u64 = 10_000_000;
 
 /// Most files of a process are smaller.
 const READ_SIZE: usize = 4096;
+
+/// Processes that a thread reads about at a time.
+const TURN: usize = 8;
 
 /// A running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,20 +43,10 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
-    /// Of each of these processes that is still there. /proc is slow, and there may be hundreds, so two threads read.
+    /// Of each of these processes that is still there. /proc is slow, and there may be hundreds.
     pub fn of_each(processes: &[Option<Process>]) -> Vec<Option<Self>> {
         let host = Host::look();
-        let (one_half, other_half) = processes.split_at(processes.len() / 2);
-        let read = |half: &[Option<Process>]| -> Vec<Option<Self>> {
-            half.iter().map(|process| Self::of(process.as_ref()?, &host)).collect()
-        };
-        thread::scope(|scope| {
-            let other = scope.spawn(|| read(other_half));
-            let mut facts = read(one_half);
-            facts.extend(other.join().unwrap_or_default());
-            facts.resize(processes.len(), None);
-            facts
-        })
+        by_two(processes, TURN, |process| Self::of(process.as_ref()?, &host))
     }
 
     fn of(process: &Process, host: &Host) -> Option<Self> {

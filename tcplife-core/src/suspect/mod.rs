@@ -11,14 +11,16 @@ pub mod groups;
 mod tests;
 mod verdict;
 
-use std::{cmp::Reverse, panic::resume_unwind, thread};
+use std::cmp::Reverse;
 
 use tcplife_common::wire::Found;
 
+use evidence::Socket;
 pub use evidence::Sockets;
 pub use verdict::{Facts, Place, Verdict, judge};
 
 use crate::{
+    by_two::by_two,
     connection::{Connection, Role},
     filter::Filter,
     owner::{Owner, Process, Via},
@@ -26,8 +28,8 @@ use crate::{
     timeline::Age,
 };
 
-/// Sockets that a thread looks at before it is the other one's turn; so many are worth a second thread.
-const TURN: usize = 2048;
+/// Sockets that a thread judges at a time.
+const TURN: usize = 1024;
 
 /// One descriptor of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +116,11 @@ impl Suspect {
 /// as a census. A leak needs `leak_after` nanoseconds in its state; `hz` is the kernel's ticks a second.
 pub fn suspects(table: &Table, sockets: &Sockets<'_>, now: u64, leak_after: u64, hz: u32) -> Vec<Suspect> {
     let when = (now, leak_after, hz);
-    let mut suspects = by_two(sockets.all(), |socket| suspect(table, sockets, socket, when));
+    let may_wait = |socket: &&Socket<'_>| socket.waits() && !(socket.is_mini() && table.ignores_minis());
+    let waiting: Vec<&Socket<'_>> = sockets.all().iter().filter(may_wait).collect();
+    let judged = by_two(&waiting, TURN, |socket| suspect(table, sockets, socket, when));
+    #[expect(clippy::filter_map_identity, reason = "stays in the same memory; flatten does not")]
+    let mut suspects: Vec<Suspect> = judged.into_iter().filter_map(|suspect| suspect).collect();
     suspects.sort_by_cached_key(|suspect| (Reverse(suspect.facts.age.min), suspect.connection.id()));
     suspects
 }
@@ -141,35 +147,13 @@ pub fn orphans(
     counts
 }
 
-/// What a function makes of all, in any order; of many in two threads, for it mostly waits for memory that no cache has.
-fn by_two<T: Sync, R: Send>(all: &[T], of: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
-    // In turns: those that take longest are side by side.
-    let every_other = |n: usize, room: usize| {
-        let mut made = Vec::with_capacity(room);
-        made.extend(all.chunks(TURN).skip(n).step_by(2).flatten().filter_map(&of));
-        made
-    };
-    if all.len() <= TURN {
-        return every_other(0, all.len());
-    }
-    thread::scope(|scope| {
-        let others = scope.spawn(|| every_other(1, all.len() / 2 + TURN));
-        let mut made = every_other(0, all.len());
-        made.append(&mut others.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        made
-    })
-}
-
 fn suspect(
     table: &Table,
     sockets: &Sockets<'_>,
-    socket: &evidence::Socket<'_>,
+    socket: &Socket<'_>,
     (now, leak_after, hz): (u64, u64, u32),
 ) -> Option<Suspect> {
     let state = socket.state();
-    if !socket.waits() {
-        return None;
-    }
     let connection = table.found(socket.found).filter(|connection| connection.state() == state)?;
     let facts = Facts { age: age(connection, socket, now, hz), ..socket.facts(hz) };
     let awaits_accept = facts.place == Place::AcceptQueue;
@@ -187,7 +171,7 @@ fn suspect(
 }
 
 /// How long it has been in its state. What the table has seen is exact; the socket's own clocks must not contradict it.
-fn age(connection: &Connection, socket: &evidence::Socket<'_>, now: u64, hz: u32) -> Age {
+fn age(connection: &Connection, socket: &Socket<'_>, now: u64, hz: u32) -> Age {
     let (known, found) = (connection.since().age(now), socket.found);
     if socket.is_mini() {
         return known;

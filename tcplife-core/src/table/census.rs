@@ -18,7 +18,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{MiniEnds, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
+use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
 const STORING_NS: u64 = 1_000_000_000;
@@ -74,13 +74,13 @@ impl Table {
             passes.iter().flat_map(|&first| census.found.iter().filter(move |found| listens(found) == first));
         for found in in_order {
             let slot = match found.head.new {
-                _ if found.head.flags & flag::MINI != 0 && self.config.mini_ends == MiniEnds::Ignored => None,
+                _ if found.head.flags & flag::MINI != 0 && self.ignores_minis() => None,
                 _ if found.head.flags & flag::MINI != 0 => self.count_mini(found, &mut verdict, observer),
                 NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
                 _ => self.count_full(found, &mut verdict, observer),
             };
             // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
-            let other = found.head.flags & flag::MINI == 0 && self.config.mini_ends != MiniEnds::Ignored;
+            let other = found.head.flags & flag::MINI == 0 && !self.ignores_minis();
             if let Some(slot) = slot
                 && !(other && self.slab.get(slot).is_some_and(Connection::in_mini_socket))
             {
@@ -258,6 +258,7 @@ impl Table {
         verdict: &mut Verdict,
         observer: &mut O,
     ) {
+        let ignores_minis = self.ignores_minis();
         let Some(connection) = self.slab.get_mut(slot) else { return };
         if seen.has(slot) || !looked_for(connection, census) {
             connection.marks.clear(Marks::MISSED);
@@ -270,7 +271,7 @@ impl Table {
         }
         verdict.ended += 1;
         match connection.phase {
-            Phase::Mini if self.config.mini_ends == MiniEnds::Ignored => self.let_go(slot, observer),
+            Phase::Mini if ignores_minis => self.let_go(slot, observer),
             Phase::Mini => {
                 // In FIN_WAIT_2 with its time up: that was its end. Otherwise something ended it early.
                 let up = self.due.time_of(connection.due, self.config.hz).filter(|&at| at < census.begun);

@@ -15,7 +15,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{MiniEnds, Table, moves::process};
+use super::{Table, moves::process};
 
 /// Errors in `sk_err` (include/uapi/asm-generic/errno.h).
 const EPIPE: u16 = 32;
@@ -149,7 +149,7 @@ impl Table {
         if over && !connection.marks.has(Marks::REPORTED) {
             self.tell_life(slot, observer);
         }
-        let ignored = self.config.mini_ends == MiniEnds::Ignored;
+        let ignored = self.ignores_minis();
         let gone = |phase| phase == Phase::Closed || phase == Phase::Mini && ignored;
         if self.slab.get(slot).is_some_and(|connection| gone(connection.phase)) {
             self.leave(slot);

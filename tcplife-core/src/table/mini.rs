@@ -48,7 +48,7 @@ impl Table {
         let Some(connection) = self.slab.get(slot) else { return };
         let (netns, ends, at) = (connection.netns, connection.ends, record.head.time_ns);
         let stamp = Stamp::of(to, record.mini.address, record.mini.expires);
-        if self.config.mini_ends != MiniEnds::Ignored
+        if !self.ignores_minis()
             && let Some(before) = self.minis.insert(netns, &ends, slot, stamp)
             && self.is_of(before, netns, &ends)
         {

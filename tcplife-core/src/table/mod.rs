@@ -158,7 +158,7 @@ impl Table {
             Record::Gone(record) => self.gone(record, observer),
             Record::Accepted(record) => self.accepted(record, observer),
             Record::Born(record) => self.born(record, observer),
-            Record::MiniArmed(_) | Record::MiniGone(_) if self.config.mini_ends == MiniEnds::Ignored => {}
+            Record::MiniArmed(_) | Record::MiniGone(_) if self.ignores_minis() => {}
             Record::MiniArmed(record) => self.mini_armed(record, observer),
             Record::MiniGone(record) => self.mini_gone(record, observer),
         }
@@ -212,6 +212,11 @@ impl Table {
     /// The connection of an id. Looks at all: for a screen, not for every record.
     pub fn get(&self, id: ConnId) -> Option<&Connection> {
         self.iter().find(|connection| connection.id() == id)
+    }
+
+    /// Whether nobody asks about mini-sockets: the table has none.
+    pub(crate) fn ignores_minis(&self) -> bool {
+        self.config.mini_ends == MiniEnds::Ignored
     }
 
     /// The connection of a socket that a dump found, once the dump was taken as a census.

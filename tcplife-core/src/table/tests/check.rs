@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{MiniEnds, Table, index::Stamp};
+use super::super::{Table, index::Stamp};
 use crate::{
     connection::{Marks, Phase},
     state::State,
@@ -26,7 +26,7 @@ pub(super) fn table(table: &Table) {
         }
         if connection.phase == Phase::Mini {
             assert!(matches!(connection.state(), State::FinWait2 | State::TimeWait));
-            let ignored = table.config.mini_ends == MiniEnds::Ignored;
+            let ignored = table.ignores_minis();
             minis += usize::from(!ignored);
             assert_eq!(table.mini(connection.netns, &connection.ends), (!ignored).then_some(slot));
             let stamped = table
