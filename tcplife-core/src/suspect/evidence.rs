@@ -122,17 +122,18 @@ pub struct Sockets<'a> {
 }
 
 impl<'a> Sockets<'a> {
-    /// Brings together what was found.
-    pub fn of(found: &'a [Found]) -> Self {
+    /// Brings together what was found, in pieces.
+    pub fn of(found: &'a [Vec<Found>]) -> Self {
+        let count = found.iter().map(Vec::len).sum();
         let mut sockets = Self {
-            all: Vec::with_capacity(found.len()),
+            all: Vec::with_capacity(count),
             by_ends: HashMap::default(),
             before: Vec::new(),
             listeners: HashMap::default(),
         };
         let mut numbers: HashMap<u64, usize, RandomState> =
-            HashMap::with_capacity_and_hasher(found.len(), RandomState::default());
-        for found in found {
+            HashMap::with_capacity_and_hasher(count, RandomState::default());
+        for found in found.iter().flatten() {
             let number = *numbers.entry(found.head.sock).or_insert_with(|| {
                 sockets.all.push(Socket::new(found));
                 sockets.all.len() - 1

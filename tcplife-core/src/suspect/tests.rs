@@ -80,9 +80,10 @@ fn in_netns(found: Found, netns: u32) -> Found {
 
 fn look(found: &[Found]) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
-    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found };
+    let found = [found.to_vec()];
+    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
     table.take_census(&census, &mut ());
-    suspects(&table, &Sockets::of(found), NOW, AFTER, HZ)
+    suspects(&table, &Sockets::of(&found), NOW, AFTER, HZ)
 }
 
 #[track_caller]
@@ -340,6 +341,7 @@ fn orphans_are_counted_as_they_are_judged() {
     for suspect in look(&found).iter().filter(|suspect| suspect.connection.in_mini_socket()) {
         judged[suspect.verdict as usize] += 1;
     }
+    let found = [found];
     let sockets = Sockets::of(&found);
     assert_eq!(orphans(&sockets, |_| true, NOW, AFTER, HZ), judged);
     assert_eq!(orphans(&sockets, |_| false, NOW, AFTER, HZ), Tally::default());

@@ -45,8 +45,8 @@ pub struct Census<'a> {
     pub netns: &'a [u32],
     /// Which of these were found to be gone, with all that was in them.
     pub gone: &'a [u32],
-    /// What was found, each socket at least once, one that is held once for each descriptor.
-    pub found: &'a [Found],
+    /// What was found, in pieces, each socket at least once, one that is held once for each descriptor.
+    pub found: &'a [Vec<Found>],
 }
 
 /// What a census came to.
@@ -70,8 +70,9 @@ impl Table {
         // Listeners first: their children are attributed to them.
         let listens = |found: &Found| State::from_kernel(found.head.old) == Some(State::Listen);
         let passes: &[bool] = if census.scope == Scope::MiniSockets { &[false] } else { &[true, false] };
-        let in_order =
-            passes.iter().flat_map(|&first| census.found.iter().filter(move |found| listens(found) == first));
+        let in_order = passes
+            .iter()
+            .flat_map(|&first| census.found.iter().flatten().filter(move |found| listens(found) == first));
         for found in in_order {
             let slot = match found.head.new {
                 _ if found.head.flags & flag::MINI != 0 && self.ignores_minis() => None,

@@ -156,7 +156,7 @@ impl Engine {
         drop(intake);
         // A namespace without a way into it and without a socket that a process holds is gone with all that was in it, unless
         // the way is closed to this process.
-        let inhabited: HashSet<u32> = found.iter().map(|found| found.head.netns).collect();
+        let inhabited: HashSet<u32> = found.iter().flatten().map(|found| found.head.netns).collect();
         let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
             unknown.iter().partition(|inode| !self.namespaces.all || inhabited.contains(inode));
         let gone: Vec<u32> = gone.into_iter().collect();
@@ -185,7 +185,7 @@ impl Engine {
         scope: Scope,
         mut looked_into: Vec<u32>,
         gone: &[u32],
-        found: &[Found],
+        found: &[Vec<Found>],
         observer: &mut O,
     ) -> Verdict {
         let wanted = wanted(found, &self.filter);
@@ -199,11 +199,11 @@ impl Engine {
 }
 
 /// What the kernel side would let through.
-pub(super) fn wanted<'a>(found: &'a [Found], filter: &Filter) -> Cow<'a, [Found]> {
-    if takes_all(filter) || found.iter().all(|found| is_wanted(found, filter)) {
+pub(super) fn wanted<'a>(found: &'a [Vec<Found>], filter: &Filter) -> Cow<'a, [Vec<Found>]> {
+    if takes_all(filter) || found.iter().flatten().all(|found| is_wanted(found, filter)) {
         Cow::Borrowed(found)
     } else {
-        found.iter().filter(|found| is_wanted(found, filter)).copied().collect()
+        Cow::Owned(vec![found.iter().flatten().filter(|found| is_wanted(found, filter)).copied().collect()])
     }
 }
 

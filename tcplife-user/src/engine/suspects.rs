@@ -90,8 +90,8 @@ fn waits(found: &Found) -> bool {
 
 /// One look at the sockets.
 struct Look {
-    /// Descriptors and sockets.
-    found: Vec<Found>,
+    /// Descriptors and sockets, in pieces.
+    found: Vec<Vec<Found>>,
     /// Those that wait, and that an application has a handle on, but no process a descriptor.
     homeless: HashSet<Key>,
 }
@@ -99,14 +99,14 @@ struct Look {
 impl Look {
     /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
     /// Those of a namespace that could not be looked into are believed.
-    fn of(mut found: Vec<Found>, looked_into: &[u32]) -> Self {
+    fn of(mut found: Vec<Vec<Found>>, looked_into: &[u32]) -> Self {
         // Whether its namespace lists it.
         let mut held: HashMap<Key, bool> =
-            HashMap::with_capacity(found.iter().filter(|found| is_held(found)).count());
-        held.extend(found.iter().filter(|found| is_held(found)).map(|found| (key(found), false)));
+            HashMap::with_capacity(found.iter().flatten().filter(|found| is_held(found)).count());
+        held.extend(found.iter().flatten().filter(|found| is_held(found)).map(|found| (key(found), false)));
         let mut homeless = HashSet::default();
         let listed = |found: &&Found| !is_held(found) && found.head.flags & flag::MINI == 0;
-        for found in found.iter().filter(listed) {
+        for found in found.iter().flatten().filter(listed) {
             match held.get_mut(&key(found)) {
                 Some(listed) => *listed = true,
                 None if waits(found) => _ = homeless.insert(key(found)),
@@ -116,23 +116,27 @@ impl Look {
         // Seldom is there one.
         if held.values().any(|listed| !listed) {
             let is_listed = |found: &Found| held.get(&key(found)).is_some_and(|&listed| listed);
-            found.retain(|found| {
-                !is_held(found) || is_listed(found) || !looked_into.contains(&found.head.netns)
-            });
+            for piece in &mut found {
+                piece.retain(|found| {
+                    !is_held(found) || is_listed(found) || !looked_into.contains(&found.head.netns)
+                });
+            }
         }
         Self { found, homeless }
     }
 }
 
 /// The sockets that are there at the look, with every descriptor of each.
-fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Found>> {
+fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Vec<Found>>> {
     let Look { found: mut first, homeless } = dumps.dump(netns)?;
     if homeless.is_empty() {
         return Ok(first);
     }
     // A descriptor may have gone from one process to another between the looks at the two.
     let Look { found: mut second, homeless } = dumps.dump(netns)?;
-    first.retain(|found| is_held(found) && homeless.contains(&key(found)));
+    for piece in &mut first {
+        piece.retain(|found| is_held(found) && homeless.contains(&key(found)));
+    }
     second.append(&mut first);
     Ok(second)
 }
@@ -205,8 +209,11 @@ fn glance_with(
     let begun = clock::monotonic_ns();
     let mut found = look(dumps, &netns)?;
     // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
-    let unknown =
-        found.iter().map(|found| found.head.netns).filter(|&inode| !netns.iter().any(|n| n.inode == inode));
+    let unknown = found
+        .iter()
+        .flatten()
+        .map(|found| found.head.netns)
+        .filter(|&inode| !netns.iter().any(|n| n.inode == inode));
     let elsewhere = namespaces::elsewhere(&unknown.collect::<std::collections::HashSet<u32>>());
     if !elsewhere.is_empty() {
         netns.extend(elsewhere);
@@ -287,10 +294,11 @@ mod tests {
 
     /// The sockets whose descriptors are left, and those without one that wait.
     fn of(found: &[Found], looked_into: &[u32]) -> (Vec<u64>, Vec<u64>) {
-        let look = Look::of(found.to_vec(), looked_into);
+        let look = Look::of(vec![found.to_vec()], looked_into);
         let mut homeless: Vec<u64> = look.homeless.iter().map(|key| key.0).collect();
         homeless.sort_unstable();
-        let held = look.found.iter().filter(|found| is_held(found)).map(|found| found.head.sock).collect();
+        let held =
+            look.found.iter().flatten().filter(|found| is_held(found)).map(|found| found.head.sock).collect();
         (held, homeless)
     }
 

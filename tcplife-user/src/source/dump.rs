@@ -63,9 +63,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// An iterator is read in pieces of this size: the kernel fills eight pages at a time (`bpf_seq_read`).
 const READ_SIZE: usize = 64 << 10;
 
-/// Room for as many records as hosts seldom have: what is not filled takes no memory, and what is filled is not copied.
-const MANY: usize = 64 << 10;
-
 /// The loaded iterators. They are read by threads of their own: a list of 100,000 mini-sockets takes long enough for a
 /// busy host to fill the ring buffer.
 pub struct Dumper {
@@ -109,7 +106,7 @@ impl Dumper {
         Ok(Self { states: Array::try_from(states)? })
     }
 
-    /// Appends the sockets that a process holds by a descriptor, once for each descriptor, in every network namespace.
+    /// Appends, in pieces, the sockets that a process holds by a descriptor, once for each descriptor, in every network namespace.
     /// `meanwhile` is called again and again until they are there.
     ///
     /// # Errors
@@ -118,7 +115,7 @@ impl Dumper {
         &mut self,
         programs: &mut Ebpf,
         states: StateMask,
-        found: &mut Vec<Found>,
+        found: &mut Vec<Vec<Found>>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<()> {
         self.states.set(0, states, 0)?;
@@ -136,10 +133,10 @@ impl Dumper {
         programs: &mut Ebpf,
         states: StateMask,
         netns: &[Netns],
-    ) -> Result<(Vec<Found>, Vec<u32>)> {
+    ) -> Result<(Vec<Vec<Found>>, Vec<u32>)> {
         self.states.set(0, states, 0)?;
         let files = open(programs, FILES)?;
-        let (mut found, mut sockets) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
+        let (mut found, mut sockets) = (Vec::new(), Vec::new());
         let todo = Todo::new(programs, netns);
         // The kernel goes through the sockets of all namespaces for each, so whoever is done with the descriptors helps.
         let (held, helper) = thread::scope(|scope| {
@@ -164,7 +161,7 @@ impl Dumper {
         programs: &mut Ebpf,
         states: StateMask,
         netns: &[Netns],
-        found: &mut Vec<Found>,
+        found: &mut Vec<Vec<Found>>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<u32>> {
         self.states.set(0, states, 0)?;
@@ -203,7 +200,7 @@ fn open(programs: &mut Ebpf, name: &str) -> Result<File> {
     program.take_link(link)?.into_file().with_context(|| format!("cannot open the iterator {name}"))
 }
 
-fn read(file: File, name: &str, found: &mut Vec<Found>) -> Result<()> {
+fn read(file: File, name: &str, found: &mut Vec<Vec<Found>>) -> Result<()> {
     decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
 }
 
@@ -228,7 +225,7 @@ impl<'a> Todo<'a> {
 
     /// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does. Returns the inodes of
     /// those that could be looked into.
-    fn read_each(&self, found: &mut Vec<Found>) -> Result<Vec<u32>> {
+    fn read_each(&self, found: &mut Vec<Vec<Found>>) -> Result<Vec<u32>> {
         let mut looked_into = Vec::new();
         while let Some(netns) = self.next() {
             if netns.enter().is_ok() {
@@ -242,8 +239,9 @@ impl<'a> Todo<'a> {
     }
 }
 
-/// Decodes while it reads: the bytes of a large list would take as much memory as the list.
-fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
+/// Decodes while it reads: the bytes of a large list would take as much memory as the list. What a read brings is a piece, which is not
+/// copied again.
+fn decode_all(mut file: impl Read, found: &mut Vec<Vec<Found>>) -> io::Result<()> {
     let mut bytes = vec![0; READ_SIZE];
     let mut filled = 0;
     loop {
@@ -254,9 +252,11 @@ fn decode_all(mut file: impl Read, found: &mut Vec<Found>) -> io::Result<()> {
         };
         filled += count;
         let whole = filled - filled % Found::SIZE;
+        let mut piece = Vec::with_capacity(whole / Found::SIZE);
         for record in bytes[..whole].chunks_exact(Found::SIZE) {
-            found.push(Found::decode(record).map_err(|_| not_a_record())?);
+            piece.push(Found::decode(record).map_err(|_| not_a_record())?);
         }
+        found.push(piece);
         bytes.copy_within(whole..filled, 0);
         filled -= whole;
         if count == 0 {
@@ -291,7 +291,7 @@ mod tests {
         bytes[0] = tcplife_common::wire::kind::FOUND;
         let mut found = Vec::new();
         assert!(decode_all(Slow(true, &bytes), &mut found).is_ok());
-        assert_eq!(found.len(), 1);
+        assert_eq!(found.concat().len(), 1);
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Live {
     pub fn dump_held(
         &mut self,
         states: StateMask,
-        found: &mut Vec<Found>,
+        found: &mut Vec<Vec<Found>>,
         each: &mut Intake<'_>,
     ) -> Result<()> {
         let (dumper, programs, ring) = self.dumper()?;
@@ -146,7 +146,7 @@ impl Live {
         &mut self,
         states: StateMask,
         netns: &[Netns],
-        found: &mut Vec<Found>,
+        found: &mut Vec<Vec<Found>>,
         each: &mut Intake<'_>,
     ) -> Result<Vec<u32>> {
         let (dumper, programs, ring) = self.dumper()?;

@@ -44,7 +44,7 @@ impl Still {
     ///
     /// # Errors
     /// The iterators cannot be read.
-    pub fn look(&mut self, states: StateMask, netns: &[Netns]) -> Result<(Vec<Found>, Vec<u32>)> {
+    pub fn look(&mut self, states: StateMask, netns: &[Netns]) -> Result<(Vec<Vec<Found>>, Vec<u32>)> {
         self.dumper.both(&mut self.programs, states, netns)
     }
 }

@@ -104,7 +104,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
             scope: Scope::MiniSockets,
             netns: &[NETNS],
             gone: &[],
-            found: &[other],
+            found: &[vec![other]],
         };
         assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
     }

@@ -39,7 +39,7 @@ struct Holding {
 ///
 /// # Errors
 /// The kernel refuses to list its sockets, or the descriptors of a process cannot be read.
-pub fn dump(states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
+pub fn dump(states: StateMask, netns: &[Netns]) -> Result<Vec<Vec<Found>>> {
     let holdings = holdings()?;
     let listed = thread::scope(|scope| {
         // The network namespace is a thread's, so nobody else's changes.
@@ -65,7 +65,7 @@ pub fn dump(states: StateMask, netns: &[Netns]) -> Result<Vec<Found>> {
             found.push(held);
         }
     }
-    Ok(found)
+    Ok(vec![found])
 }
 
 /// The sockets of the present thread's network namespace.
