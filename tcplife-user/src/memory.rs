@@ -29,6 +29,7 @@ pub fn keep() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TOP_PAD, ROOM);
         let begin = libc::sbrk(0);
         // More than there is: the heap grows.
