@@ -21,7 +21,8 @@ const ROOM: i32 = 64 << 20;
 const USUAL_ROOM: i32 = 128 << 10;
 
 /// Keeps memory, for a process that ends soon: what it gave back it would only have to ask for again, page by page. And asks for
-/// large pages, where the system has them for those who ask: a new page takes about as long as what is written to it.
+/// large pages, where the system has them for those who ask: a new page takes about as long as what is written to it. Threads that
+/// begin afterwards have no heaps of their own, which would be without them.
 pub fn keep() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets numbers of the allocator (mallopt(3)), one that it does not take changes nothing; then what it has got from the
@@ -34,7 +35,7 @@ pub fn keep() {
         let begin = libc::sbrk(0);
         // More than there is: the heap grows.
         libc::free(hint::black_box(libc::malloc(1 << 20)));
-        // And is not to grow as much again, nor the heaps of threads.
+        // And is not to grow as much again.
         libc::mallopt(libc::M_TOP_PAD, USUAL_ROOM);
         let grown = (libc::sbrk(0) as usize).saturating_sub(begin as usize);
         libc::madvise(begin, grown, libc::MADV_HUGEPAGE);
