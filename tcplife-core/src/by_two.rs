@@ -7,12 +7,16 @@ use std::{
     thread,
 };
 
-/// What `of` makes of each. Each thread does `turn` of them at a time; few things need no second thread.
+/// What `of` makes of each. Each thread does `turn` of them at a time, one at least; so few need no second thread.
+///
+/// # Panics
+/// Where `of` does.
 pub fn by_two<T: Sync, R: Send>(
     all: &[T],
     turn: usize,
     of: impl Fn(&T) -> Option<R> + Sync,
 ) -> Vec<Option<R>> {
+    let turn = turn.max(1);
     let mut made: Vec<Option<R>> = Vec::new();
     made.resize_with(all.len(), || None);
     // Who is done takes the next turn: systems may let the second thread wait for milliseconds.
@@ -41,11 +45,23 @@ mod tests {
     #[test]
     fn each_is_made_once_and_in_order() {
         let all: Vec<usize> = (0..1000).collect();
-        for turn in [1, 7, 999, 1000, 5000] {
+        for turn in [0, 1, 7, 999, 1000, 5000] {
             let made = by_two(&all, turn, |&n| (n % 3 > 0).then_some(2 * n));
             let expected: Vec<Option<usize>> = all.iter().map(|n| (n % 3 > 0).then_some(2 * n)).collect();
             assert_eq!(made, expected, "{turn}");
         }
         assert!(by_two(&[(); 0], 1, |()| Some(())).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "panicked")]
+    fn what_panics_in_either_thread_is_not_lost() {
+        let here = thread::current().id();
+        by_two(&[(); 1000], 1, |()| {
+            // The first waits until the second has had its turn.
+            assert_eq!(thread::current().id(), here, "panicked");
+            thread::yield_now();
+            Some(())
+        });
     }
 }

@@ -294,6 +294,33 @@ mod tests {
         assert_eq!(found.concat().len(), 1);
     }
 
+    /// Gives so many bytes at a time.
+    struct Slices<'a>(usize, &'a [u8]);
+
+    impl Read for Slices<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.min(bytes.len());
+            self.1.read(&mut bytes[..count])
+        }
+    }
+
+    #[test]
+    fn a_record_may_come_in_two_reads() {
+        let socks: Vec<u64> = (1..=1000).collect();
+        let record = |&sock: &u64| {
+            let mut bytes = [0; Found::SIZE];
+            bytes[0] = tcplife_common::wire::kind::FOUND;
+            bytes[16..24].copy_from_slice(&sock.to_ne_bytes());
+            bytes
+        };
+        let bytes: Vec<u8> = socks.iter().flat_map(record).collect();
+        for size in [Found::SIZE - 1, Found::SIZE, 1000, READ_SIZE - 3] {
+            let mut found = Vec::new();
+            assert!(decode_all(Slices(size, &bytes), &mut found).is_ok());
+            assert!(found.iter().flatten().map(|found| found.head.sock).eq(socks.clone()), "{size}");
+        }
+    }
+
     #[test]
     fn a_cut_record_is_an_error() {
         assert!(decode_all([0; 7].as_slice(), &mut Vec::new()).is_err());

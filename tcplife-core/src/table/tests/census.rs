@@ -61,8 +61,8 @@ pub(super) fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
 }
 
 pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
-    let census =
-        Census { begun, scope: Scope::Everything, netns: &[NETNS], gone: &[], found: &[found.to_vec()] };
+    let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
+    let census = Census { begun, scope: Scope::Everything, netns: &[NETNS], gone: &[], found: &found };
     let verdict = table.take_census(&census, log);
     check::table(table);
     log.check(table);
@@ -383,7 +383,7 @@ proptest! {
         let config = Config { capacity, ..Config::default() };
         let (mut table, mut log) = run(config, &records);
         let begun = records.last().map_or(0, |record| record.head().time_ns);
-        let dump = [dump.iter().map(as_found).collect()];
+        let dump: Vec<Vec<Found>> = dump.chunks(7).map(|piece| piece.iter().map(as_found).collect()).collect();
         for n in 0..3 {
             let census =
                 Census { begun: begun + n, scope: Scope::Everything, netns: &[1, 2], gone: &[2], found: &dump };
