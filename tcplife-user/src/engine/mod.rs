@@ -6,6 +6,7 @@
 
 mod census;
 mod health;
+mod look;
 mod pace;
 mod suspects;
 

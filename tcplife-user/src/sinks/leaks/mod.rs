@@ -154,6 +154,5 @@ fn run_with(
     let mut out = Out::stdout(config.duration);
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;
     out.flush()?;
-    let leaks = format.as_ref().report().leaks();
-    Ok(leaks)
+    Ok(format.as_ref().report().leaks())
 }
