@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use tcplife_tests::{
     actor::{Ends, expect_failure},
     lab::Lab,
-    namespace::{Family, Namespace},
+    namespace::{Family, Namespace, in_our_machine},
     pair::Pair,
     record::Life,
     verdict::{Expected, Story},
@@ -45,11 +45,12 @@ fn impatient(family: Family) -> Result<Lab> {
     Lab::with(family, namespace, &[])
 }
 
-/// The kernel's own count is in the life. Timers make retransmissions, in softirqs on top of whatever runs: on some hosts no
-/// program is run for those on top of process 1 (see `UNSEEN` in the test of many connections), so that one can be untold.
-fn check_count(life: &Life, story: &Story<'_>) -> Result<()> {
+/// The kernel's own count is in the life. Timers make retransmissions, in softirqs on top of whatever runs: one can be untold
+/// where such a softirq may run no BPF program ([`in_our_machine`]).
+pub(crate) fn check_count(life: &Life, story: &Story<'_>) -> Result<()> {
     let (counted, told) = (life.retransmits, u64::try_from(story.retransmits.len())?);
-    ensure!(counted == told || counted == told + 1, "{counted} in the life, told: {:#?}", story.retransmits);
+    let one_unseen = !in_our_machine() && counted == told + 1;
+    ensure!(counted == told || one_unseen, "{counted} in the life, told: {:#?}", story.retransmits);
     Ok(())
 }
 
