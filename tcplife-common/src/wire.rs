@@ -154,6 +154,13 @@ wire! {
     }
 }
 
+impl Head {
+    /// Whether `flag`, one of [`flag`], is set.
+    pub const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
 wire! {
     /// Both ends of a connection.
     pub struct Tuple(40) {

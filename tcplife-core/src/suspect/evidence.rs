@@ -31,7 +31,7 @@ impl<'a> Socket<'a> {
 
     /// One more look at it.
     fn add(&mut self, found: &'a Found) {
-        if found.head.flags & flag::HELD != 0 {
+        if found.head.has(flag::HELD) {
             match self.held {
                 None => self.held = Some(found),
                 Some(_) => self.held_too.push(found),
@@ -52,7 +52,7 @@ impl<'a> Socket<'a> {
 
     /// Whether it is a mini-socket.
     pub(super) fn is_mini(&self) -> bool {
-        self.found.head.flags & flag::MINI != 0
+        self.found.head.has(flag::MINI)
     }
 
     /// Whether it waits for somebody's close.
@@ -65,7 +65,7 @@ impl<'a> Socket<'a> {
     }
 
     fn place(&self) -> Place {
-        let alone = self.found.head.flags & flag::ORPHAN != 0;
+        let alone = self.found.head.has(flag::ORPHAN);
         match (self.held.is_none(), alone, self.state()) {
             (false, ..) => Place::Held,
             // Only a closing application leaves these states: one without a handle in them never had one.

@@ -75,13 +75,13 @@ impl Table {
             .flat_map(|&first| census.found.iter().flatten().filter(move |found| listens(found) == first));
         for found in in_order {
             let slot = match found.head.new {
-                _ if found.head.flags & flag::MINI != 0 && self.ignores_minis() => None,
-                _ if found.head.flags & flag::MINI != 0 => self.count_mini(found, &mut verdict, observer),
+                _ if found.head.has(flag::MINI) && self.ignores_minis() => None,
+                _ if found.head.has(flag::MINI) => self.count_mini(found, &mut verdict, observer),
                 NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
                 _ => self.count_full(found, &mut verdict, observer),
             };
             // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
-            let other = found.head.flags & flag::MINI == 0 && !self.ignores_minis();
+            let other = !found.head.has(flag::MINI) && !self.ignores_minis();
             if let Some(slot) = slot
                 && !(other && self.slab.get(slot).is_some_and(Connection::in_mini_socket))
             {
@@ -138,7 +138,7 @@ impl Table {
                 }
             }
         };
-        if head.flags & flag::HELD != 0 {
+        if head.has(flag::HELD) {
             let task = &found.task;
             let holder = Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm };
             self.offer(slot, &holder, Via::Holder);
@@ -208,7 +208,7 @@ impl Table {
             self.close_unseen(slot, head.time_ns, observer);
             return Some(slot);
         }
-        connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         let before = connection.state();
         let earliest = connection.entered();
         self.learn(slot, ends, observer);
@@ -242,9 +242,9 @@ impl Table {
             phase: Phase::Full,
         };
         let slot = self.open(&opening, observer);
-        self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         // Who holds it is known better than who listens.
-        if head.flags & flag::HELD == 0 {
+        if !head.has(flag::HELD) {
             self.offer_listener(slot);
         }
         Some(slot)

@@ -26,13 +26,13 @@ const ECONNREFUSED: u16 = 111;
 
 /// How a full socket ended that was in the state `old`.
 fn how(connection: &Connection, record: &wire::End, old: State) -> End {
-    let by_task = record.head.flags & flag::BY_TASK != 0;
+    let by_task = record.head.has(flag::BY_TASK);
     let err = match record.tuple.err {
         // Left over from an earlier connection of the same socket (connect(AF_UNSPEC) keeps sk_err).
         EPIPE | ECONNRESET if by_task && connection.resets_received == 0 => 0,
         err => err,
     };
-    if record.head.flags & flag::MINI != 0 {
+    if record.head.has(flag::MINI) {
         return End::Fin;
     }
     match (err, old) {
@@ -54,7 +54,7 @@ impl Table {
             (Some(old), Some(State::Closed)) if old != State::TimeWait => old,
             _ => return self.totals.invalid += 1,
         };
-        let orphan = head.flags & flag::ORPHAN != 0;
+        let orphan = head.has(flag::ORPHAN);
         if old == State::Closed {
             if let Some(slot) = self.find(head, &ends, observer) {
                 self.closed_again(slot, record, orphan, observer);
@@ -77,7 +77,7 @@ impl Table {
         settle_accounts(connection, record, old);
         connection.marks.put(Marks::ORPHAN, orphan);
         match State::from_kernel(u8::try_from(record.mini.substate).unwrap_or(0)) {
-            Some(state @ (State::FinWait2 | State::TimeWait)) if head.flags & flag::MINI != 0 => {
+            Some(state @ (State::FinWait2 | State::TimeWait)) if head.has(flag::MINI) => {
                 self.hand_over(slot, state, record, observer);
             }
             _ => {
@@ -177,7 +177,7 @@ fn settle_accounts(connection: &mut Connection, record: &wire::End, old: State) 
     connection.end = Some(how(connection, record, old));
     connection.closed_at = record.head.time_ns.max(connection.history.latest());
     // A FIN takes a sequence number, and tcp_rcv_nxt_update counts it as a byte received.
-    let time_wait = record.head.flags & flag::MINI != 0
+    let time_wait = record.head.has(flag::MINI)
         && State::from_kernel(u8::try_from(record.mini.substate).unwrap_or(0)) == Some(State::TimeWait);
     let fin = u64::from(time_wait || connection.marks.has(Marks::FIN_IN));
     connection.bytes_sent = record.stats.bytes_sent;

@@ -214,7 +214,7 @@ impl Table {
         let set = note.mini.expires.saturating_sub(wheel::time_wait(hz));
         let fires = wheel::fires(set, note.mini.expires, hz);
         let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
-        let is_early = note.head.flags & flag::EARLY != 0;
+        let is_early = note.head.has(flag::EARLY);
         match note.mini.touch {
             _ if in_time_wait && note.mini.jiffies >= fires => Some(MiniEnd::Expired),
             _ if !in_time_wait && !is_early => Some(MiniEnd::Expired),

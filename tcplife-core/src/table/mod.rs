@@ -221,10 +221,10 @@ impl Table {
 
     /// The connection of a socket that a dump found, once the dump was taken as a census.
     pub fn found(&self, found: &Found) -> Option<&Connection> {
-        let slot = if found.head.flags & flag::MINI == 0 {
-            self.socks.get(&found.head.sock).copied()
-        } else {
+        let slot = if found.head.has(flag::MINI) {
             self.mini(found.head.netns, &Ends::of(&found.tuple))
+        } else {
+            self.socks.get(&found.head.sock).copied()
         };
         self.slab.get(slot?)
     }

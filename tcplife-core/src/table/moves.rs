@@ -18,7 +18,7 @@ use super::{Handshakes, MiniEnds, Table, store::Opening};
 
 /// The process of a record, if the move is its own.
 pub(super) fn process(head: &Head, task: &wire::Task) -> Option<Process> {
-    let own = head.flags & flag::BY_TASK != 0 && task.tgid != 0;
+    let own = head.has(flag::BY_TASK) && task.tgid != 0;
     own.then_some(Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm })
 }
 
@@ -30,7 +30,7 @@ const fn unseen(earliest: Option<u64>, now: u64) -> Since {
 /// Whether a record cannot be about this connection.
 pub(super) fn is_stranger(connection: &Connection, head: &Head, ends: &Ends) -> bool {
     // Up to 6.12 the listener's cookie is in the child at first.
-    let cookie = if head.flags & flag::TUPLE_PENDING == 0 { head.cookie } else { 0 };
+    let cookie = if head.has(flag::TUPLE_PENDING) { 0 } else { head.cookie };
     let other_cookie = cookie != 0 && connection.cookie != 0 && cookie != connection.cookie;
     other_cookie || connection.netns != head.netns || connection.ends.contradicts(ends)
 }
@@ -58,7 +58,7 @@ impl Table {
             self.lose(slot, head.time_ns, observer);
         }
         let child = old == State::Listen;
-        let pending = head.flags & flag::TUPLE_PENDING != 0;
+        let pending = head.has(flag::TUPLE_PENDING);
         // What the tracepoint shows of a child's SYN_RECEIVED is not the handshake: that was a request socket's.
         let since = if child { unseen(None, head.time_ns) } else { Since::Seen(head.time_ns) };
         let role = match new {
@@ -81,7 +81,7 @@ impl Table {
         );
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.marks.set(Marks::OPENING);
-        connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+        connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         let nameless = pending || !connection.ends.is_whole();
         if child && (nameless || self.config.handshakes == Handshakes::Told) {
             connection.marks.set(Marks::HELD);
@@ -109,7 +109,7 @@ impl Table {
         let head = &record.head;
         let Some(slot) = self.known(head, &Ends::of(&record.tuple), old, observer) else { return };
         if let Some(connection) = self.slab.get_mut(slot) {
-            connection.marks.put(Marks::ORPHAN, head.flags & flag::ORPHAN != 0);
+            connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         }
         // A FIN is sent by close, shutdown or exit: all are the application's. So is FIN_WAIT_2 to itself: close.
         let closes = match new {

@@ -18,7 +18,7 @@ use super::{MiniEnds, Table};
 
 impl Table {
     pub(super) fn retransmitted<O: Observer + ?Sized>(&mut self, note: &wire::Note, observer: &mut O) {
-        if note.head.flags & flag::SYN_ACK != 0 {
+        if note.head.has(flag::SYN_ACK) {
             return self.syn_ack(note, observer);
         }
         let Some(slot) = self.noted(note, observer) else { return };
@@ -32,7 +32,7 @@ impl Table {
     pub(super) fn reset<O: Observer + ?Sized>(&mut self, note: &wire::Note, observer: &mut O) {
         let Some(slot) = self.noted(note, observer) else { return };
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        let (direction, count) = if note.head.flags & flag::SENT != 0 {
+        let (direction, count) = if note.head.has(flag::SENT) {
             (Direction::Sent, &mut connection.resets_sent)
         } else {
             (Direction::Received, &mut connection.resets_received)

@@ -31,12 +31,12 @@ const fn fit(cookie: u64, other: u64) -> bool {
 }
 
 const fn is_held(found: &Found) -> bool {
-    found.head.flags & flag::HELD != 0
+    found.head.has(flag::HELD)
 }
 
 /// Whether a socket that an application has a handle on waits for somebody's close.
 fn waits(found: &Found) -> bool {
-    found.head.flags & flag::ORPHAN == 0
+    !found.head.has(flag::ORPHAN)
         && matches!(State::from_kernel(found.head.old), Some(State::CloseWait | State::FinWait2))
 }
 
@@ -71,7 +71,7 @@ impl Look {
     /// Brings descriptors and sockets together: leaves out descriptors of sockets that their namespaces do not list (any more).
     /// Those of a namespace that could not be looked into are believed. All that was found of a socket gets its cookie.
     pub(super) fn of(mut found: Vec<Vec<Found>>, looked_into: &[u32]) -> Self {
-        let is_of_full = |found: &&Found| !is_held(found) && found.head.flags & flag::MINI == 0;
+        let is_of_full = |found: &&Found| !is_held(found) && !found.head.has(flag::MINI);
         let mut held: HashMap<Key, Held> =
             HashMap::with_capacity(found.iter().flatten().filter(|found| is_held(found)).count());
         let mut got_cookie = false;
