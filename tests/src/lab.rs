@@ -33,12 +33,14 @@ impl Lab {
         Self::with(family, Namespace::new()?, &[])
     }
 
-    /// Starts both tracers, with more arguments, in sight of `namespace`.
+    /// Starts both tracers, with more arguments, in sight of `namespace`, where no FIN waits for a timer
+    /// ([`Namespace::acknowledge_at_once`]).
     ///
     /// # Errors
     ///
     /// Something does not start.
     pub fn with(family: Family, namespace: Namespace, more: &[&str]) -> Result<Self> {
+        namespace.acknowledge_at_once()?;
         let trace = watch(&namespace, "trace", more)?;
         let lives = watch(&namespace, "lives", more)?;
         Ok(Self { family, namespace, trace, lives })
