@@ -274,12 +274,12 @@ impl Table {
         match connection.phase {
             Phase::Mini if ignores_minis => self.let_go(slot, observer),
             Phase::Mini => {
-                // In FIN_WAIT_2 with its time up: that was its end. Otherwise something ended it early.
-                let up = self.due.time_of(connection.due, self.config.hz).filter(|&at| at < census.begun);
-                let at = up.filter(|_| connection.state() == State::FinWait2).unwrap_or(census.begun);
-                let cause = match up {
-                    Some(_) if connection.state() == State::FinWait2 => Some(MiniEnd::Expired),
-                    _ => census.gone.contains(&connection.netns).then_some(MiniEnd::NetnsGone),
+                // With its time up: that was its end. Otherwise something ended it early.
+                let (at, cause) = match self.due.fired(connection.due, census.begun, self.config.hz) {
+                    Some(at) => (at, Some(MiniEnd::Expired)),
+                    None => {
+                        (census.begun, census.gone.contains(&connection.netns).then_some(MiniEnd::NetnsGone))
+                    }
                 };
                 self.end_mini(slot, at, true, cause, observer);
             }

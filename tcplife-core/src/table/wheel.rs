@@ -114,8 +114,15 @@ impl Due {
         short(fires)
     }
 
+    /// When a timer fired, nanoseconds, if it may have by the time `by`; `due` is what [`Due::push`] returned for it. What that was
+    /// told of the clock is late by less than a jiffy.
+    pub(super) fn fired(&self, due: u32, by: u64, hz: u32) -> Option<u64> {
+        let at = self.time_of(due, hz)?;
+        (at.saturating_sub(tick_ns(hz)) < by).then_some(at.min(by))
+    }
+
     /// When the jiffy begins that [`Due::push`] returned, nanoseconds; to a jiffy, and within 2^31 ticks.
-    pub(super) fn time_of(&self, due: u32, hz: u32) -> Option<u64> {
+    fn time_of(&self, due: u32, hz: u32) -> Option<u64> {
         let newest = self.newest?;
         let away = i64::from(due.wrapping_sub(short(newest.jiffies)).cast_signed());
         let ns = away.saturating_mul(i64::try_from(tick_ns(hz)).unwrap_or(i64::MAX));
@@ -191,6 +198,9 @@ mod tests {
         assert_eq!(tags, [2048, 1024, 2048]);
         assert_eq!(due.time_of(1024, 1000), Some(5_024_000_000));
         assert_eq!(due.time_of(999, 1000), Some(4_999_000_000));
+        let fired = |by| due.fired(1024, by, 1000);
+        assert_eq!((fired(5_023_000_000), fired(5_023_000_001)), (None, Some(5_023_000_001)));
+        assert_eq!((fired(5_024_000_000), fired(6_000_000_000)), (Some(5_024_000_000), Some(5_024_000_000)));
         assert!(due.pop(5_023_999_999).is_none());
         let first = due.pop(5_024_000_000).unwrap();
         assert_eq!((first.at, first.slots), (5_024_000_000, vec![8]));

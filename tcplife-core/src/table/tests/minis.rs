@@ -8,7 +8,9 @@ use super::{
     run,
 };
 use crate::{
-    connection::Ends,
+    connection::{Connection, Ends},
+    observer::{Observer, Transition},
+    owner::Owner,
     state::State,
     table::{Census, Config, MiniEnds, Scope, Verdict, index::Stamp},
 };
@@ -62,6 +64,42 @@ fn one_that_was_missed_and_seen_again_has_to_be_missed_twice_again() {
     assert_eq!(take(&mut table, &mut log, 15 * SECOND, one).missing, 1);
     assert_eq!(take(&mut table, &mut log, 16 * SECOND, one).ended, 1);
     assert_eq!(table.len(), 1);
+}
+
+/// When each connection was closed, and why.
+#[derive(Default)]
+struct Closed(Vec<(u64, Option<&'static str>)>);
+
+impl Observer for Closed {
+    fn transition(&mut self, connection: &Connection, _: Option<Owner>, transition: &Transition) {
+        if transition.to == State::Closed {
+            self.0.push((transition.at, connection.cause()));
+        }
+    }
+}
+
+#[test]
+fn one_that_is_missed_when_its_timer_fires_has_expired() {
+    let tick = SECOND / 250;
+    for (state, expires, fires) in [(FIN_WAIT2, 16_000, 16_064), (TIME_WAIT, 30_000, 30_208)] {
+        let (mut one, listed) = (mini(1, state, 60 * SECOND, 0), 60 * SECOND);
+        (one.mini.jiffies, one.mini.expires) = (15_000, expires);
+        let fires = listed + (fires - 15_000) * tick;
+        // The jiffy of the first list may have begun almost a tick before it.
+        for (begun, end) in [
+            (fires - 2 * tick, (fires - 2 * tick, None)),
+            (fires - tick / 2, (fires - tick / 2, Some("expired"))),
+            (fires + tick, (fires, Some("expired"))),
+        ] {
+            let (mut table, mut log) = run(DUMPED, &[]);
+            take(&mut table, &mut log, 59 * SECOND, &[one]);
+            take(&mut table, &mut log, begun - 1, &[]);
+            let census = Census { begun, scope: Scope::MiniSockets, netns: &[NETNS], gone: &[], found: &[] };
+            let mut ends = Closed::default();
+            table.take_census(&census, &mut ends);
+            assert_eq!(ends.0, [end], "{state}");
+        }
+    }
 }
 
 #[test]
