@@ -153,6 +153,9 @@ pub struct Doctor {
     /// What to print
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
+    /// No notes on stderr
+    #[arg(short, long)]
+    pub quiet: bool,
     /// Diagnostics on stderr, the kernel side's included
     #[arg(short, long)]
     pub verbose: bool,

@@ -163,7 +163,8 @@ impl Config {
                 (Job::Leaks(leaks.output, leaks.exit_code), config)
             }
             Command::Doctor(doctor) => {
-                (Job::Doctor(doctor.output), Self { verbose: doctor.verbose, ..Self::default() })
+                let cli::Doctor { output, quiet, verbose } = doctor;
+                (Job::Doctor(output), Self { quiet, verbose, ..Self::default() })
             }
         })
     }

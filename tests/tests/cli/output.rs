@@ -84,7 +84,7 @@ fn csv_begins_with_its_header() -> Result<()> {
 
 #[test]
 fn the_doctor_sees_the_hooks_work() -> Result<()> {
-    let ended = run(&["doctor", "-o", "json"])?;
+    let ended = run(&["doctor", "-q", "-o", "json"])?;
     ensure!(ended.status == Some(0) && ended.err.is_empty(), "{ended:?}");
     let checks: Vec<Value> = ended.out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let check = |name: &str| checks.iter().find(|check| check["name"] == name);
