@@ -15,6 +15,7 @@ pub struct Notes {
     quiet: bool,
     ready: String,
     capacity: usize,
+    absent_netns: Vec<u32>,
     /// Which hooks are off was told.
     hooks_told: bool,
 }
@@ -33,7 +34,14 @@ impl Notes {
             }
             None => "tracing TCP connections; Ctrl-C ends".to_owned(),
         };
-        Self { writer, quiet: config.quiet, ready, capacity: config.max_connections, hooks_told: false }
+        Self {
+            writer,
+            quiet: config.quiet,
+            ready,
+            capacity: config.max_connections,
+            absent_netns: config.absent_netns.clone(),
+            hooks_told: false,
+        }
     }
 
     fn say(&mut self, what: &str) {
@@ -52,6 +60,16 @@ impl Notes {
         let ready = std::mem::take(&mut self.ready);
         if !ready.is_empty() {
             self.say(&ready);
+        }
+        self.absent_netns();
+    }
+
+    /// Which network namespaces were selected and are not there, once.
+    pub fn absent_netns(&mut self) {
+        for inode in std::mem::take(&mut self.absent_netns) {
+            self.note(&format!(
+                "--netns {inode}: no network namespace with this inode was found; lsns -t net lists them"
+            ));
         }
     }
 
@@ -161,17 +179,18 @@ mod tests {
     fn each_thing_is_told_once() {
         let expected = "\
 tcplife: tracing TCP connections; Ctrl-C ends
+tcplife: --netns 7: no network namespace with this inode was found; lsns -t net lists them
 tcplife: without the hooks retransmit, accept; tcplife doctor tells more
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
-        assert_eq!(told(&Config::default(), all), expected);
+        assert_eq!(told(&Config { absent_netns: vec![7], ..Config::default() }, all), expected);
     }
 
     #[test]
     fn quiet_leaves_the_ready_line_and_the_losses() {
-        let text = told(&Config { quiet: true, ..Config::default() }, all);
+        let text = told(&Config { quiet: true, absent_netns: vec![7], ..Config::default() }, all);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("tcplife: tracing"));
         assert!(text.contains("3 events lost"));

@@ -90,6 +90,17 @@ pub fn elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
     found
 }
 
+/// Those of the given inodes that no network namespace has, as far as this process may look.
+pub fn absent(mut inodes: Vec<u32>) -> Vec<u32> {
+    for found in [|_: &_| all(), elsewhere] {
+        if !inodes.is_empty() {
+            let found = found(&inodes.iter().copied().collect());
+            inodes.retain(|&inode| found.iter().all(|netns| netns.inode != inode));
+        }
+    }
+    inodes
+}
+
 /// Whether a descriptor is a network namespace.
 fn is_netns(descriptor: &Path) -> bool {
     fs::read_link(descriptor).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"net:["))
@@ -126,6 +137,13 @@ mod tests {
     fn a_path_that_leads_elsewhere_by_now_is_not_entered() {
         let elsewhere = Netns { inode: 1, ..Netns::own().unwrap() };
         assert_eq!(elsewhere.enter().unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn an_inode_that_none_has_is_absent() {
+        let own = Netns::own().unwrap().inode;
+        assert_eq!(absent(vec![own, 1, 2]), [1, 2]);
+        assert!(absent(vec![own]).is_empty() && absent(Vec::new()).is_empty());
     }
 
     #[test]

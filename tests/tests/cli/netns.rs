@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tcplife_tests::tcplife_binary;
 
-use crate::run::{end_of, isolated};
+use crate::run::{end_of, isolated, tcplife};
 
 /// In a network namespace of its own that has a name, for this process and its children: traces by what it is told, until a
 /// connection was refused.
@@ -38,5 +38,20 @@ fn a_name_a_mount_and_a_link_lead_to_a_namespace() -> Result<()> {
     }
     let elsewhere = traced(&format!("/proc/{}/ns/net", std::process::id()))?;
     ensure!(!elsewhere.contains(REFUSED), "that is another one: {elsewhere}");
+    Ok(())
+}
+
+#[test]
+fn an_inode_that_none_has_is_noted() -> Result<()> {
+    let note = "tcplife: --netns 1: no network namespace with this inode was found; lsns -t net lists them";
+    for arguments in [&["trace", "-d", "50ms"][..], &["leaks"]] {
+        for (quiet, count) in [(&[][..], 1), (&["-q"], 0)] {
+            let mut command = tcplife(arguments)?;
+            command.args(["--netns", "1"]).args(quiet);
+            let ended = end_of(command)?;
+            let told = ended.err.lines().filter(|line| *line == note).count();
+            ensure!(ended.status == Some(0) && told == count, "{arguments:?} {quiet:?}: {ended:?}");
+        }
+    }
     Ok(())
 }

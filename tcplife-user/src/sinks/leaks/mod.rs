@@ -144,8 +144,10 @@ fn run_with(
         return Ok(stream.format().as_ref().report().leaks());
     }
     let Glance { table, suspects, orphans, evidence, fallback } = engine::glance(config, orphans)?;
+    let mut notes = Notes::stderr(config);
+    notes.absent_netns();
     if let Some(why) = fallback {
-        Notes::stderr(config).without_bpf(&why);
+        notes.without_bpf(&why);
     }
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
