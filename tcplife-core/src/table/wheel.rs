@@ -97,10 +97,11 @@ pub(super) struct Fired {
     pub(super) slots: Vec<u32>,
 }
 
-/// A bucket's jiffy as a connection remembers it.
+/// A bucket's jiffy as a connection remembers it, where 0 stands for none. Five minutes after its start the kernel's jiffies have no
+/// low bits either (`INITIAL_JIFFIES`).
 #[expect(clippy::cast_possible_truncation, reason = "the low bits tell buckets apart for 2^32 ticks")]
 pub(super) const fn short(jiffy: u64) -> u32 {
-    jiffy as u32
+    if jiffy as u32 == 0 { 1 } else { jiffy as u32 }
 }
 
 impl Due {
@@ -114,8 +115,8 @@ impl Due {
         short(fires)
     }
 
-    /// When a timer fired, nanoseconds, if it may have by the time `by`; `due` is what [`Due::push`] returned for it. What that was
-    /// told of the clock is late by less than a jiffy.
+    /// When a timer fired, nanoseconds, if it may have by the time `by`; `due` is what [`Due::push`] returned for it. The estimate is late
+    /// by less than a jiffy, for a record's time lies somewhere within its jiffy.
     pub(super) fn fired(&self, due: u32, by: u64, hz: u32) -> Option<u64> {
         let at = self.time_of(due, hz)?;
         (at.saturating_sub(tick_ns(hz)) < by).then_some(at.min(by))
@@ -187,6 +188,16 @@ mod tests {
         assert_eq!(fires(1000, 10, 250), 1001);
         assert!(fires(1000, u64::MAX, 250) < 1000 + level_start(9) + (1 << 24));
         assert!(fires(u64::MAX, u64::MAX, 0) > 0);
+    }
+
+    #[test]
+    fn no_jiffy_is_remembered_as_none() {
+        let mut due = Due::default();
+        let timer = Timer { expires: 0, jiffies: (1 << 32) - 512, at: 5_000_000_000 };
+        let tag = due.push(7, timer, 1 << 32, 250);
+        assert_ne!(tag, 0);
+        let fired = due.pop(u64::MAX).unwrap();
+        assert_eq!((fired.due, fired.slots), (tag, vec![7]));
     }
 
     #[test]
