@@ -16,7 +16,7 @@ use tcplife_core::filter::{Families, Filter};
 
 use crate::{
     cli::{self, Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
-    source::{Allowed, namespaces},
+    source::Allowed,
     stays::By,
 };
 
@@ -79,8 +79,6 @@ pub struct Config {
     pub settings: Settings,
     /// All that was selected.
     pub filter: Filter,
-    /// What was selected by inode and is not to be found: a namespace may come that has it.
-    pub absent_netns: Vec<u32>,
     /// Stop by itself after this.
     pub duration: Option<Duration>,
     /// Bytes of the ring buffer: a power of two of at least one page.
@@ -110,7 +108,6 @@ impl Default for Config {
         Self {
             settings: Settings::ALL,
             filter: Filter::default(),
-            absent_netns: Vec::new(),
             duration: None,
             ring_bytes: DEFAULT_RING_BYTES,
             max_connections: DEFAULT_CONNECTIONS,
@@ -173,12 +170,10 @@ impl Config {
     }
 
     fn of(tracing: Tracing) -> Result<Self> {
-        let inodes = tracing.filters.netns.iter().filter_map(|typed| typed.parse().ok()).collect();
         let filter = filter(tracing.filters)?;
         Ok(Self {
             settings: kernel_side(&filter),
             filter,
-            absent_netns: namespaces::absent(inodes),
             duration: tracing.duration,
             ring_bytes: tracing.ring_size.map_or(Ok(DEFAULT_RING_BYTES), ring_bytes)?,
             max_connections: tracing.max_connections.map_or(DEFAULT_CONNECTIONS, Into::into),

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use tcplife_core::table::{Table, Totals, Verdict};
 
-use crate::{config::Config, sink::Health};
+use crate::{config::Config, sink::Health, source::namespaces};
 
 /// The notes of one run.
 pub struct Notes {
@@ -15,6 +15,7 @@ pub struct Notes {
     quiet: bool,
     ready: String,
     capacity: usize,
+    /// Selected, and not to be found: a namespace may come that has the inode.
     absent_netns: Vec<u32>,
     /// Which hooks are off was told.
     hooks_told: bool,
@@ -23,7 +24,8 @@ pub struct Notes {
 impl Notes {
     /// On standard error.
     pub fn stderr(config: &Config) -> Self {
-        Self::to(Box::new(io::stderr()), config)
+        let absent_netns = namespaces::absent(&config.filter.netns);
+        Self { absent_netns, ..Self::to(Box::new(io::stderr()), config) }
     }
 
     /// On any writer.
@@ -39,7 +41,7 @@ impl Notes {
             quiet: config.quiet,
             ready,
             capacity: config.max_connections,
-            absent_netns: config.absent_netns.clone(),
+            absent_netns: Vec::new(),
             hooks_told: false,
         }
     }
@@ -68,7 +70,8 @@ impl Notes {
     pub fn absent_netns(&mut self) {
         for inode in std::mem::take(&mut self.absent_netns) {
             self.note(&format!(
-                "--netns {inode}: no network namespace with this inode was found; lsns -t net lists them"
+                "--netns {inode}: no network namespace with this inode was found, as far as tcplife may look; \
+                 `lsns -t net` lists them"
             ));
         }
     }
@@ -149,7 +152,7 @@ mod tests {
 
     fn told(config: &Config, tell: impl FnOnce(&mut Notes)) -> String {
         let shared = Shared::default();
-        tell(&mut Notes::to(Box::new(shared.clone()), config));
+        tell(&mut Notes { absent_netns: vec![7], ..Notes::to(Box::new(shared.clone()), config) });
         shared.text()
     }
 
@@ -179,18 +182,18 @@ mod tests {
     fn each_thing_is_told_once() {
         let expected = "\
 tcplife: tracing TCP connections; Ctrl-C ends
-tcplife: --netns 7: no network namespace with this inode was found; lsns -t net lists them
+tcplife: --netns 7: no network namespace with this inode was found, as far as tcplife may look; `lsns -t net` lists them
 tcplife: without the hooks retransmit, accept; tcplife doctor tells more
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
-        assert_eq!(told(&Config { absent_netns: vec![7], ..Config::default() }, all), expected);
+        assert_eq!(told(&Config::default(), all), expected);
     }
 
     #[test]
     fn quiet_leaves_the_ready_line_and_the_losses() {
-        let text = told(&Config { quiet: true, absent_netns: vec![7], ..Config::default() }, all);
+        let text = told(&Config { quiet: true, ..Config::default() }, all);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("tcplife: tracing"));
         assert!(text.contains("3 events lost"));
@@ -199,6 +202,9 @@ tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
     #[test]
     fn the_ready_line_says_how_long() {
         let config = Config { duration: Some(Duration::from_millis(1500)), ..Config::default() };
-        assert_eq!(told(&config, Notes::ready), "tcplife: tracing TCP connections for 1s 500ms\n");
+        assert_eq!(
+            told(&config, Notes::ready).lines().next(),
+            Some("tcplife: tracing TCP connections for 1s 500ms")
+        );
     }
 }

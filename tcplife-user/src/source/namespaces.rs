@@ -91,7 +91,8 @@ pub fn elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
 }
 
 /// Those of the given inodes that no network namespace has, as far as this process may look.
-pub fn absent(mut inodes: Vec<u32>) -> Vec<u32> {
+pub fn absent(inodes: &[u32]) -> Vec<u32> {
+    let mut inodes = inodes.to_vec();
     for found in [|_: &_| all(), elsewhere] {
         if !inodes.is_empty() {
             let found = found(&inodes.iter().copied().collect());
@@ -142,8 +143,8 @@ mod tests {
     #[test]
     fn an_inode_that_none_has_is_absent() {
         let own = Netns::own().unwrap().inode;
-        assert_eq!(absent(vec![own, 1, 2]), [1, 2]);
-        assert!(absent(vec![own]).is_empty() && absent(Vec::new()).is_empty());
+        assert_eq!(absent(&[own, 1, 2]), [1, 2]);
+        assert!(absent(&[own]).is_empty() && absent(&[]).is_empty());
     }
 
     #[test]
