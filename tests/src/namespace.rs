@@ -66,12 +66,13 @@ impl Namespace {
         Ok(Self { holder, inode })
     }
 
-    /// Has every segment on loopback acknowledged by who sends it, before its send, shutdown or close returns (the routes'
-    /// `RTAX_QUICKACK`, `tcp_in_quickack_mode`). A FIN alone is acknowledged by a timer otherwise (`tcp_send_delayed_ack`), in a
-    /// softirq on top of whatever runs then; in our machines, where no tracer misses that, it still is.
+    /// Has each segment on loopback acknowledged by the socket that gets it, within the call of the sender's that sends it (the
+    /// routes' `RTAX_QUICKACK`, `tcp_in_quickack_mode`), for connections that begin afterwards. A FIN alone is acknowledged by a timer
+    /// otherwise (`tcp_send_delayed_ack`), in a softirq on top of whatever runs then; in our machines, where no tracer misses that,
+    /// it still is.
     ///
-    /// Not for many connections at once: the other FIN may come while the socket is being closed, and then finds it in CLOSE; it
-    /// is answered with a reset, and what took over from the socket stays in `FIN_WAIT_2`.
+    /// Not for many connections at once: where the other FIN comes just when a mini-socket takes over from the client's socket, it
+    /// was now and then seen that the server's end was gone and the mini-socket stayed in `FIN_WAIT_2`.
     ///
     /// # Errors
     ///

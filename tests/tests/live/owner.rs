@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use tcplife_tests::{
-    lab::Lab,
-    namespace::Family,
+    lab::{Lab, watch},
+    namespace::{Family, Namespace},
     pair::Pair,
     record::{Life, Owner, Record},
     verdict::Expected,
@@ -73,9 +73,10 @@ fn is_one_of(owner: &Owner, holders: [(u32, &str); 2]) -> bool {
 /// is the process that opened or accepted it. Where tracepoints can be preempted some events are lost by recursion: then as
 /// many ends may be missing or have no owner, and none a wrong one.
 fn short_server_connections(family: Family) -> Result<()> {
-    let lab = Lab::new(family)?;
-    let mut servers = [lab.actor("server-a")?, lab.actor("server-b")?];
-    let mut clients = [lab.actor("client-a")?, lab.actor("client-b")?];
+    let namespace = Namespace::new()?;
+    let lives = watch(&namespace, "lives", &[])?;
+    let mut servers = [namespace.actor("server-a")?, namespace.actor("server-b")?];
+    let mut clients = [namespace.actor("client-a")?, namespace.actor("client-b")?];
     let mut ports = Vec::new();
     for (server, client) in servers.iter_mut().zip(&mut clients) {
         let (listener, at) = server.listen(family.loopback())?;
@@ -87,12 +88,12 @@ fn short_server_connections(family: Family) -> Result<()> {
         let done: u64 = actor.answer(tcplife_tests::deadline::PATIENCE)?.parse()?;
         ensure!(done == 300, "{done} connections");
     }
-    lab.namespace.settled()?;
+    namespace.settled()?;
     let pids = |actors: &[tcplife_tests::actor::Actor]| {
         actors.iter().map(tcplife_tests::actor::Actor::pid).collect::<Vec<_>>()
     };
     let (server_pids, client_pids) = (pids(&servers), pids(&clients));
-    let lives = lab.lives.stop()?;
+    let lives = lives.stop()?;
     let (summary, cause) = (&lives.summary, lives.summary.lost_by_cause);
     ensure!(summary.is_balanced() && cause.ring_full == 0 && cause.malformed == 0, "{summary:?}");
     let (mut seen, mut unowned) = (0, 0);
