@@ -15,8 +15,8 @@ pub struct Notes {
     quiet: bool,
     ready: String,
     capacity: usize,
-    /// Selected, and not to be found: a namespace may come that has the inode.
-    absent_netns: Vec<u32>,
+    /// Network namespaces that are selected, until it was told which of them are absent: one may come that has the inode.
+    netns: Vec<u32>,
     /// Which hooks are off was told.
     hooks_told: bool,
 }
@@ -24,8 +24,7 @@ pub struct Notes {
 impl Notes {
     /// On standard error.
     pub fn stderr(config: &Config) -> Self {
-        let absent_netns = namespaces::absent(&config.filter.netns);
-        Self { absent_netns, ..Self::to(Box::new(io::stderr()), config) }
+        Self::to(Box::new(io::stderr()), config)
     }
 
     /// On any writer.
@@ -41,7 +40,7 @@ impl Notes {
             quiet: config.quiet,
             ready,
             capacity: config.max_connections,
-            absent_netns: Vec::new(),
+            netns: config.filter.netns.clone(),
             hooks_told: false,
         }
     }
@@ -68,7 +67,12 @@ impl Notes {
 
     /// Which network namespaces were selected and are not there, once.
     pub fn absent_netns(&mut self) {
-        for inode in std::mem::take(&mut self.absent_netns) {
+        let selected = std::mem::take(&mut self.netns);
+        if self.quiet {
+            // Looking for them takes a look at every process.
+            return;
+        }
+        for inode in namespaces::absent(&selected) {
             self.note(&format!(
                 "--netns {inode}: no network namespace with this inode was found, as far as tcplife may look; \
                  `lsns -t net` lists them"
@@ -145,15 +149,21 @@ fn explain(cause: &str) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use tcplife_core::table;
+    use tcplife_core::{filter::Filter, table};
 
     use super::*;
     use crate::{sink::Hook, sinks::out::tests::Shared};
 
     fn told(config: &Config, tell: impl FnOnce(&mut Notes)) -> String {
         let shared = Shared::default();
-        tell(&mut Notes { absent_netns: vec![7], ..Notes::to(Box::new(shared.clone()), config) });
+        tell(&mut Notes::to(Box::new(shared.clone()), config));
         shared.text()
+    }
+
+    /// With a network namespace that there is not: their inodes are large numbers.
+    fn config(quiet: bool) -> Config {
+        let filter = Filter { netns: vec![7], ..Filter::default() };
+        Config { filter, quiet, ..Config::default() }
     }
 
     fn all(notes: &mut Notes) {
@@ -188,12 +198,12 @@ tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-s
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
-        assert_eq!(told(&Config::default(), all), expected);
+        assert_eq!(told(&config(false), all), expected);
     }
 
     #[test]
     fn quiet_leaves_the_ready_line_and_the_losses() {
-        let text = told(&Config { quiet: true, ..Config::default() }, all);
+        let text = told(&config(true), all);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("tcplife: tracing"));
         assert!(text.contains("3 events lost"));
@@ -202,9 +212,6 @@ tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
     #[test]
     fn the_ready_line_says_how_long() {
         let config = Config { duration: Some(Duration::from_millis(1500)), ..Config::default() };
-        assert_eq!(
-            told(&config, Notes::ready).lines().next(),
-            Some("tcplife: tracing TCP connections for 1s 500ms")
-        );
+        assert_eq!(told(&config, Notes::ready), "tcplife: tracing TCP connections for 1s 500ms\n");
     }
 }

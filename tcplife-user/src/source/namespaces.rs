@@ -90,16 +90,20 @@ pub fn elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
     found
 }
 
-/// Those of the given inodes that no network namespace has, as far as this process may look.
+/// Those of the given inodes that no network namespace has, as far as this process may look; in ascending order.
 pub fn absent(inodes: &[u32]) -> Vec<u32> {
-    let mut inodes = inodes.to_vec();
-    for found in [|_: &_| all(), elsewhere] {
-        if !inodes.is_empty() {
-            let found = found(&inodes.iter().copied().collect());
-            inodes.retain(|&inode| found.iter().all(|netns| netns.inode != inode));
+    let mut absent: HashSet<u32> = inodes.iter().copied().collect();
+    if !absent.is_empty() {
+        for netns in all() {
+            absent.remove(&netns.inode);
         }
     }
-    inodes
+    for netns in elsewhere(&absent) {
+        absent.remove(&netns.inode);
+    }
+    let mut absent: Vec<u32> = absent.into_iter().collect();
+    absent.sort_unstable();
+    absent
 }
 
 /// Whether a descriptor is a network namespace.
