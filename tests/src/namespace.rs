@@ -178,8 +178,9 @@ impl Namespace {
             open.clear();
             for table in ["tcp", "tcp6"] {
                 let sockets = fs::read_to_string(format!("/proc/{}/net/{table}", self.holder.pid()))?;
-                let state = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
-                let is_open = |line: &&str| !matches!(state(line).as_deref(), None | Some("06" | "0A"));
+                let is_open = |line: &&str| {
+                    line.split_whitespace().nth(3).is_some_and(|state| !matches!(state, "06" | "0A"))
+                };
                 open.extend(sockets.lines().skip(1).filter(is_open).map(str::to_owned));
             }
             Ok(open.is_empty().then_some(()))
