@@ -4,7 +4,11 @@
 //! holds: the distance between the clocks is taken once, so the order of events and the time between them are the
 //! monotonic clock's; a step of the wall clock during a run is not followed.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    fs,
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
@@ -25,9 +29,20 @@ fn nanoseconds(time: Timespec) -> u64 {
     seconds.saturating_mul(SECOND).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, now.
+/// Nanoseconds of the kernel's own `CLOCK_MONOTONIC`, now: what records tell, whatever this process's time namespace.
 pub fn monotonic_ns() -> u64 {
-    nanoseconds(clock_gettime(ClockId::Monotonic))
+    static AHEAD: LazyLock<i64> = LazyLock::new(|| {
+        ahead_ns(&fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()).unwrap_or(0)
+    });
+    nanoseconds(clock_gettime(ClockId::Monotonic)).saturating_sub_signed(*AHEAD)
+}
+
+/// How far a time namespace's `CLOCK_MONOTONIC` is ahead of the kernel's (time_namespaces(7)), by what /proc/PID/timens_offsets says.
+fn ahead_ns(offsets: &str) -> Option<i64> {
+    let monotonic = offsets.lines().find_map(|line| line.strip_prefix("monotonic"))?;
+    let mut numbers = monotonic.split_whitespace().map(str::parse::<i64>);
+    let (seconds, rest) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    seconds.checked_mul(1_000_000_000)?.checked_add(rest)
 }
 
 /// CPU time of this process so far, nanoseconds.
@@ -149,6 +164,15 @@ mod tests {
         let now = Clock::sample().wall_ns(monotonic_ns());
         let expected = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
         assert!(u128::from(now).abs_diff(expected) < 1_000_000_000);
+    }
+
+    #[test]
+    fn a_time_namespaces_offset_is_read() {
+        let offsets = "monotonic       86400         5\nboottime           7  0\n";
+        assert_eq!(ahead_ns(offsets), Some(86_400_000_000_005));
+        assert_eq!(ahead_ns("monotonic -1 999999999\n"), Some(-1));
+        assert_eq!(ahead_ns("monotonic 9223372036854775807 0\n"), None);
+        assert_eq!(ahead_ns(""), None);
     }
 
     #[test]
