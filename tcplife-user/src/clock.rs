@@ -32,7 +32,11 @@ fn nanoseconds(time: Timespec) -> u64 {
 /// Nanoseconds of the kernel's own `CLOCK_MONOTONIC`, now: what records tell, whatever this process's time namespace.
 pub fn monotonic_ns() -> u64 {
     static AHEAD: LazyLock<i64> = LazyLock::new(|| {
-        ahead_ns(&fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()).unwrap_or(0)
+        // The file is about the namespace of children: that of this process, unless somebody has just left it to them.
+        let namespace = |of| fs::read_link(format!("/proc/self/ns/{of}")).ok();
+        let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        let are_ours = namespace("time") == namespace("time_for_children");
+        ahead_ns(&offsets).filter(|_| are_ours).unwrap_or(0)
     });
     nanoseconds(clock_gettime(ClockId::Monotonic)).saturating_sub_signed(*AHEAD)
 }

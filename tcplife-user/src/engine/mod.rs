@@ -245,6 +245,7 @@ impl Engine {
         match live.drain(BATCH, intake) {
             Drained { count: BATCH, .. } => Found::More,
             Drained { is_held: true, .. } => Found::Held,
+            Drained { is_behind: true, .. } => Found::More,
             Drained { count: 0, .. } => Found::Nothing,
             Drained { .. } => Found::Some,
         }
@@ -254,20 +255,19 @@ impl Engine {
     fn catch_up<O: Observer>(&mut self, until: u64, observer: &mut O) {
         let mut patience = HELD_WAITS;
         loop {
-            match self.take_batch(observer) {
-                Found::Nothing => return,
-                Found::Held if patience == 0 => {
+            let found = self.take_batch(observer);
+            if found == Found::Nothing || self.heard_until >= until {
+                return;
+            }
+            if found == Found::Held {
+                if patience == 0 {
                     log::warn!(
-                        "a kernel program does not go on: what it and others told meanwhile is missing"
+                        "a kernel program does not go on; what it and others told since comes late, or not at all"
                     );
                     return;
                 }
-                Found::Held => {
-                    patience -= 1;
-                    thread::sleep(HELD_PERIOD);
-                }
-                Found::More | Found::Some if self.heard_until >= until => return,
-                Found::More | Found::Some => {}
+                patience -= 1;
+                thread::sleep(HELD_PERIOD);
             }
         }
     }

@@ -82,7 +82,8 @@ impl Live {
     pub fn start(options: &Options<'_>) -> Result<Self> {
         let Kernel { types, layout, btf, loader } = Kernel::look(hooks::wanted().chain(dump::wanted()))?;
         let plan = Plan::of(options.ring_bytes)?;
-        let settings = Settings { wakeup_bytes: plan.bytes / 4, ring_mask: plan.mask(), ..options.settings };
+        let settings =
+            Settings { wakeup_bytes: plan.wakeup_bytes(), ring_mask: plan.mask(), ..options.settings };
         let mut programs = load(&types, &layout, loader, &settings, options.verbose, plan.count)?;
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;

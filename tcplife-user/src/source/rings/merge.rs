@@ -25,6 +25,8 @@ pub struct Drained {
     pub count: usize,
     /// A record is being written, and what may come after it waits.
     pub is_held: bool,
+    /// So much has come meanwhile that a queue needs its reader again.
+    pub is_behind: bool,
 }
 
 /// Where records wait.
@@ -35,8 +37,8 @@ pub trait Queue {
     fn first(&mut self) -> First<'_>;
     /// Takes the first record, which was looked at.
     fn take(&mut self);
-    /// For now nothing more is taken.
-    fn leave(&mut self);
+    /// For now nothing more is taken. Returns whether so much has come that nobody will say when there is more.
+    fn leave(&mut self) -> bool;
 }
 
 /// A queue, and up to when all that it can ever hand out is known.
@@ -69,7 +71,7 @@ impl<Q: Queue> Merge<Q> {
                 self.order.push(Reverse((time, index)));
             }
         }
-        let mut drained = Drained { count: 0, is_held: false };
+        let mut drained = Drained { count: 0, is_held: false, is_behind: false };
         while let Some(Reverse((time, index))) = self.order.pop()
             && time < now
             && let Some(lane) = self.lanes.get_mut(index)
@@ -87,7 +89,9 @@ impl<Q: Queue> Merge<Q> {
                 break;
             }
         }
-        self.lanes.iter_mut().for_each(|lane| lane.queue.leave());
+        for lane in &mut self.lanes {
+            drained.is_behind |= lane.queue.leave();
+        }
         drained
     }
 }
@@ -197,6 +201,9 @@ mod tests {
         }
     }
 
+    /// What nobody tells of any more.
+    const MANY: usize = 300;
+
     /// A CPU's lane.
     struct Fake {
         kernel: Rc<RefCell<Kernel>>,
@@ -236,7 +243,9 @@ mod tests {
             self.taken += 1;
         }
 
-        fn leave(&mut self) {}
+        fn leave(&mut self) -> bool {
+            self.kernel.borrow().lanes[self.cpu].len() - self.taken >= MANY
+        }
     }
 
     fn machine(cpus: usize) -> (Rc<RefCell<Kernel>>, Merge<Fake>) {
@@ -254,7 +263,7 @@ mod tests {
     /// What is handed out, and whether something is held.
     fn drain(merge: &mut Merge<Fake>, limit: usize, now: u64) -> (Vec<u64>, bool) {
         let mut times = Vec::new();
-        let Drained { count, is_held } = merge.drain(limit, now, |record| times.push(time_of(record)));
+        let Drained { count, is_held, .. } = merge.drain(limit, now, |record| times.push(time_of(record)));
         assert_eq!(count, times.len());
         (times, is_held)
     }
@@ -307,6 +316,17 @@ mod tests {
         kernel.borrow_mut().lanes[0].push(None);
         put(&kernel, 1, &[9, 12]);
         assert_eq!(drain(&mut merge, 100, 20), (vec![9], true), "what is being written began after 10");
+    }
+
+    #[test]
+    fn what_came_meanwhile_is_told_when_it_is_much() {
+        let (kernel, mut merge) = machine(2);
+        put(&kernel, 0, &[1, 2]);
+        put(&kernel, 1, &(3..MANY as u64 + 2).collect::<Vec<_>>());
+        assert!(!merge.drain(1, 1000, |_| {}).is_behind);
+        put(&kernel, 1, &[999]);
+        assert!(merge.drain(1, 1000, |_| {}).is_behind);
+        assert!(!merge.drain(1, 1000, |_| {}).is_behind);
     }
 
     #[test]

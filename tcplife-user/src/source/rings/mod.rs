@@ -1,7 +1,7 @@
 //! The ring buffers, one for each CPU, or for a few where CPUs are many.
 //!
 //! What comes in: records from the kernel programs. What goes out: the same, one after the other, a cause before its effect
-//! (`merge`). What always holds: together they take no more memory than was asked for.
+//! (`merge`). What always holds: their records together have the room that was asked for, and no more.
 
 mod merge;
 mod ring;
@@ -15,15 +15,18 @@ use aya::{
 };
 
 pub use self::merge::Drained;
-use self::{merge::Merge, ring::Ring};
+use self::{
+    merge::Merge,
+    ring::{Ring, WAKES},
+};
 use crate::clock;
 
 /// The map of the object with a place for each ring buffer.
 pub const MAP: &str = "EVENTS";
 /// `BPF_MAP_TYPE_RINGBUF`, include/uapi/linux/bpf.h.
 const MAP_TYPE: u32 = 27;
-/// As many CPUs share neither lock nor memory; more would only split the memory further.
-const MOST: u32 = 32;
+/// So many CPUs share neither lock nor memory. With more ring buffers each would be too small for a CPU that does all the work.
+const MOST: u32 = 16;
 
 /// How many ring buffers there are to be, and how large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,11 @@ impl Plan {
     fn for_cpus(cpus: u32, bytes: u32, page: u32) -> Self {
         let count = cpus.clamp(1, MOST).next_power_of_two().min(bytes / page).max(1);
         Self { count, bytes: bytes / count }
+    }
+
+    /// Unread bytes from which a record wakes the reader.
+    pub const fn wakeup_bytes(self) -> u32 {
+        self.bytes / WAKES
     }
 
     /// The bits of a CPU's number that tell which one it writes to.
@@ -128,8 +136,8 @@ mod tests {
         assert_eq!(plan(1, usual), (1, 16 << 20));
         assert_eq!(plan(2, usual), (2, 8 << 20));
         assert_eq!(plan(6, usual), (8, 2 << 20));
-        assert_eq!(plan(32, usual), (32, 512 << 10));
-        assert_eq!(plan(400, usual), (32, 512 << 10));
+        assert_eq!(plan(16, usual), (16, 1 << 20));
+        assert_eq!(plan(400, usual), (16, 1 << 20));
         assert_eq!(plan(8, 4096), (1, 4096), "none is smaller than a page");
         assert_eq!(plan(8, 16_384), (4, 4096));
         assert_eq!(plan(0, usual), (1, 16 << 20));

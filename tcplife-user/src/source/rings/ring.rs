@@ -27,6 +27,8 @@ const DISCARDED: u32 = 1 << 30;
 /// The kernel is told what has been read after one part in so many of the ring buffer: who writes would wait each time for the line
 /// of memory that says so.
 const RELEASES: usize = 16;
+/// A record wakes the reader when one part in so many is full, and none does when it is much more.
+pub const WAKES: u32 = 4;
 /// How many looks a record that is being written is worth: some 50 us.
 const PATIENCE: u32 = 1000;
 
@@ -140,8 +142,10 @@ impl Queue for Ring {
         }
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self) -> bool {
         self.release();
+        self.look();
+        self.end.wrapping_sub(self.position) >= self.records.bytes / WAKES as usize
     }
 }
 
@@ -304,7 +308,19 @@ mod tests {
             ring.take();
         }
         assert_eq!(kernel.released(), page_size() / RELEASES);
-        ring.leave();
+        assert!(!ring.leave());
         assert_eq!(kernel.released(), kernel.produced);
+    }
+
+    #[test]
+    fn a_reader_is_told_of_what_would_not_wake_it() {
+        let (mut kernel, mut ring) = Kernel::new();
+        ring.look();
+        for _ in 0..page_size() / WAKES as usize / 32 - 1 {
+            kernel.put(0, &[7; 24]);
+        }
+        assert!(!ring.leave());
+        kernel.put(0, &[7; 24]);
+        assert!(ring.leave());
     }
 }
