@@ -46,11 +46,11 @@ pub const LANES: u32 = Lane::MiniGone as u32 + 1;
 pub struct Counters {
     /// Hits that concerned TCP and were taken up by the program.
     pub hits: u64,
-    /// Records handed to a ring buffer.
+    /// Records handed to the ring buffer.
     pub delivered: u64,
     /// Hits that the kernel-side filters left out.
     pub filtered: u64,
-    /// Records that found no room in their CPU's ring buffer (`bpf_ringbuf_reserve` failed).
+    /// Records that found no room in the ring buffer (`bpf_ringbuf_reserve` failed).
     pub lost_ring: u64,
     /// Runs of `state_change`, of any protocol.
     pub state_runs: u64,

@@ -35,10 +35,8 @@ pub struct Settings {
     pub has_file_helper: u32,
     /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
     pub retransmit_has_err: u32,
-    /// Bytes waiting in a CPU's ring buffer from which a record wakes the agent.
+    /// Bytes waiting in the ring buffer from which a record wakes the agent.
     pub wakeup_bytes: u32,
-    /// The bits of a CPU's number that tell its ring buffer, of which there are as many as a power of two.
-    pub ring_mask: u32,
 }
 
 impl Settings {
@@ -57,7 +55,6 @@ impl Settings {
         has_file_helper: 0,
         retransmit_has_err: 0,
         wakeup_bytes: 0,
-        ring_mask: 0,
     };
 
     /// The settings in the order of the fields.
@@ -77,10 +74,9 @@ impl Settings {
             self.has_file_helper,
             self.retransmit_has_err,
             self.wakeup_bytes,
-            self.ring_mask,
         ]);
         words
     }
 }
 
-const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 6));
+const _: () = assert!(Settings::SIZE == 4 * (4 + MAX_NETNS + 5));

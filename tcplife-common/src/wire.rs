@@ -1,7 +1,9 @@
-//! Records that the kernel programs put into the ring buffers, and their decoding.
+//! Records that the kernel programs put into the ring buffer, and their decoding.
 //!
 //! Each record begins with a [`Head`]; its `kind` decides the rest. Integers are in the machine's byte order,
 //! ports in host order, times in nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`).
+
+use core::fmt;
 
 /// A value that can be read from bytes at an offset.
 trait Field: Sized {
@@ -82,7 +84,7 @@ pub mod kind {
     pub const MINI_ARMED: u8 = 8;
     /// [`super::MiniNote`]: a mini-socket ended.
     pub const MINI_GONE: u8 = 9;
-    /// [`super::Found`]: a socket in a dump; never in a ring buffer.
+    /// [`super::Found`]: a socket in a dump; never in the ring buffer.
     pub const FOUND: u8 = 10;
     /// [`super::Move4`]
     pub const MOVE_4: u8 = 11;
@@ -294,9 +296,102 @@ wire! {
 }
 
 mod dump;
-mod record;
 mod short;
 
 pub use dump::{Found, Gauge};
-pub use record::{Malformed, Record, time_of};
 pub use short::{End4, End4By, Move4, Move4By, Pair};
+
+/// One record of the ring buffer. What dumps find ([`Found`]) is longer, and not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A change of state.
+    Move(Move),
+    /// The full socket's last change of state.
+    End(End),
+    /// A retransmission.
+    Retransmit(Note),
+    /// A reset.
+    Reset(Note),
+    /// The application's handle is gone.
+    Gone(Handle),
+    /// An application has a handle now.
+    Accepted(Handle),
+    /// A request became a full socket.
+    Born(Born),
+    /// A mini-socket's timer was set again.
+    MiniArmed(MiniNote),
+    /// A mini-socket ended.
+    MiniGone(MiniNote),
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Fewer or more bytes than the record's kind has.
+    Length {
+        /// Bytes seen.
+        found: usize,
+    },
+    /// No record has this kind.
+    Kind(u8),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { found } => write!(f, "a record of {found} bytes has the wrong length"),
+            Self::Kind(kind) => write!(f, "no record has the kind {kind}"),
+        }
+    }
+}
+
+impl core::error::Error for Malformed {}
+
+#[inline]
+fn exact<T: Field>(bytes: &[u8], size: usize) -> Result<T, Malformed> {
+    let wrong = Malformed::Length { found: bytes.len() };
+    if bytes.len() != size {
+        return Err(wrong);
+    }
+    T::read(bytes, 0).ok_or(wrong)
+}
+
+impl Record {
+    /// Decodes one record.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes' length or kind is not one of this ABI.
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let kind = *bytes.first().ok_or(Malformed::Length { found: 0 })?;
+        match kind {
+            kind::MOVE => exact(bytes, Move::SIZE).map(Self::Move),
+            kind::MOVE_4 => exact(bytes, Move4::SIZE).map(|short: Move4| Self::Move(short.into())),
+            kind::MOVE_4_BY => exact(bytes, Move4By::SIZE).map(|short: Move4By| Self::Move(short.into())),
+            kind::END => exact(bytes, End::SIZE).map(Self::End),
+            kind::END_4 => exact(bytes, End4::SIZE).map(|short: End4| Self::End(short.into())),
+            kind::END_4_BY => exact(bytes, End4By::SIZE).map(|short: End4By| Self::End(short.into())),
+            kind::RETRANSMIT => exact(bytes, Note::SIZE).map(Self::Retransmit),
+            kind::RESET => exact(bytes, Note::SIZE).map(Self::Reset),
+            kind::GONE => exact(bytes, Handle::SIZE).map(Self::Gone),
+            kind::ACCEPTED => exact(bytes, Handle::SIZE).map(Self::Accepted),
+            kind::BORN => exact(bytes, Born::SIZE).map(Self::Born),
+            kind::MINI_ARMED => exact(bytes, MiniNote::SIZE).map(Self::MiniArmed),
+            kind::MINI_GONE => exact(bytes, MiniNote::SIZE).map(Self::MiniGone),
+            other => Err(Malformed::Kind(other)),
+        }
+    }
+
+    /// The part that all records have.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        match self {
+            Self::Move(r) => &r.head,
+            Self::End(r) => &r.head,
+            Self::Retransmit(r) | Self::Reset(r) => &r.head,
+            Self::Gone(r) | Self::Accepted(r) => &r.head,
+            Self::Born(r) => &r.head,
+            Self::MiniArmed(r) | Self::MiniGone(r) => &r.head,
+        }
+    }
+}

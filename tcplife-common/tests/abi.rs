@@ -11,8 +11,7 @@ use tcplife_common::{
     layout::{ABSENT, Layout},
     settings::Settings,
     wire::{
-        Born, End, End4, End4By, Found, Handle, Malformed, MiniNote, Move, Move4, Move4By, Note, Record,
-        kind, time_of,
+        Born, End, End4, End4By, Found, Handle, Malformed, MiniNote, Move, Move4, Move4By, Note, Record, kind,
     },
 };
 
@@ -46,18 +45,8 @@ fn each_kind_has_one_length() {
             let decoded = Record::decode(&bytes);
             let wanted = if found == size { Ok(kind) } else { Err(Malformed::Length { found }) };
             assert_eq!(decoded.map(|record| record.head().kind), wanted, "kind {kind}");
-            if let Ok(record) = decoded {
-                assert_eq!(time_of(&bytes), Some(record.head().time_ns), "kind {kind}");
-            }
         }
     }
-}
-
-#[test]
-fn what_is_too_short_has_no_time() {
-    let bytes = counting(kind::MOVE, 16);
-    assert_eq!(time_of(&bytes), Some(u64::from_ne_bytes([8, 9, 10, 11, 12, 13, 14, 15])));
-    assert!((0..16).all(|length| time_of(&bytes[..length]).is_none()));
 }
 
 #[test]
@@ -142,7 +131,7 @@ fn words_are_in_the_order_of_the_fields() {
     });
     assert!(layout.to_words().into_iter().eq(1..=next));
     assert_eq!(Layout::UNKNOWN.to_words()[0], ABSENT);
-    let settings = Settings { families: 1, netns_count: 1, netns: [7; 8], ring_mask: 9, ..Settings::ALL };
+    let settings = Settings { families: 1, netns_count: 1, netns: [7; 8], wakeup_bytes: 9, ..Settings::ALL };
     let words = settings.to_words();
     assert_eq!((words[0], words[3], words[4], words[words.len() - 1]), (1, 1, 7, 9));
 }

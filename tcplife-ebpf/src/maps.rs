@@ -1,33 +1,17 @@
 //! Maps, and what is counted.
 
 use aya_ebpf::{
-    btf_maps::{ArrayOfMaps, RingBuf},
-    helpers::bpf_get_smp_processor_id,
-    macros::{btf_map, map},
-    maps::{Array, PerCpuArray},
+    macros::map,
+    maps::{Array, PerCpuArray, RingBuf},
 };
 use tcplife_common::{
     counters::{Counters, LANES, Lane},
     settings::PORT_WORDS,
 };
 
-use crate::constants::setting;
-
-/// A ring buffer. This one is a pattern for those that the agent makes: its size is one that any size of pages divides.
-pub type Ring = RingBuf<u64, { 64 << 10 }>;
-
-/// The way to the agent: a ring buffer for each CPU, or for a few where CPUs are many, made by the agent. What all CPUs write to goes
-/// from cache to cache.
-#[btf_map]
-static EVENTS: ArrayOfMaps<Ring, 1> = ArrayOfMaps::new();
-
-/// This CPU's ring buffer.
-#[inline(always)]
-pub fn ring() -> Option<&'static Ring> {
-    // SAFETY: takes nothing and cannot fail.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    EVENTS.get(cpu & setting!(ring_mask) as u32)
-}
+/// The one way to the agent. The agent sets its size.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
 /// What was counted, by [`Lane`].
 #[map]

@@ -1,11 +1,6 @@
 //! From a hook hit to a record: filters, the head, and the ring buffer.
 
-use core::ptr;
-
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_ringbuf_query},
-    maps::ring_buf::RingBufEntry,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, maps::ring_buf::RingBufEntry};
 use tcplife_common::{
     settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS},
     wire::{Head, Pair, Tuple},
@@ -13,7 +8,7 @@ use tcplife_common::{
 
 use crate::{
     constants::setting,
-    maps::{LOCAL_PORTS, Outcome, REMOTE_PORTS, Ring, Tally, ring},
+    maps::{EVENTS, LOCAL_PORTS, Outcome, REMOTE_PORTS, Tally},
     read::{self, Access, Plain, Sock, TCP_SYN_RECV, TCP_SYN_SENT},
 };
 
@@ -29,73 +24,52 @@ const WAKEUP_WINDOW: u64 = 4096;
 
 /// Has a record filled in where it lies in the ring buffer, since a program's stack is small, and counts how that went.
 #[inline(always)]
-pub fn deliver<T: Plain + 'static>(tally: &mut Tally, fill: impl FnOnce(&mut T, Now)) {
-    let Some(mut room) = Room::reserve(tally) else { return };
-    let (record, now) = room.zeroed();
-    fill(record, now);
-    room.submit(tally);
+pub fn deliver<T: Plain + 'static>(tally: &mut Tally, fill: impl FnOnce(&mut T)) {
+    let Some(mut entry) = reserve(tally) else { return };
+    fill(read::zeroed(&mut entry));
+    submit(entry, tally);
 }
 
-/// When room for a record was asked for, `CLOCK_MONOTONIC` in nanoseconds. What the agent has read of a ring buffer is whole up to its
-/// last record's time, for a record's time comes before its place: see `tcplife-user/src/source/rings`.
-#[derive(Clone, Copy)]
-pub struct Now(u64);
-
-impl Now {
-    #[inline(always)]
-    pub fn look() -> Self {
-        // SAFETY: takes nothing and cannot fail.
-        Self(unsafe { bpf_ktime_get_ns() })
+/// Room for a record, to be filled in where it lies; counts that there was none. For what is filled in by more than one
+/// program: a closure that is used twice becomes a function, which the verifier does not take.
+#[inline(always)]
+pub fn reserve<T: Plain + 'static>(tally: &mut Tally) -> Option<RingBufEntry<T>> {
+    let entry = EVENTS.reserve::<T>(0);
+    if entry.is_none() {
+        tally.count(Outcome::LostRing);
     }
+    entry
 }
 
-/// Room for a record, to be filled in where it lies. For what is filled in by more than one program: a closure that is used
-/// twice becomes a function, which the verifier does not take.
-pub struct Room<T: 'static> {
-    entry: RingBufEntry<T>,
-    ring: &'static Ring,
-    now: Now,
-}
-
-impl<T: Plain + 'static> Room<T> {
-    /// Counts that there was none.
-    #[inline(always)]
-    pub fn reserve(tally: &mut Tally) -> Option<Self> {
-        let now = Now::look();
-        let room = ring().and_then(|ring| Some(Self { entry: ring.reserve_untyped::<T>(0)?, ring, now }));
-        if room.is_none() {
-            tally.count(Outcome::LostRing);
-        }
-        room
-    }
-
-    /// The record, all zeroes, and its time.
-    #[inline(always)]
-    pub fn zeroed(&mut self) -> (&mut T, Now) {
-        (read::zeroed(&mut self.entry), self.now)
-    }
-
-    /// Hands the record to the agent.
-    #[inline(always)]
-    pub fn submit(self, tally: &mut Tally) {
-        self.entry.submit(wakeup(self.ring));
-        tally.count(Outcome::Delivered);
-    }
+/// Hands the record to the agent.
+#[inline(always)]
+pub fn submit<T>(entry: RingBufEntry<T>, tally: &mut Tally) {
+    entry.submit(wakeup());
+    tally.count(Outcome::Delivered);
 }
 
 /// The agent reads on a timer; a record wakes it only when the ring buffer fills faster than that.
 #[inline(always)]
-fn wakeup(ring: &Ring) -> u64 {
+fn wakeup() -> u64 {
     let threshold = setting!(wakeup_bytes);
-    // SAFETY: the verifier knows the pointer for one to a ring buffer, of which nothing but a number is asked.
-    let waiting = unsafe { bpf_ringbuf_query(ptr::from_ref(ring).cast_mut().cast(), AVAIL_DATA) };
+    let waiting = EVENTS.query(AVAIL_DATA);
     if waiting >= threshold && waiting - threshold < WAKEUP_WINDOW { FORCE_WAKEUP } else { NO_WAKEUP }
 }
 
-/// The head of a record about `sock`.
+/// The head of a record about `sock`, now.
 #[inline(always)]
-pub fn head<A: Access>(kind: u8, sock: Sock<A>, netns: u32, (old, new): (u8, u8), now: Now) -> Head {
-    Head { kind, flags: 0, old, new, netns, time_ns: now.0, sock: sock.address(), cookie: 0 }
+pub fn head<A: Access>(kind: u8, sock: Sock<A>, netns: u32, old: u8, new: u8) -> Head {
+    Head {
+        kind,
+        flags: 0,
+        old,
+        new,
+        netns,
+        // SAFETY: takes nothing and cannot fail.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        sock: sock.address(),
+        cookie: 0,
+    }
 }
 
 /// What filters look at.

@@ -173,7 +173,7 @@ pub struct Tracing {
     /// Diagnostics on stderr, the kernel side's included
     #[arg(short, long)]
     pub verbose: bool,
-    /// Bytes of all buffers between kernel and agent, a power of two [default: 16M]
+    /// Bytes of the buffer between kernel and agent, a power of two [default: 8M]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub ring_size: Option<u64>,
     /// Connections to remember at most [default: 1000000]

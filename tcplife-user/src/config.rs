@@ -20,7 +20,7 @@ use crate::{
     stays::By,
 };
 
-const DEFAULT_RING_BYTES: u32 = 16 << 20;
+const DEFAULT_RING_BYTES: u32 = 8 << 20;
 /// The kernel takes no larger power of two (`RINGBUF_MAX_DATA_SZ`, kernel/bpf/ringbuf.c, and a u32 size).
 const MAX_RING_BYTES: u32 = 1 << 31;
 const DEFAULT_CONNECTIONS: usize = 1_000_000;
@@ -81,7 +81,7 @@ pub struct Config {
     pub filter: Filter,
     /// Stop by itself after this.
     pub duration: Option<Duration>,
-    /// Bytes of all ring buffers: a power of two of at least one page.
+    /// Bytes of the ring buffer: a power of two of at least one page.
     pub ring_bytes: u32,
     /// Connections remembered at most; at least 1.
     pub max_connections: usize,
@@ -277,7 +277,7 @@ mod tests {
         let config = trace(&[]);
         assert!(config.filter.is_empty());
         assert_eq!(config.settings, Settings::ALL);
-        assert_eq!((config.ring_bytes, config.max_connections), (16 << 20, 1_000_000));
+        assert_eq!((config.ring_bytes, config.max_connections), (8 << 20, 1_000_000));
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub struct Resync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct LostByCause {
-    /// Hits whose record found no room in a ring buffer.
+    /// Hits whose record found no room in the ring buffer.
     pub ring_full: u64,
     /// Hits of a hook whose program was running already on that CPU: the program does not know of them.
     pub recursion: u64,

@@ -1,6 +1,6 @@
 //! What iterators tell of a socket.
 
-use super::{Field, Head, Malformed, Mini, Stats, Task, Tuple, kind, record::exact};
+use super::{Field, Head, Malformed, Mini, Stats, Task, Tuple, exact, kind};
 
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).

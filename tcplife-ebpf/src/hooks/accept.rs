@@ -26,8 +26,8 @@ pub fn accepted(returned: *const u8) {
     // A kernel thread that accepts (nfsd, MPTCP) is no application.
     let Some(task) = read::current_task() else { return };
     let state = child.state();
-    deliver(&mut tally, |record: &mut Handle, now| {
-        record.head = head(kind::ACCEPTED, child, netns, (state, state), now);
+    deliver(&mut tally, |record: &mut Handle| {
+        record.head = head(kind::ACCEPTED, child, netns, state, state);
         record.head.flags = flag::BY_TASK;
         record.head.cookie = child.cookie_now();
         record.task = task;

@@ -19,7 +19,7 @@ use crate::{
         self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
         TCP_TIME_WAIT, TypedSock,
     },
-    record::{Now, head},
+    record::head,
 };
 
 /// Offsets of the contexts' members: `struct bpf_iter__tcp` and `struct bpf_iter__task_file`, which are ABI.
@@ -146,7 +146,7 @@ fn asked_for(bit: u32) -> bool {
 /// What every kind of socket has. Records are filled in in place: BPF programs have 512 bytes of stack.
 #[inline(always)]
 fn common<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
-    found.head = head(kind::FOUND, sock, sock.netns(), (state, state), Now::look());
+    found.head = head(kind::FOUND, sock, sock.netns(), state, state);
     found.head.cookie = sock.cookie_now();
     found.tuple = sock.tuple();
     // SAFETY: takes nothing and cannot fail.

@@ -29,8 +29,8 @@ pub fn destroyed(ctx: &BtfTracePointContext) {
     if !wanted(&tuple, netns, TCP_CLOSE) {
         return tally.count(Outcome::Filtered);
     }
-    deliver(&mut tally, |record: &mut Handle, now| {
-        record.head = head(kind::GONE, sock, netns, (TCP_CLOSE, TCP_CLOSE), now);
+    deliver(&mut tally, |record: &mut Handle| {
+        record.head = head(kind::GONE, sock, netns, TCP_CLOSE, TCP_CLOSE);
         record.head.cookie = sock.cookie_now();
         if let Some(current) = read::current_task() {
             record.head.flags |= flag::BY_TASK;

@@ -46,8 +46,8 @@ fn tell(lane: Lane, kind: u8, flags: u8, tw: ProbedSock, timer: Mini) {
         return tally.count(Outcome::Filtered);
     }
     let substate = timer.substate as u8;
-    deliver(&mut tally, |record: &mut MiniNote, now| {
-        record.head = head(kind, tw, netns, (substate, substate), now);
+    deliver(&mut tally, |record: &mut MiniNote| {
+        record.head = head(kind, tw, netns, substate, substate);
         record.head.flags = flags;
         record.head.cookie = tw.cookie_now();
         record.tuple = tuple;

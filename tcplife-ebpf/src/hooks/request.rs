@@ -27,8 +27,8 @@ pub fn done(child: *const u8, request: *const u8, own_request: u8) {
         return tally.count(Outcome::Filtered);
     }
     let begun_us: u64 = request.load(offset!(snt_synack));
-    deliver(&mut tally, |record: &mut Born, now| {
-        record.head = head(kind::BORN, child, netns, (TCP_SYN_RECV, TCP_SYN_RECV), now);
+    deliver(&mut tally, |record: &mut Born| {
+        record.head = head(kind::BORN, child, netns, TCP_SYN_RECV, TCP_SYN_RECV);
         record.head.cookie = child.cookie_now();
         record.tuple = tuple;
         record.begun_ns = begun_us.wrapping_mul(1000);

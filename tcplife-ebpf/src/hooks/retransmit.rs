@@ -42,8 +42,8 @@ pub(super) fn note(lane: Lane, sock: TypedSock, state: u8, kind: u8, flags: u8) 
     if !wanted(&tuple, netns, state) {
         return tally.count(Outcome::Filtered);
     }
-    deliver(&mut tally, |record: &mut Note, now| {
-        record.head = head(kind, sock, netns, (state, state), now);
+    deliver(&mut tally, |record: &mut Note| {
+        record.head = head(kind, sock, netns, state, state);
         record.head.flags = flags;
         record.head.cookie = sock.cookie_now();
         record.tuple = tuple;

@@ -15,7 +15,7 @@ use crate::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV,
         TCP_SYN_SENT, TypedSock,
     },
-    record::{Now, Room, head, wanted},
+    record::{head, reserve, submit, wanted},
 };
 
 /// A hit of the tracepoint, in `state_change`.
@@ -154,8 +154,8 @@ impl Change {
     }
 
     #[inline(always)]
-    fn head(&self, kind: u8, remote_port: u16, now: Now) -> Head {
-        let mut head = head(kind, self.sock, self.netns, (self.old, self.new), now);
+    fn head(&self, kind: u8, remote_port: u16) -> Head {
+        let mut head = head(kind, self.sock, self.netns, self.old, self.new);
         if self.old == TCP_LISTEN && self.new == TCP_SYN_RECV && remote_port == 0 {
             // inet_csk_clone_lock up to 6.12: the clone still has the listener's cookie and no remote end.
             head.flags |= flag::TUPLE_PENDING;
@@ -175,18 +175,18 @@ impl Change {
             return tally.count(Outcome::Filtered);
         }
         if self.is_applications() {
-            let Some(mut room) = Room::<Move4By>::reserve(tally) else { return };
-            let (record, now) = room.zeroed();
-            record.head = self.head(kind::MOVE_4_BY, pair.remote_port, now);
+            let Some(mut entry) = reserve::<Move4By>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::MOVE_4_BY, pair.remote_port);
             record.pair = pair;
             attribute(&mut record.head.flags, &mut record.task);
-            room.submit(tally);
+            submit(entry, tally);
         } else {
-            let Some(mut room) = Room::<Move4>::reserve(tally) else { return };
-            let (record, now) = room.zeroed();
-            record.head = self.head(kind::MOVE_4, pair.remote_port, now);
+            let Some(mut entry) = reserve::<Move4>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::MOVE_4, pair.remote_port);
             record.pair = pair;
-            room.submit(tally);
+            submit(entry, tally);
         }
     }
 
@@ -196,14 +196,14 @@ impl Change {
         if !wanted(&tuple, self.netns, self.old) {
             return tally.count(Outcome::Filtered);
         }
-        let Some(mut room) = Room::<Move>::reserve(tally) else { return };
-        let (record, now) = room.zeroed();
-        record.head = self.head(kind::MOVE, tuple.remote_port, now);
+        let Some(mut entry) = reserve::<Move>(tally) else { return };
+        let record = read::zeroed(&mut entry);
+        record.head = self.head(kind::MOVE, tuple.remote_port);
         record.tuple = tuple;
         if self.is_applications() {
             attribute(&mut record.head.flags, &mut record.task);
         }
-        room.submit(tally);
+        submit(entry, tally);
     }
 
     #[inline(always)]
@@ -218,24 +218,24 @@ impl Change {
             return tally.count(Outcome::Filtered);
         }
         if self.by_task {
-            let Some(mut room) = Room::<End4By>::reserve(tally) else { return };
-            let (record, now) = room.zeroed();
-            record.head = self.head(kind::END_4_BY, pair.remote_port, now);
+            let Some(mut entry) = reserve::<End4By>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::END_4_BY, pair.remote_port);
             record.pair = pair;
             record.stats = stats;
             if pair.err == 0 {
                 attribute(&mut record.head.flags, &mut record.task);
             }
-            room.submit(tally);
+            submit(entry, tally);
             self.note_told();
         } else {
-            let Some(mut room) = Room::<End4>::reserve(tally) else { return };
-            let (record, now) = room.zeroed();
-            record.head = self.head(kind::END_4, pair.remote_port, now);
+            let Some(mut entry) = reserve::<End4>(tally) else { return };
+            let record = read::zeroed(&mut entry);
+            record.head = self.head(kind::END_4, pair.remote_port);
             record.pair = pair;
             record.stats = stats;
             self.hand_over(ctx, pair.remote_port, &mut record.head, &mut record.mini);
-            room.submit(tally);
+            submit(entry, tally);
         }
     }
 
@@ -250,16 +250,16 @@ impl Change {
         if !wanted(&tuple, self.netns, self.old) {
             return tally.count(Outcome::Filtered);
         }
-        let Some(mut room) = Room::<End>::reserve(tally) else { return };
-        let (record, now) = room.zeroed();
-        record.head = self.head(kind::END, tuple.remote_port, now);
+        let Some(mut entry) = reserve::<End>(tally) else { return };
+        let record = read::zeroed(&mut entry);
+        record.head = self.head(kind::END, tuple.remote_port);
         record.tuple = tuple;
         record.stats = stats;
         self.hand_over(ctx, tuple.remote_port, &mut record.head, &mut record.mini);
         if self.by_task && tuple.err == 0 {
             attribute(&mut record.head.flags, &mut record.task);
         }
-        room.submit(tally);
+        submit(entry, tally);
         self.note_told();
     }
 

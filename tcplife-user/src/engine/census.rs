@@ -45,7 +45,7 @@ pub(super) fn pause_after_loss(took: Duration) -> Duration {
     (took * LOSS_SHARE).min(RESYNC_PERIOD)
 }
 
-/// Records can come in another order than their times, by less than this: whoever is interrupted after the look at the clock writes later.
+/// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.
 const DISORDER_NS: u64 = 10_000_000;
 
 /// Where network namespaces can be entered. Finding them all takes a look at every process.
@@ -190,9 +190,9 @@ impl Engine {
     ) -> Verdict {
         let wanted = wanted(found, &self.filter);
         // What happened before and during the look comes first; not all that comes after it, under a load that never
-        // lets the ring buffers run dry.
+        // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
-        self.catch_up(looked, observer);
+        while self.take_batch(observer) > 0 && self.heard_until < looked {}
         looked_into.sort_unstable();
         self.table.take_census(&Census { begun, scope, netns: &looked_into, gone, found: &wanted }, observer)
     }

@@ -1,4 +1,4 @@
-//! The one task that owns the connection table: from the ring buffers to the model to a sink.
+//! The one task that owns the connection table: from the ring buffer to the model to a sink.
 //!
 //! What comes in: records, time, signals. What goes out: calls on a [`Sink`], in order. What always holds: the table is
 //! changed here only; every loss is counted once, by cause, and told to the sink; however the run ends, the hooks are
@@ -13,7 +13,6 @@ mod suspects;
 use std::{
     fs, io,
     ops::ControlFlow,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -26,7 +25,7 @@ use tcplife_core::{
 };
 
 use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refused};
-use pace::{Found, HELD_PERIOD, Pace};
+use pace::{Found, Pace};
 
 pub use suspects::{Glance, Orphans, glance};
 
@@ -36,7 +35,7 @@ use crate::{
     memory,
     sink::{Confirm, Health, Knowledge, Sink},
     source::{
-        Drained, Live, Options,
+        Live, Options,
         dump::{ALL_STATES, FULL_SOCKETS, StateMask},
         preflight::Preflight,
     },
@@ -46,8 +45,6 @@ use crate::{
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken in one go, so that a signal is never kept waiting.
 const BATCH: usize = 1 << 13;
-/// So many times [`HELD_PERIOD`] a record that is being written is waited for, where nothing may be missing.
-const HELD_WAITS: u32 = 1000;
 
 /// Traces until a signal, the end of `config.duration`, or the sink's end.
 ///
@@ -124,7 +121,7 @@ impl Engine {
             all_namespaces: host.may_enter,
             verbose: config.verbose,
         })?;
-        live.wakers().try_for_each(|ring| pace.hear(ring)).context("cannot wait for the ring buffers")?;
+        pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
         let mini_ends = match (follows_minis, health.has("time_wait_end"), live.can_dump()) {
             (false, ..) => MiniEnds::Ignored,
@@ -191,9 +188,13 @@ impl Engine {
     fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let mut chores = Chores::new();
         let mut found = Found::Some;
-        // Under a load that never lets the ring buffers run dry, signals and the clock still end the run.
-        while self.pace.wait(found).context("cannot wait for the ring buffers")? {
-            found = self.take_batch(sink);
+        // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
+        while self.pace.wait(found).context("cannot wait for the ring buffer")? {
+            found = match self.take_batch(sink) {
+                0 => Found::Nothing,
+                BATCH => Found::More,
+                _ => Found::Some,
+            };
             self.table.tick(clock::monotonic_ns(), sink);
             self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {
@@ -239,37 +240,10 @@ impl Engine {
         sink.flush(clock::monotonic_ns(), &self.table, &self.health)
     }
 
-    fn take_batch<O: Observer>(&mut self, observer: &mut O) -> Found {
+    fn take_batch<O: Observer>(&mut self, observer: &mut O) -> usize {
         let (live, intake) = self.intake(observer);
         live.print_log();
-        match live.drain(BATCH, intake) {
-            Drained { count: BATCH, .. } => Found::More,
-            Drained { is_held: true, .. } => Found::Held,
-            Drained { is_behind: true, .. } => Found::More,
-            Drained { count: 0, .. } => Found::Nothing,
-            Drained { .. } => Found::Some,
-        }
-    }
-
-    /// Takes what is there, at least as far as `until`; what is being written is waited for, unless it takes too long.
-    fn catch_up<O: Observer>(&mut self, until: u64, observer: &mut O) {
-        let mut patience = HELD_WAITS;
-        loop {
-            let found = self.take_batch(observer);
-            if found == Found::Nothing || self.heard_until >= until {
-                return;
-            }
-            if found == Found::Held {
-                if patience == 0 {
-                    log::warn!(
-                        "a kernel program does not go on; what it and others told since comes late, or not at all"
-                    );
-                    return;
-                }
-                patience -= 1;
-                thread::sleep(HELD_PERIOD);
-            }
-        }
+        live.drain(BATCH, intake)
     }
 
     /// Where records come from and what is done with each.
@@ -304,7 +278,7 @@ impl Engine {
             log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
         }
         self.live.detach();
-        self.catch_up(u64::MAX, sink);
+        while self.take_batch(sink) > 0 {}
         self.check_health(sink)?;
         let now = clock::monotonic_ns();
         self.table.tick(now, sink);

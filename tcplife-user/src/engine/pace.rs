@@ -1,6 +1,6 @@
-//! When the engine looks at the ring buffers, and what ends a run from outside.
+//! When the engine looks at the ring buffer, and what ends a run from outside.
 //!
-//! What comes in: the clock, wake-ups of the ring buffers, signals. What goes out: one wait at a time. What always holds:
+//! What comes in: the clock, wake-ups of the ring buffer, signals. What goes out: one wait at a time. What always holds:
 //! nobody waits longer than [`QUIET_PERIOD`]; what asked for the end is not forgotten.
 
 use std::{
@@ -23,24 +23,20 @@ use signal_hook::{
     low_level::{pipe, unregister},
 };
 
-/// The ring buffers are read this often; one wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
+/// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
 /// wake-up for each record would cost more than everything else together.
 const READ_PERIOD: Duration = Duration::from_millis(100);
 /// And this often once nothing has come for [`QUIET_WAITS`]: a wait that brings nothing is all that an idle run costs.
 const QUIET_PERIOD: Duration = Duration::from_millis(200);
 const QUIET_WAITS: u32 = 10;
-/// Whoever writes a record and takes long for it waits for a CPU.
-pub(super) const HELD_PERIOD: Duration = Duration::from_millis(1);
 
-/// What the last look at the ring buffers brought.
+/// What the last look at the ring buffer brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// As much as is taken at once: there is more.
     More,
     /// All there was.
     Some,
-    /// A record is being written, and others wait for it.
-    Held,
     /// Nothing.
     Nothing,
 }
@@ -84,7 +80,7 @@ impl Pace {
         })
     }
 
-    /// Listens for wake-ups of a ring buffer. Edge-triggered: that there is something in it is no reason to wake up.
+    /// Listens for wake-ups of the ring buffer. Edge-triggered: that there is something in it is no reason to wake up.
     pub(super) fn hear(&self, ring: impl AsFd) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, ring, EventData::new_u64(RING), EventFlags::IN | EventFlags::ET)?)
     }
@@ -100,7 +96,6 @@ impl Pace {
         self.quiet = if found == Found::Nothing { self.quiet.saturating_add(1) } else { 0 };
         match found {
             Found::More => Duration::ZERO,
-            Found::Held => HELD_PERIOD,
             Found::Nothing if self.quiet > QUIET_WAITS && !self.is_watched => QUIET_PERIOD,
             Found::Some | Found::Nothing => READ_PERIOD,
         }
@@ -112,7 +107,7 @@ impl Pace {
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         let period = left.map_or(period, |left| left.min(period));
         let timeout = Timespec::try_from(period).map_err(io::Error::other)?;
-        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(RING) }; 8];
+        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(RING) }; 2];
         let count = match epoll::wait(&self.epoll, &mut events, Some(&timeout)) {
             Ok(count) => count,
             Err(Errno::INTR) => 0,
@@ -174,7 +169,6 @@ mod tests {
             assert_eq!(pace.period(Found::Some), READ_PERIOD);
             assert_eq!(pace.period(Found::Nothing), READ_PERIOD, "something came");
             assert_eq!(pace.period(Found::More), Duration::ZERO);
-            assert_eq!(pace.period(Found::Held), HELD_PERIOD);
         }
     }
 }

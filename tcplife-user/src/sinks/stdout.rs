@@ -3,7 +3,7 @@
 //!
 //! What comes in: bytes. What goes out: the bytes, or after the end was asked for an error if nobody takes them. What
 //! always holds: as long as nobody asked for the end, a slow reader is waited for, and what is lost meanwhile is lost in
-//! the kernel's ring buffers, where it is counted.
+//! the kernel's ring buffer, where it is counted.
 
 use std::{
     cell::Cell,

@@ -20,7 +20,7 @@ use crate::sink;
 /// Why hooks on mini-sockets are off where nobody asks.
 const NO_MINIS: &str = "not needed: a life is told before TIME_WAIT (--time-wait: after it)";
 
-/// Attaches every hook, whether [`load_ahead`] was called or not; what cannot be attached is listed with the reason.
+/// Attaches every hook; what cannot be attached is listed with the reason.
 ///
 /// # Errors
 /// A required hook has no choice that works.
@@ -30,6 +30,7 @@ pub fn attach_all(
     btf: &Btf,
     options: &Options<'_>,
 ) -> Result<Vec<sink::Hook>> {
+    load_ahead(programs, btf);
     let attach = |hook: &Hook| {
         if hook.of_minis && !options.follows_minis {
             return Ok(sink::Hook::unneeded(hook.what, NO_MINIS));
@@ -45,7 +46,7 @@ pub fn attach_all(
 
 /// Has the kernel check the programs that it takes longest for, each in a thread of its own. What fails here fails again
 /// when the program is attached, and is told then.
-pub fn load_ahead(programs: &mut Ebpf, btf: &Btf) {
+fn load_ahead(programs: &mut Ebpf, btf: &Btf) {
     let required =
         || HOOKS.iter().filter(|hook| hook.required).flat_map(|hook| hook.choices.iter().copied().flatten());
     thread::scope(|scope| {

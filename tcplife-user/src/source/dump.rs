@@ -57,14 +57,14 @@ const TCP_FIN_WAIT2: u32 = 5;
 const TCP_CLOSE_WAIT: u32 = 8;
 const TCP_LISTEN: u32 = 10;
 
-/// While an iterator is read, the ring buffers are looked after this often.
+/// While an iterator is read, the ring buffer is looked after this often.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// An iterator is read in pieces of this size: the kernel fills eight pages at a time (`bpf_seq_read`).
 const READ_SIZE: usize = 64 << 10;
 
 /// The loaded iterators. They are read by threads of their own: a list of 100,000 mini-sockets takes long enough for a
-/// busy host to fill a ring buffer.
+/// busy host to fill the ring buffer.
 pub struct Dumper {
     states: Array<MapData, u32>,
 }

@@ -1,11 +1,11 @@
 //! Loading, attaching, reading.
 
-use std::{os::fd::AsFd, thread};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, MapData, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray, RingBuf},
     programs::Program,
 };
 use aya_log::EbpfLogger;
@@ -25,7 +25,6 @@ use super::{
     namespaces::Netns,
     object, ports,
     recursion::{Misses, SPARE},
-    rings::{self, Drained, Plan, Rings},
 };
 use crate::sink::Hook;
 
@@ -37,7 +36,7 @@ pub struct Options<'a> {
     pub local_ports: &'a dyn Fn(u16) -> bool,
     /// Which remote ports are wanted, when `settings.by_remote_port` says so.
     pub remote_ports: &'a dyn Fn(u16) -> bool,
-    /// Bytes of all ring buffers: a power of two of at least one page.
+    /// Bytes of the ring buffer: a power of two of at least one page.
     pub ring_bytes: u32,
     /// Which mechanisms may be used on kernel functions.
     pub allowed: Allowed,
@@ -56,7 +55,7 @@ struct CountersPod(Counters);
 // SAFETY: nothing but u64 in a row, `repr(C)`, valid for any bytes.
 unsafe impl Pod for CountersPod {}
 
-/// What takes records in, as they lie in a ring buffer.
+/// What takes records in, as they lie in the ring buffer.
 pub type Intake<'a> = dyn FnMut(&[u8]) + 'a;
 
 /// Records taken in one go while something else is under way.
@@ -64,7 +63,7 @@ const BATCH: usize = 1 << 13;
 
 /// The attached programs. Dropping it detaches them.
 pub struct Live {
-    rings: Rings,
+    ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, CountersPod>,
     hooks: Vec<Hook>,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -81,20 +80,10 @@ impl Live {
     /// A required program cannot be loaded or attached: the sentence names it and the kernel's reason.
     pub fn start(options: &Options<'_>) -> Result<Self> {
         let Kernel { types, layout, btf, loader } = Kernel::look(hooks::wanted().chain(dump::wanted()))?;
-        let plan = Plan::of(options.ring_bytes)?;
-        let settings =
-            Settings { wakeup_bytes: plan.wakeup_bytes(), ring_mask: plan.mask(), ..options.settings };
-        let mut programs = load(&types, &layout, loader, &settings, options.verbose, plan.count)?;
+        let mut programs = load(&types, &layout, loader, options)?;
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
-        let places = take(&mut programs, rings::MAP)?;
-        let (rings, dumper) = thread::scope(|scope| {
-            let rings = scope.spawn(|| Rings::create(places, plan));
-            let dumper = Dumper::load(&mut programs, &btf);
-            attach::load_ahead(&mut programs, &btf);
-            (rings.join(), dumper)
-        });
-        let rings = rings.map_err(|_| anyhow!("the thread that makes the ring buffers died"))??;
+        let dumper = Dumper::load(&mut programs, &btf);
         let mut hooks = attach::attach_all(&mut programs, &types, &btf, options)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
@@ -107,7 +96,7 @@ impl Live {
             .transpose()
             .context("cannot open the kernel side's log")?;
         Ok(Self {
-            rings,
+            ring: RingBuf::try_from(take(&mut programs, "EVENTS")?)?,
             counters: PerCpuArray::try_from(take(&mut programs, "COUNTERS")?)?,
             hooks,
             log,
@@ -117,19 +106,14 @@ impl Live {
         })
     }
 
-    /// What wakes who waits for records.
-    pub fn wakers(&self) -> impl Iterator<Item = impl AsFd> {
-        self.rings.wakers()
-    }
-
     /// What is attached, and what is not.
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
     }
 
-    /// Hands up to `limit` waiting records to `each`.
-    pub fn drain(&mut self, limit: usize, each: impl FnMut(&[u8])) -> Drained {
-        self.rings.drain(limit, each)
+    /// Hands up to `limit` waiting records to `each`; returns how many there were.
+    pub fn drain(&mut self, limit: usize, each: impl FnMut(&[u8])) -> usize {
+        drain(&mut self.ring, limit, each)
     }
 
     /// Whether this kernel's sockets can be listed.
@@ -148,9 +132,9 @@ impl Live {
         found: &mut Vec<Vec<Found>>,
         each: &mut Intake<'_>,
     ) -> Result<()> {
-        let (dumper, programs, rings) = self.dumper()?;
+        let (dumper, programs, ring) = self.dumper()?;
         dumper.held(programs, states, found, &mut || {
-            rings.drain(BATCH, &mut *each);
+            drain(ring, BATCH, &mut *each);
         })
     }
 
@@ -165,15 +149,15 @@ impl Live {
         found: &mut Vec<Vec<Found>>,
         each: &mut Intake<'_>,
     ) -> Result<Vec<u32>> {
-        let (dumper, programs, rings) = self.dumper()?;
+        let (dumper, programs, ring) = self.dumper()?;
         dumper.sockets(programs, states, netns, found, &mut || {
-            rings.drain(BATCH, &mut *each);
+            drain(ring, BATCH, &mut *each);
         })
     }
 
-    fn dumper(&mut self) -> Result<(&mut Dumper, &mut Ebpf, &mut Rings)> {
+    fn dumper(&mut self) -> Result<(&mut Dumper, &mut Ebpf, &mut RingBuf<MapData>)> {
         let dumper = self.dumper.as_mut().map_err(|error| anyhow!("{error:#}"))?;
-        Ok((dumper, self.programs.as_mut().context("the hooks are detached")?, &mut self.rings))
+        Ok((dumper, self.programs.as_mut().context("the hooks are detached")?, &mut self.ring))
     }
 
     /// Prints the kernel side's log lines that are waiting.
@@ -206,7 +190,7 @@ impl Live {
         self.programs.is_some()
     }
 
-    /// Detaches everything; records that are in the ring buffers can still be drained.
+    /// Detaches everything; records that are in the ring buffer can still be drained.
     pub fn detach(&mut self) {
         let Some(mut programs) = self.programs.take() else { return };
         self.misses = Misses::read(&programs);
@@ -217,6 +201,23 @@ impl Live {
             log::debug!("{SPARE} goes with all others: {error}");
         }
     }
+}
+
+impl AsFd for Live {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+/// Hands up to `limit` waiting records to `each`; returns how many there were.
+fn drain(ring: &mut RingBuf<MapData>, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+    let mut taken = 0;
+    while taken < limit {
+        let Some(bytes) = ring.next() else { break };
+        each(&bytes);
+        taken += 1;
+    }
+    taken
 }
 
 /// `bpf_get_socket_cookie` for tracing programs came with this function.
@@ -232,27 +233,26 @@ pub(super) fn wanted() -> impl Iterator<Item = Wanted> {
     helpers.chain([Wanted::Tracepoint(RETRANSMIT)])
 }
 
-/// Loads the object, as it is to be on this kernel, with places for so many ring buffers.
+/// Loads the object, as it is to be on this kernel.
 pub(super) fn load(
     types: &KernelTypes,
     layout: &Layout,
     loader: EbpfLoader<'static>,
-    settings: &Settings,
-    verbose: bool,
-    rings: u32,
+    options: &Options<'_>,
 ) -> Result<Ebpf> {
     let settings = Settings {
         has_cookie_helper: u32::from(types.has_function(COOKIE_HELPER)),
         has_task_helper: u32::from(types.has_function(TASK_HELPER)),
         has_file_helper: u32::from(types.has_function(FILE_HELPER)),
         retransmit_has_err: u32::from(types.tracepoint_arguments(RETRANSMIT) == Some(3)),
-        ..*settings
+        wakeup_bytes: options.ring_bytes / 4,
+        ..options.settings
     };
-    let log_level: u8 = if verbose { u8::MAX } else { 0 };
+    let log_level: u8 = if options.verbose { u8::MAX } else { 0 };
     let mut loader: EbpfLoader<'_> = loader;
     loader
         .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries(rings::MAP, rings)
+        .map_max_entries("EVENTS", options.ring_bytes)
         .load(&object::filled_in(layout, &settings)?)
         .context("the kernel does not take the BPF object")
 }

@@ -17,10 +17,8 @@ mod object;
 mod ports;
 pub mod preflight;
 mod recursion;
-mod rings;
 mod still;
 
 pub use hooks::Allowed;
 pub use live::{Live, Options};
-pub use rings::Drained;
 pub use still::Still;

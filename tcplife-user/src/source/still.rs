@@ -6,8 +6,9 @@ use tcplife_common::{settings::Settings, wire::Found};
 
 use super::{
     dump::{self, Dumper, StateMask},
+    hooks::Allowed,
     kernel::Kernel,
-    live,
+    live::{self, Options},
     namespaces::Netns,
 };
 
@@ -24,8 +25,17 @@ impl Still {
     /// This kernel does not take them.
     pub fn load(verbose: bool) -> Result<Self> {
         let Kernel { types, layout, btf, loader } = Kernel::look(dump::wanted())?;
-        // Where no hook is attached, nobody writes to a ring buffer.
-        let mut programs = live::load(&types, &layout, loader, &Settings::ALL, verbose, 1)?;
+        let options = Options {
+            settings: Settings::ALL,
+            local_ports: &|_| true,
+            remote_ports: &|_| true,
+            ring_bytes: u32::try_from(rustix::param::page_size())?,
+            allowed: Allowed::Nothing,
+            follows_minis: true,
+            all_namespaces: true,
+            verbose,
+        };
+        let mut programs = live::load(&types, &layout, loader, &options)?;
         let dumper = Dumper::load(&mut programs, &btf)?;
         Ok(Self { programs, dumper })
     }

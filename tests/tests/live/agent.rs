@@ -82,7 +82,7 @@ fn sigterm_under_load() -> Result<()> {
     ends_cleanly_by(Signal::TERM)
 }
 
-/// Its reader is slower than the connections come, so the ring buffers never run dry: a signal ends it all the same.
+/// Its reader is slower than the connections come, so the ring buffer never runs dry: a signal ends it all the same.
 #[test]
 fn sigint_with_a_slow_reader() -> Result<()> {
     let namespace = Namespace::new()?;
