@@ -22,11 +22,13 @@ pub(super) struct Socket<'a> {
     held: Option<&'a Found>,
     /// The others: most sockets have one descriptor, and none here.
     held_too: Vec<&'a Found>,
+    /// Its namespace's list has it: the namespace was looked into.
+    is_listed: bool,
 }
 
 impl<'a> Socket<'a> {
     fn new(found: &'a Found) -> Self {
-        Self { found, held: None, held_too: Vec::new() }
+        Self { found, held: None, held_too: Vec::new(), is_listed: false }
     }
 
     /// One more look at it.
@@ -36,6 +38,8 @@ impl<'a> Socket<'a> {
                 None => self.held = Some(found),
                 Some(_) => self.held_too.push(found),
             }
+        } else {
+            self.is_listed = true;
         }
         if found.head.time_ns > self.found.head.time_ns {
             self.found = found;
@@ -191,7 +195,7 @@ impl<'a> Sockets<'a> {
     }
 
     /// The other end. On this host it is the one socket with both ends swapped: in the same namespace, or where none is
-    /// there and the addresses are no loopback ones, in another.
+    /// there and the addresses are no loopback ones, in another. It is gone if a namespace lists the one and not the other.
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
         let ends = socket.ends();
         let (local, remote) = (ends.local_addr(), ends.remote_addr());
@@ -211,7 +215,7 @@ impl<'a> Sockets<'a> {
         }
         let peer = match others.as_slice() {
             [peer] => peer,
-            [] if must_be_same && socket.state() == State::CloseWait => return Peer::Gone,
+            [] if must_be_same && socket.is_listed && socket.state() == State::CloseWait => return Peer::Gone,
             _ => return Peer::Unknown,
         };
         let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));

@@ -213,10 +213,16 @@ fn the_same_addresses_in_two_namespaces_are_not_mixed_up() {
     };
     let owner = |peer| if let Peer::Here(Some(process)) = peer { process.pid } else { panic!("{peer:?}") };
     assert_eq!(owner(peer_of_server(&[server, client(2, 20, 8), client(3, 30, 7)])), 30);
+    let listed = Found { head: Head { flags: 0, ..server.head }, ..server };
     assert_eq!(
-        peer_of_server(&[server, client(2, 20, 8)]),
+        peer_of_server(&[server, listed, client(2, 20, 8)]),
         Peer::Gone,
         "loopback never leaves its namespace"
+    );
+    assert_eq!(
+        peer_of_server(&[server, client(2, 20, 8)]),
+        Peer::Unknown,
+        "nobody looked into its namespace: a peer without a descriptor is not seen"
     );
     let two = [
         held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7),
@@ -228,10 +234,11 @@ fn the_same_addresses_in_two_namespaces_are_not_mixed_up() {
 
 #[test]
 fn a_peer_in_fin_wait_1_is_not_gone() {
-    let server = held(socket(1, CLOSE_WAIT, "127.0.0.1:80", "127.0.0.1:4000"), 10, 7);
-    assert_eq!(only(&[server]).peer, Peer::Gone);
+    let listed = socket(1, CLOSE_WAIT, "127.0.0.1:80", "127.0.0.1:4000");
+    let server = held(listed, 10, 7);
+    assert_eq!(only(&[server, listed]).peer, Peer::Gone);
     let client = alone(socket(2, FIN_WAIT1, "127.0.0.1:4000", "127.0.0.1:80"));
-    assert_eq!(only(&[server, client]).peer, Peer::Here(None));
+    assert_eq!(only(&[server, listed, client]).peer, Peer::Here(None));
 }
 
 #[test]
