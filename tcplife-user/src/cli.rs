@@ -26,7 +26,8 @@ Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100.
 States: listen syn_sent syn_received established fin_wait_1 fin_wait_2 close_wait
         closing last_ack time_wait closed, in any common spelling.
 Exit status: 0 fine, 1 leaks found (leaks --exit-code), 2 an error, told in one sentence.
-Tracing needs root, or the capabilities CAP_BPF and CAP_PERFMON.";
+Tracing needs root, or the capabilities CAP_BPF and CAP_PERFMON; to list the sockets of other
+network namespaces, CAP_SYS_ADMIN and CAP_SYS_PTRACE as well.";
 
 const IN_SHORT: &str = "Durations: 250ms, 10s, 5m, 2h. Lists: 80,443 and 8000-8100. More: tcplife --help";
 

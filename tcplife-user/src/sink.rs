@@ -19,17 +19,19 @@ pub struct Hook {
     pub why_off: String,
     /// Whether it would tell something that is asked for.
     pub needed: bool,
+    /// What it does not tell here, and what it takes; of one in use.
+    pub limit: Option<&'static str>,
 }
 
 impl Hook {
     /// A hook in use.
     pub const fn on(what: &'static str, mechanism: String) -> Self {
-        Self { what, mechanism: Some(mechanism), why_off: String::new(), needed: true }
+        Self { what, mechanism: Some(mechanism), why_off: String::new(), needed: true, limit: None }
     }
 
     /// A hook that is not to be had.
     pub const fn off(what: &'static str, why_off: String) -> Self {
-        Self { what, mechanism: None, why_off, needed: true }
+        Self { what, mechanism: None, why_off, needed: true, limit: None }
     }
 
     /// A hook that nobody asks for.

@@ -215,7 +215,9 @@ impl<'a> Sockets<'a> {
         }
         let peer = match others.as_slice() {
             [peer] => peer,
-            [] if must_be_same && socket.is_listed && socket.state() == State::CloseWait => return Peer::Gone,
+            [] if must_be_same && socket.is_listed && socket.state() == State::CloseWait => {
+                return Peer::Gone;
+            }
             _ => return Peer::Unknown,
         };
         let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));

@@ -162,6 +162,9 @@ fn not_tested(error: &anyhow::Error) -> Check {
 fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
     let mechanism = hook.mechanism.as_deref().unwrap_or_default();
     match verdict {
+        Verdict::Works | Verdict::Unexercised if let Some(limit) = hook.limit => {
+            Check::warn(hook.what, mechanism, limit)
+        }
         Verdict::Works => Check::ok(hook.what, format!("{mechanism}, seen working")),
         Verdict::Unexercised => Check::ok(hook.what, format!("{mechanism}, in use, not exercised")),
         Verdict::Silent if hook.what == "state" => Check::fail(

@@ -108,7 +108,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     });
     match still {
         Ok(mut still) => {
-            let evidence = Hook::on("dump", dump::mechanism(host.may_enter).to_owned());
+            let evidence = dump::hook(host.may_enter);
             glance_with(&mut still, netns, clock::kernel_hz(), (config, orphans), evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {

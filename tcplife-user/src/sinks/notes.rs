@@ -80,7 +80,7 @@ impl Notes {
         }
     }
 
-    /// Which hooks are off, once.
+    /// Which hooks are off and what others do not tell, once.
     pub fn hooks(&mut self, health: &Health) {
         if std::mem::replace(&mut self.hooks_told, true) {
             return;
@@ -93,6 +93,9 @@ impl Notes {
             .collect();
         if !off.is_empty() {
             self.note(&format!("without the hooks {}; tcplife doctor tells more", off.join(", ")));
+        }
+        for limit in health.hooks.iter().filter_map(|hook| hook.limit) {
+            self.note(limit);
         }
     }
 
@@ -173,6 +176,7 @@ mod tests {
                 Hook::off("retransmit", "the kernel has no such tracepoint".into()),
                 Hook::off("accept", "not permitted".into()),
                 Hook::unneeded("time_wait_end", "nobody asks"),
+                Hook { limit: Some("not all is listed"), ..Hook::on("dump", "iter/tcp".into()) },
             ],
             events: 12,
             lost: vec![("ring_full", 3)],
@@ -194,6 +198,7 @@ mod tests {
 tcplife: tracing TCP connections; Ctrl-C ends
 tcplife: --netns 7: no network namespace with this inode was found, as far as tcplife may look; `lsns -t net` lists them
 tcplife: without the hooks retransmit, accept; tcplife doctor tells more
+tcplife: not all is listed
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed

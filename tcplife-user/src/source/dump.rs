@@ -23,15 +23,18 @@ use aya::{
 use tcplife_common::{settings::MINI_BITS, wire::Found};
 
 use super::{btf::Wanted, namespaces::Netns};
+use crate::sink::Hook;
 
-/// What lists the sockets, in the words of `summary.hooks`; `all` if every network namespace is open to this process.
-pub const fn mechanism(all: bool) -> &'static str {
-    if all {
-        "iter/task_file + iter/tcp"
-    } else {
-        "iter/task_file + iter/tcp of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)"
-    }
+/// What lists the sockets; `all` if every network namespace is open to this process.
+pub fn hook(all: bool) -> Hook {
+    let of =
+        if all { "" } else { " of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)" };
+    Hook { limit: (!all).then_some(ONLY_OWN), ..Hook::on("dump", format!("iter/task_file + iter/tcp{of}")) }
 }
+
+/// What a process without all rights does not see.
+const ONLY_OWN: &str = "sockets of other network namespaces that no process holds are not listed, so leaks can be missing: \
+                        run it as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE as well";
 
 /// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;

@@ -87,7 +87,7 @@ impl Live {
         let mut hooks = attach::attach_all(&mut programs, &types, &btf, options)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
-            Ok(_) => Hook::on("dump", dump::mechanism(options.all_namespaces).to_owned()),
+            Ok(_) => dump::hook(options.all_namespaces),
             Err(error) => Hook::off("dump", format!("{error:#}")),
         });
         let log = options

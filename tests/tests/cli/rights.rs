@@ -108,3 +108,42 @@ fn what_may_not_be_looked_at_is_not_ended() -> Result<()> {
     }
     Ok(())
 }
+
+/// In a network namespace that `leaks` with two capabilities may not enter: a server that closes nothing, one connection that it
+/// accepted and one that it did not, with the clients' orphans.
+const CLOSED_TO_TWO_CAPABILITIES: &str = r#"
+ready=$(mktemp)
+unshare --net sh -c "ip link set lo up; exec python3 -uc '
+import socket, time
+listener = socket.create_server((\"127.0.0.1\", 9))
+first, second = (socket.create_connection((\"127.0.0.1\", 9)) for _ in range(2))
+server = listener.accept()[0]
+first.close()
+second.close()
+print(\"closed\")
+time.sleep(60)
+'" > $ready & server=$!
+until grep -q closed $ready || ! kill -0 $server; do sleep 0.05; done
+rm $ready
+setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" leaks --leak-after 1ms -p $server $1
+echo "exit $?"
+kill $server
+"#;
+
+#[test]
+fn what_may_not_be_looked_at_is_not_said_to_be_gone_or_fine() -> Result<()> {
+    for (arguments, notes) in [("", 1), ("-q", 0)] {
+        let mut command = Command::new("bash");
+        command.args(["-c", CLOSED_TO_TWO_CAPABILITIES, "bash"]).arg(arguments);
+        command.env("TCPLIFE", tcplife_binary()?);
+        let ended = end_of(isolated(command))?;
+        ensure!(
+            ended.out.ends_with("exit 0\n") && ended.out.contains("1 leaked socket in 1 owner"),
+            "{ended:?}"
+        );
+        ensure!(!ended.out.contains("gone for good"), "{ended:?}");
+        let noted = ended.err.lines().filter(|line| line.contains("other network namespaces")).count();
+        ensure!(noted == notes, "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}

@@ -149,10 +149,11 @@ fn run_with(
     if let Some(why) = fallback {
         notes.without_bpf(&why);
     }
+    let health = Health { hooks: vec![evidence], ..Health::default() };
+    notes.hooks(&health);
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
     format.as_mut().orphans = orphans;
-    let health = Health { hooks: vec![evidence], ..Health::default() };
     let mut out = Out::stdout(config.duration);
     format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;
     out.flush()?;
