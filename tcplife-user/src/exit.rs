@@ -1,7 +1,6 @@
 //! How this process ends: a status, and for an error one sentence on standard error.
 //!
-//! What always holds: 0 is fine, also when the reader of the output has gone; 1 is leaks, where that was asked for; 2 is
-//! everything else.
+//! What always holds: 0 is fine; 1 is leaks, where that was asked for; 2 is everything else.
 
 use std::{
     env,
@@ -30,7 +29,6 @@ pub fn status(outcome: Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Leaks) => ExitCode::from(LEAKS),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => say(&format!("{error:#}")),
     }
 }
@@ -61,13 +59,6 @@ pub fn needs_terminal() -> Result<()> {
     )
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|e| e.kind() == ErrorKind::BrokenPipe)
-}
-
 fn say(sentence: &str) -> ExitCode {
     // Nobody may listen there; the status tells.
     let _ = io::stderr().write_all(format!("tcplife: {}\n", one_line(sentence)).as_bytes());
@@ -82,13 +73,6 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_closed_output_is_found_below_its_context() {
-        let closed = anyhow::Error::from(io::Error::from(ErrorKind::BrokenPipe)).context("cannot write");
-        assert!(is_broken_pipe(&closed));
-        assert!(!is_broken_pipe(&anyhow::Error::from(io::Error::from(ErrorKind::StorageFull))));
-    }
 
     #[test]
     fn an_error_is_one_line() {

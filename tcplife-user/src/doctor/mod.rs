@@ -22,7 +22,10 @@ use crate::{
     config::Config,
     engine,
     sink::{Health, Hook},
-    sinks::{json, out::cannot_write},
+    sinks::{
+        json,
+        out::{cannot_write, reader_may_go},
+    },
     source::preflight::Preflight,
 };
 use probe::{Probe, Verdict};
@@ -49,7 +52,7 @@ pub fn run(config: &Config, output: TextOrJson) -> Result<()> {
         let nothing = Table::new(table::Config { capacity: 1, ..table::Config::default() });
         json::line(&mut summary, &json::Summary::of(&nothing, &Health::default()));
     }
-    print(&checks, &summary, output).map_err(|error| cannot_write(&error))?;
+    reader_may_go(print(&checks, &summary, output)).map_err(|error| cannot_write(&error))?;
     let failed = checks.iter().find(|check| check.status == Status::Fail);
     verdict
         .and_then(|()| failed.map_or(Ok(()), |check| Err(anyhow!("{}: {}", check.name, check.detail))))

@@ -87,6 +87,14 @@ impl Out {
     }
 }
 
+/// What a reader that has gone did not read is no error, and changes nothing about what was found.
+///
+/// # Errors
+/// Writing failed for another reason.
+pub fn reader_may_go(written: io::Result<()>) -> io::Result<()> {
+    written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
 /// Writing to standard output failed, in words.
 pub fn cannot_write(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write the output: {error}"))

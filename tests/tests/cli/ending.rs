@@ -1,11 +1,14 @@
 //! However a trace ends, it ends cleanly: what was seen is printed, the status is 0.
 
-use std::io::{BufRead, BufReader};
+use std::{
+    io::{BufRead, BufReader},
+    net::{TcpListener, TcpStream},
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::{Running, connect_once, end_of, run, tcplife};
+use crate::run::{Ended, Running, connect_once, end_of, run, tcplife};
 
 /// Every tracing command and output.
 const ALL: [&[&str]; 7] = [
@@ -93,14 +96,36 @@ fn a_reader_that_goes_is_noticed_without_a_connection() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn help_for_a_reader_that_has_gone_is_no_error() -> Result<()> {
-    let mut command = tcplife(&["--help"])?;
+/// Runs `tcplife` for a reader that has gone.
+fn without_reader(arguments: &[&str]) -> Result<Ended> {
+    let mut command = tcplife(arguments)?;
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
     command.stdout(writer);
-    let ended = end_of(command)?;
+    end_of(command)
+}
+
+#[test]
+fn help_for_a_reader_that_has_gone_is_no_error() -> Result<()> {
+    let ended = without_reader(&["--help"])?;
     ensure!(ended.status == Some(0) && ended.err.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn leaks_that_nobody_reads_of_are_in_the_exit_status() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let at = listener.local_addr()?;
+    // Nobody accepts it, and its other end is closed.
+    drop(TcpStream::connect(at)?);
+    let port = at.port().to_string();
+    for more in [&[][..], &["-o", "json"], &["-d", "50ms"]] {
+        let leaks = ["leaks", "-q", "--leak-after", "1ms", "-L", &port];
+        for (tells, status) in [(&["--exit-code"][..], 1), (&[], 0)] {
+            let ended = without_reader(&[&leaks, more, tells].concat())?;
+            ensure!(ended.status == Some(status), "{more:?} {tells:?}: {ended:?}");
+        }
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use tcplife_core::{
 
 use super::{
     notes::Notes,
-    out::Out,
+    out::{Out, reader_may_go},
     select::Selector,
     stream::{Ending, Format, Stream},
 };
@@ -155,7 +155,8 @@ fn run_with(
     format.suspects(now, selector.filter(), suspects);
     format.as_mut().orphans = orphans;
     let mut out = Out::stdout(config.duration);
-    format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out })?;
-    out.flush()?;
+    let written =
+        format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out });
+    reader_may_go(written.and_then(|()| out.flush()))?;
     Ok(format.as_ref().report().leaks())
 }
