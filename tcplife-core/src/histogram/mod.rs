@@ -17,7 +17,7 @@ use crate::state::State;
 
 pub use bars::{Bar, bars};
 pub use groups::Groups;
-pub use open::{Open, OpenAges, OpenStays};
+pub use open::{Open, OpenAge, OpenAges, OpenStays};
 
 /// Shorter stays are recorded as this, and counted in [`Finished::below`]: 1 microsecond.
 pub const LOWEST_NS: u64 = 1_000;

@@ -3,7 +3,11 @@
 use std::io;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tcplife_core::{histogram::Lengths, observer::Transition, table::Verdict};
+use tcplife_core::{
+    histogram::{Lengths, OpenAge, OpenAges},
+    observer::Transition,
+    table::Verdict,
+};
 
 use super::{
     hist::Hist,
@@ -100,8 +104,12 @@ struct Record {
 struct Open {
     count: u64,
     p50_ns: Option<u64>,
+    /// `p50_ns` may be more.
+    p50_is_bound: bool,
     oldest_ns: Option<u64>,
-    /// Of `count`, stays whose start was not seen: older than they are counted here.
+    /// `oldest_ns` may be more.
+    oldest_is_bound: bool,
+    /// Of `count`, stays whose start was not seen: their ages are lower bounds.
     unknown_start: u64,
 }
 
@@ -109,6 +117,7 @@ impl Record {
     fn of(which: Which, row: &Row) -> Self {
         let finished = &row.finished;
         let length = |of: fn(&Lengths) -> u64| finished.lengths.as_ref().map(of);
+        let age = |of: fn(OpenAges) -> OpenAge| row.open.ages.map(of);
         Self {
             state: row.state.lower(),
             group: Group(which),
@@ -122,8 +131,10 @@ impl Record {
             max_ns: length(|l| l.max),
             open: Open {
                 count: row.open.count,
-                p50_ns: row.open.ages.map(|ages| ages.p50),
-                oldest_ns: row.open.ages.map(|ages| ages.oldest),
+                p50_ns: age(|ages| ages.p50).map(|age| age.ns),
+                p50_is_bound: age(|ages| ages.p50).is_some_and(|age| age.is_bound),
+                oldest_ns: age(|ages| ages.oldest).map(|age| age.ns),
+                oldest_is_bound: age(|ages| ages.oldest).is_some_and(|age| age.is_bound),
                 unknown_start: row.open.unknown_start,
             },
             unknown_start: finished.unknown_start,

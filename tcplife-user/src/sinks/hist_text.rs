@@ -6,7 +6,7 @@ use std::{
 };
 
 use tcplife_core::{
-    histogram::{HIGHEST_NS, LOWEST_NS, Lengths, OpenAges},
+    histogram::{HIGHEST_NS, LOWEST_NS, Lengths, OpenAge},
     observer::Transition,
 };
 
@@ -102,8 +102,8 @@ fn write_table(rows: &[Row], out: &mut Vec<u8>) {
                 length(|l| l.max),
                 "|".into(),
                 row.open.count.to_string().into(),
-                known(ages.map(|ages| ages.p50)),
-                ages.map_or(UNKNOWN, |ages| oldest(ages).into()),
+                ages.map_or(UNKNOWN, |ages| open(ages.p50).into()),
+                ages.map_or(UNKNOWN, |ages| open(ages.oldest).into()),
             ],
         );
     }
@@ -113,9 +113,9 @@ fn known(ns: Option<u64>) -> Cow<'static, str> {
     ns.map_or(UNKNOWN, |ns| human(ns).into())
 }
 
-fn oldest(ages: OpenAges) -> String {
-    let bound = if ages.oldest_is_bound { ">" } else { "" };
-    format!("{bound}{}", human(ages.oldest))
+fn open(age: OpenAge) -> String {
+    let bound = if age.is_bound { ">" } else { "" };
+    format!("{bound}{}", human(age.ns))
 }
 
 /// What the numbers of a row leave out.
@@ -123,11 +123,11 @@ fn remarks(row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
     let (state, finished) = (row.state, &row.finished);
     if finished.unknown_start > 0 {
         let count = finished.unknown_start;
-        writeln!(out, "{state}: {count} more ended whose start was not seen; they are in no number here")?;
+        writeln!(out, "{state}: {count} more ended whose start was not seen; not included here")?;
     }
     if row.open.unknown_start > 0 {
         let count = row.open.unknown_start;
-        writeln!(out, "{state}: {count} open whose start was not seen; they are older than is counted here")?;
+        writeln!(out, "{state}: {count} open whose start was not seen; their ages are lower bounds")?;
     }
     if finished.below > 0 {
         writeln!(out, "{state}: {} of them under {}, counted as that", finished.below, human(LOWEST_NS))?;

@@ -44,11 +44,11 @@ fn hist_json_has_finished_and_open_stays() {
     let age = 100 * MS - (12 * MS + 5_000);
     assert_eq!(
         of("time_wait")["open"],
-        serde_json::json!({ "count": 1, "p50_ns": age, "oldest_ns": age, "unknown_start": 0 })
+        serde_json::json!({ "count": 1, "p50_ns": age, "p50_is_bound": false, "oldest_ns": age, "oldest_is_bound": false, "unknown_start": 0 })
     );
     assert_eq!(
         of("closing")["open"],
-        serde_json::json!({ "count": 0, "p50_ns": null, "oldest_ns": null, "unknown_start": 0 })
+        serde_json::json!({ "count": 0, "p50_ns": null, "p50_is_bound": false, "oldest_ns": null, "oldest_is_bound": false, "unknown_start": 0 })
     );
     assert_eq!(of("listen")["unknown_start"], 0, "a child is not the listener's end");
 }
@@ -60,7 +60,7 @@ STATE           COUNT      MIN     MEAN      P50      P90      P99    P99.9     
 ESTABLISHED         1   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms   1.99ms |      0        -        -
 CLOSE_WAIT          1   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms   60.0ms |      0        -        -
 LAST_ACK            1   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms   1.00ms |      0        -        -
-SYN_RECEIVED: 1 more ended whose start was not seen; they are in no number here
+SYN_RECEIVED: 1 more ended whose start was not seen; not included here
 ";
     assert_eq!(out(HistText::new(hist(None), false), &server()), expected);
 }

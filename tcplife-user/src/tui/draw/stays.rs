@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, Borders, Widget},
 };
-use tcplife_core::histogram::{Bar, Lengths, OpenAges};
+use tcplife_core::histogram::{Bar, Lengths, OpenAge};
 
 use super::{Alignment, fill, fitting, labelled, put};
 use crate::{
@@ -105,7 +105,7 @@ fn draw_row(theme: Theme, row: &Row, columns: &[(&str, usize)], line: Rect, buff
             "MAX" => length(|lengths| lengths.max),
             "OPEN" if row.open.count == 0 => "-".to_owned(),
             "OPEN" => text::short_count(row.open.count),
-            _ => row.open.ages.map_or_else(|| "-".to_owned(), oldest),
+            _ => row.open.ages.map_or_else(|| "-".to_owned(), |ages| at_least(ages.oldest)),
         };
         put(buffer, place, &words, Alignment::Right, theme::PLAIN);
     }
@@ -132,10 +132,9 @@ pub fn draw_plot(app: &App, area: Rect, buffer: &mut Buffer) {
     draw_bars(app.setup.theme, &row.bars, plot, axis, buffer);
 }
 
-/// The highest age, at least.
-fn oldest(ages: OpenAges) -> String {
-    let bound = if ages.oldest_is_bound { ">" } else { "" };
-    format!("{bound}{}", text::precise(ages.oldest))
+fn at_least(age: OpenAge) -> String {
+    let bound = if age.is_bound { ">" } else { "" };
+    format!("{bound}{}", text::precise(age.ns))
 }
 
 fn draw_legend(row: &Row, line: Rect, buffer: &mut Buffer) {
@@ -145,8 +144,8 @@ fn draw_legend(row: &Row, line: Rect, buffer: &mut Buffer) {
         vec![Span::raw(OPEN), Span::styled(" open ", theme::QUIET), Span::raw(text::count(row.open.count))],
     ];
     if let Some(ages) = row.open.ages {
-        groups.push(labelled("oldest open", oldest(ages)));
-        groups.push(labelled("median open", text::precise(ages.p50)));
+        groups.push(labelled("oldest open", at_least(ages.oldest)));
+        groups.push(labelled("median open", at_least(ages.p50)));
     }
     if let Some(lengths) = finished.lengths {
         groups.push(labelled("mean", text::precise(lengths.mean)));
