@@ -12,7 +12,10 @@ pub use choices::{Evidence, Suspects};
 
 use anyhow::{Result, ensure};
 use tcplife_common::settings::{FAMILY_V4, FAMILY_V6, MAX_NETNS, Settings};
-use tcplife_core::filter::{Families, Filter};
+use tcplife_core::{
+    filter::{Families, Filter},
+    state::State,
+};
 
 use crate::{
     cli::{self, Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
@@ -25,9 +28,13 @@ const DEFAULT_RING_BYTES: u32 = 8 << 20;
 const MAX_RING_BYTES: u32 = 1 << 31;
 const DEFAULT_CONNECTIONS: usize = 1_000_000;
 const DEFAULT_LEAK_AFTER: Duration = Duration::from_secs(30);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_REFRESH: Duration = Duration::from_millis(500);
 /// Longest process name that the kernel keeps (`TASK_COMM_LEN` without its zero).
 const COMM_BYTES: usize = 15;
+
+/// States that end by somebody's close.
+const SUSPECT: [State; 2] = [State::CloseWait, State::FinWait2];
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +151,12 @@ impl Config {
                     !hist.plot || hist.output == TextOrJson::Text,
                     "--plot draws text; leave it or -o json out"
                 );
+                ensure!(
+                    hist.interval.is_none() || hist.hdr_log.is_some(),
+                    "--interval is the length of the intervals of --hdr-log; add --hdr-log FILE, or leave it out"
+                );
                 let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
+                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
                 (Job::Hist(HistOptions { output, by, plot, log, interval }), Self::of(tracing)?)
             }
             Command::Leaks(leaks) => {
@@ -160,6 +172,11 @@ impl Config {
                     "--evidence sock_diag looks once and -d observes, which needs BPF; leave one of them out"
                 );
                 let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
+                ensure!(
+                    SUSPECT.iter().any(|&state| config.filter.wants_state(state)),
+                    "leaks looks at sockets in close_wait and fin_wait_2, and --state selects neither; leave it out, or \
+                     use tcplife watch or hist for other states"
+                );
                 (Job::Leaks(leaks.output, leaks.exit_code), config)
             }
             Command::Doctor(doctor) => {
@@ -251,10 +268,8 @@ fn ring_bytes(size: u64) -> Result<u32> {
 mod tests {
     use std::{fs, os::unix::fs::MetadataExt};
 
-    use clap::Parser;
-    use tcplife_core::state::State;
-
     use super::*;
+    use clap::Parser;
 
     fn resolved(arguments: &[&str]) -> Result<(Job, Config)> {
         Config::resolve(Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap())

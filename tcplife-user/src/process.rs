@@ -42,6 +42,11 @@ pub struct ProcessFacts {
     pub descriptor_limit: Option<u64>,
 }
 
+/// Whether a process has this pid now.
+pub fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 impl ProcessFacts {
     /// Of each of these processes that is still there. /proc is slow, and there may be hundreds.
     pub fn of_each(processes: &[Option<Process>]) -> Vec<Option<Self>> {

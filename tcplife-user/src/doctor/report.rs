@@ -80,7 +80,11 @@ pub fn write_text(checks: &[Check], out: &mut impl Write) -> io::Result<()> {
     match (count(Status::Fail), count(Status::Warn)) {
         (0, 0) => writeln!(out, "\nThis host can be traced, with every hook."),
         (0, warnings) => {
-            writeln!(out, "\nThis host can be traced; {warnings} of {} checks are limits.", checks.len())
+            writeln!(
+                out,
+                "\nThis host can be traced; {warnings} of {} checks have limitations.",
+                checks.len()
+            )
         }
         (failures, _) => {
             writeln!(out, "\nThis host cannot be traced: {failures} of {} checks failed.", checks.len())
@@ -121,7 +125,7 @@ ok    kernel         Linux 6.1
 warn  time_wait_end  off: no fentry
                      > nothing to do
 
-This host can be traced; 1 of 2 checks are limits.
+This host can be traced; 1 of 2 checks have limitations.
 ";
         assert_eq!(text(&checks), expected);
     }

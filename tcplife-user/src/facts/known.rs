@@ -67,8 +67,8 @@ pub const FACTS: &[Fact] = &[
         name: "tcp_max_tw_buckets",
         place: Where::Sysctl("ipv4/tcp_max_tw_buckets"),
         default: "half of the hash table's buckets",
-        does: "Connections in TIME_WAIT at most. Beyond it they end at once without it: old segments may then \
-               reach a new connection, and the peer's last FIN is answered by a reset.",
+        does: "Connections in TIME_WAIT at most, with orphans in FIN_WAIT_2. Beyond it they end at once: \
+               old segments may then reach a new connection, and the peer's last FIN is answered by a reset.",
         rests_on: "inet_twsk_alloc, tcp_time_wait (LINUX_MIB_TCPTIMEWAITOVERFLOW)",
         now: |reading| {
             let (count, overflows) =
@@ -122,21 +122,24 @@ pub const FACTS: &[Fact] = &[
         does: "How often the FIN of an orphan (FIN_WAIT_1, CLOSING, LAST_ACK) is sent again before it is given \
                up; 0 means 8. It does nothing to FIN_WAIT_2 or TIME_WAIT.",
         rests_on: "tcp_orphan_retries, tcp_write_timeout (net/ipv4/tcp_timer.c)",
-        now: |reading| counted(reading.counter("sockstat.TCP.orphan"), "orphans on this host now"),
+        now: |reading| counted(reading.counter("sockstat.TCP.orphan"), "such orphans on this host now"),
     },
     Fact {
         name: "tcp_max_orphans",
         place: Where::Sysctl("ipv4/tcp_max_orphans"),
         default: "half of the hash table's buckets",
         does: "Orphans of the whole host at most; beyond it they are reset (\"too many orphaned sockets\"). \
-               Connections in TIME_WAIT are no orphans.",
+               Mini-sockets (TIME_WAIT, most in FIN_WAIT_2) are not counted.",
         rests_on: "tcp_check_oom, tcp_too_many_orphans (net/ipv4/tcp.c)",
         now: |reading| {
             let (count, limit) = (
                 reading.counter("sockstat.TCP.orphan"),
                 reading.number("ipv4/tcp_max_orphans").unwrap_or(u64::MAX),
             );
-            now(count > 0 && count >= limit / 2, format!("{count} orphans on this host now"))
+            now(
+                count > 0 && count >= limit / 2,
+                format!("{count} orphans on this host now, without mini-sockets"),
+            )
         },
     },
     Fact {
@@ -220,9 +223,7 @@ pub const FACTS: &[Fact] = &[
         rests_on: "inet_csk_get_port, inet_bind_conflict (net/ipv4/inet_connection_sock.c)",
         now: |reading| match reading.busiest_listener {
             None => never("no listener has other sockets on its port"),
-            Some((port, count)) => {
-                now(true, format!("{count} sockets on port {port}, which somebody listens at"))
-            }
+            Some((port, count)) => now(true, format!("{count} sockets on port {port}, which has a listener")),
         },
     },
     Fact {

@@ -123,7 +123,7 @@ mod tests {
         );
         assert_eq!(
             says("tcp_max_orphans"),
-            Now { matters: true, says: "4000 orphans on this host now".to_owned() }
+            Now { matters: true, says: "4000 orphans on this host now, without mini-sockets".to_owned() }
         );
         assert_eq!(
             says("tcp_fin_timeout"),
@@ -136,7 +136,7 @@ mod tests {
         let reuse = (named("SO_REUSEADDR").now)(&reading);
         assert_eq!(
             reuse,
-            Now { matters: true, says: "3 sockets on port 8080, which somebody listens at".to_owned() }
+            Now { matters: true, says: "3 sockets on port 8080, which has a listener".to_owned() }
         );
     }
 

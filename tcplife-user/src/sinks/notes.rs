@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use tcplife_core::table::{Table, Totals, Verdict};
 
-use crate::{config::Config, sink::Health, source::namespaces};
+use crate::{config::Config, process, sink::Health, source::namespaces};
 
 /// The notes of one run.
 pub struct Notes {
@@ -15,7 +15,9 @@ pub struct Notes {
     quiet: bool,
     ready: String,
     capacity: usize,
-    /// Network namespaces that are selected, until it was told which of them are absent: one may come that has the inode.
+    /// Processes and network namespaces that are selected, until it was told which of them are absent: one may come that has the
+    /// number.
+    pids: Vec<u32>,
     netns: Vec<u32>,
     /// Which hooks are off was told.
     hooks_told: bool,
@@ -40,6 +42,7 @@ impl Notes {
             quiet: config.quiet,
             ready,
             capacity: config.max_connections,
+            pids: config.filter.pids.clone(),
             netns: config.filter.netns.clone(),
             hooks_told: false,
         }
@@ -62,20 +65,23 @@ impl Notes {
         if !ready.is_empty() {
             self.say(&ready);
         }
-        self.absent_netns();
+        self.absent();
     }
 
-    /// Which network namespaces were selected and are not there, once.
-    pub fn absent_netns(&mut self) {
-        let selected = std::mem::take(&mut self.netns);
+    /// Which processes and network namespaces were selected and are not there, once.
+    pub fn absent(&mut self) {
+        let (pids, netns) = (std::mem::take(&mut self.pids), std::mem::take(&mut self.netns));
         if self.quiet {
-            // Looking for them takes a look at every process.
+            // Looking for namespaces takes a look at every process.
             return;
         }
-        for inode in namespaces::absent(&selected) {
+        for pid in pids.into_iter().filter(|&pid| !process::exists(pid)) {
+            self.note(&format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them"));
+        }
+        for inode in namespaces::absent(&netns) {
             self.note(&format!(
-                "--netns {inode}: no network namespace with this inode was found, as far as tcplife may look; \
-                 `lsns -t net` lists them"
+                "--netns {inode}: not found among the network namespaces that tcplife may look into; as root, \
+                 `lsns -t net` lists them all"
             ));
         }
     }
@@ -92,7 +98,10 @@ impl Notes {
             .map(|hook| hook.what)
             .collect();
         if !off.is_empty() {
-            self.note(&format!("without the hooks {}; tcplife doctor tells more", off.join(", ")));
+            self.note(&format!(
+                "without the hooks {}; tcplife doctor says why, and what is missing",
+                off.join(", ")
+            ));
         }
         for limit in health.hooks.iter().filter_map(|hook| hook.limit) {
             self.note(limit);
@@ -163,9 +172,11 @@ mod tests {
         shared.text()
     }
 
-    /// With a network namespace that there is not: their inodes are large numbers.
+    /// With a process and a network namespace that there are not: no process has a pid above `PID_MAX_LIMIT`, and inodes are large
+    /// numbers.
     fn config(quiet: bool) -> Config {
-        let filter = Filter { netns: vec![7], ..Filter::default() };
+        let filter =
+            Filter { pids: vec![std::process::id(), (1 << 22) + 1], netns: vec![7], ..Filter::default() };
         Config { filter, quiet, ..Config::default() }
     }
 
@@ -196,8 +207,9 @@ mod tests {
     fn each_thing_is_told_once() {
         let expected = "\
 tcplife: tracing TCP connections; Ctrl-C ends
-tcplife: --netns 7: no network namespace with this inode was found, as far as tcplife may look; `lsns -t net` lists them
-tcplife: without the hooks retransmit, accept; tcplife doctor tells more
+tcplife: --pid 4194305: there is no such process now; `ps -eo pid,comm` lists them
+tcplife: --netns 7: not found among the network namespaces that tcplife may look into; as root, `lsns -t net` lists them all
+tcplife: without the hooks retransmit, accept; tcplife doctor says why, and what is missing
 tcplife: not all is listed
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended

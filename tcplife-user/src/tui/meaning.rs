@@ -14,7 +14,7 @@ pub struct Advice {
     /// Settings that matter; names of facts.
     pub settings: &'static [&'static str],
     /// Popular advice that does nothing here.
-    pub in_vain: &'static str,
+    pub no_help: &'static str,
 }
 
 /// What a connection waits for; `owner` is the name of the process, if one is known.
@@ -51,52 +51,52 @@ pub const fn advice(detail: &Detail) -> Advice {
         State::Listen => Advice {
             act: "the application: call accept fast enough for its backlog",
             settings: &["somaxconn", "tcp_syncookies"],
-            in_vain: "a longer backlog, where accept is not called at all",
+            no_help: "a longer backlog, where accept is not called at all",
         },
         State::SynSent => Advice {
             act: "the peer, or a firewall on the way: SYNs are sent again by tcp_syn_retries",
             settings: &["ip_local_port_range"],
-            in_vain: "tcp_fin_timeout and tcp_tw_reuse: nothing is being closed",
+            no_help: "tcp_fin_timeout and tcp_tw_reuse: nothing is being closed",
         },
         State::SynReceived => Advice {
             act: "the peer: its ACK is missing; or the accept queue is full and drops it",
             settings: &["somaxconn", "tcp_syncookies", "tcp_max_syn_backlog"],
-            in_vain: "tcp_max_syn_backlog while tcp_syncookies is on",
+            no_help: "tcp_max_syn_backlog while tcp_syncookies is on",
         },
         State::Established => Advice {
             act: "nobody: this is how a connection should be",
             settings: &["tcp_keepalive_time"],
-            in_vain: "keepalive settings, for sockets without SO_KEEPALIVE",
+            no_help: "keepalive settings, for sockets without SO_KEEPALIVE",
         },
         State::FinWait1 | State::Closing | State::LastAck => Advice {
             act: "the peer or the network: it does not acknowledge; the FIN is sent again",
             settings: &["tcp_orphan_retries", "tcp_max_orphans"],
-            in_vain: "tcp_fin_timeout: it is about FIN_WAIT_2",
+            no_help: "tcp_fin_timeout: it is about FIN_WAIT_2",
         },
         State::FinWait2 if held => Advice {
             act: "the application here: it shut down its sending side and waits without limit; give the read a timeout",
             settings: &[],
-            in_vain: "tcp_fin_timeout: it counts only once the application has closed the socket",
+            no_help: "tcp_fin_timeout: it counts only once the application has closed the socket",
         },
         State::FinWait2 => Advice {
             act: "the peer's application: it does not close; the kernel here ends it in time",
             settings: &["tcp_fin_timeout", "tcp_max_orphans"],
-            in_vain: "tcp_tw_reuse: it is about TIME_WAIT",
+            no_help: "tcp_tw_reuse: it is about TIME_WAIT",
         },
         State::CloseWait => Advice {
             act: "the application here: call close where recv returns 0, and on every error path",
             settings: &["tcp_keepalive_time"],
-            in_vain: "tcp_fin_timeout and tcp_tw_reuse: they are about sockets closed here; keepalive: the peer is alive",
+            no_help: "tcp_fin_timeout and tcp_tw_reuse: they are about sockets closed here; keepalive: the peer is alive",
         },
         State::TimeWait => Advice {
             act: "nobody, unless ports to one destination run out (view 4): then reuse connections",
             settings: &["TIME_WAIT", "tcp_tw_reuse", "ip_local_port_range", "tcp_max_tw_buckets"],
-            in_vain: "tcp_fin_timeout: it does not shorten TIME_WAIT; tcp_tw_recycle: gone since 4.12",
+            no_help: "tcp_fin_timeout: it does not shorten TIME_WAIT; tcp_tw_recycle: gone since 4.12",
         },
         State::Closed => Advice {
             act: "the application may still have to close its descriptor",
             settings: &[],
-            in_vain: "any setting: the kernel is done with it",
+            no_help: "any setting: the kernel is done with it",
         },
     }
 }

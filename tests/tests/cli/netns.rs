@@ -43,8 +43,8 @@ fn a_name_a_mount_and_a_link_lead_to_a_namespace() -> Result<()> {
 
 #[test]
 fn an_inode_that_none_has_is_noted() -> Result<()> {
-    let note = "tcplife: --netns 1: no network namespace with this inode was found, as far as tcplife may look; \
-                `lsns -t net` lists them";
+    let note = "tcplife: --netns 1: not found among the network namespaces that tcplife may look into; as root, `lsns -t net` lists \
+                them all";
     for arguments in [&["trace", "-d", "50ms"][..], &["leaks"]] {
         for (quiet, count) in [(&[][..], 1), (&["-q"], 0)] {
             let mut command = tcplife(arguments)?;

@@ -17,7 +17,7 @@ pub struct Advice {
     /// Where in the program to look.
     pub look_at: &'static str,
     /// Popular advice that does nothing here, and why.
-    pub in_vain: &'static str,
+    pub no_help: &'static str,
 }
 
 const KEEPALIVE: &str = "net.ipv4.tcp_fin_timeout: it is about sockets that were closed here. net.ipv4.tcp_keepalive_*: \
@@ -47,21 +47,21 @@ const UNCLOSED: Advice = Advice {
     look_at: "the branch where recv or read returns 0, and each error path and early return that leaves the \
               socket open: a missing close, finally, defer or with; a response body or stream never closed; a \
               connection pool that does not evict what its peer closed.",
-    in_vain: KEEPALIVE,
+    no_help: KEEPALIVE,
 };
 
 const EOF_UNREAD: Advice = Advice {
     means: "The peer closed and nobody has read that: the program no longer looks at this socket.",
     look_at: "the thread or event loop that should read it: blocked in a lock or a slow call, gone, or the \
               descriptor was removed from epoll or never added; an idle pool that does not check its connections.",
-    in_vain: KEEPALIVE,
+    no_help: KEEPALIVE,
 };
 
 const DATA_UNREAD: Advice = Advice {
     means: "The peer sent data and closed; the program has not read even the data.",
     look_at: "the reader: a worker that is stuck or too slow, a full queue between reader and worker, back \
               pressure that never ends.",
-    in_vain: KEEPALIVE,
+    no_help: KEEPALIVE,
 };
 
 const NEVER_ACCEPTED: Advice = Advice {
@@ -69,7 +69,7 @@ const NEVER_ACCEPTED: Advice = Advice {
             called accept.",
     look_at: "the accept loop: stopped after an error such as EMFILE, blocked by work done in the same thread, \
               or a listener inherited by a process that does not use it.",
-    in_vain: "net.core.somaxconn or a longer backlog: more connections would wait for the same accept. \
+    no_help: "net.core.somaxconn or a longer backlog: more connections would wait for the same accept. \
               net.ipv4.tcp_fin_timeout: it is about sockets that were closed here.",
 };
 
@@ -77,7 +77,7 @@ const KERNEL_HELD: Advice = Advice {
     means: "The peer closed; no process has a descriptor, and the socket is in no accept queue.",
     look_at: "descriptors sent over a Unix socket (SCM_RIGHTS) that nobody receives, files registered with \
               io_uring, and kernel users such as NFS, iSCSI or a VPN.",
-    in_vain: KEEPALIVE,
+    no_help: KEEPALIVE,
 };
 
 const HALF_CLOSED: Advice = Advice {
@@ -85,31 +85,31 @@ const HALF_CLOSED: Advice = Advice {
             has no timeout for a socket that a process still holds.",
     look_at: "the read after shutdown(SHUT_WR): give it a timeout, then close; and the peer, which does not \
               close.",
-    in_vain: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
+    no_help: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
 };
 
 const SENDING: Advice = Advice {
     means: "A half-close in use: the peer has closed its sending side and still receives.",
     look_at: "nothing, if the protocol is meant to work so.",
-    in_vain: NOT_ABOUT_THIS,
+    no_help: NOT_ABOUT_THIS,
 };
 
 const RECEIVING: Advice = Advice {
     means: "A half-close in use: the program has closed its sending side and still receives.",
     look_at: "nothing, if the protocol is meant to work so.",
-    in_vain: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
+    no_help: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
 };
 
 const PEER_UNCLOSED: Advice = Advice {
     means: "Closed here; the peer has not closed. The kernel ends it after tcp_fin_timeout.",
     look_at: "the peer's program: it is the one that does not close.",
-    in_vain: "net.ipv4.tcp_tw_reuse: it is about TIME_WAIT.",
+    no_help: "net.ipv4.tcp_tw_reuse: it is about TIME_WAIT.",
 };
 
 const YOUNG: Advice = Advice {
     means: "Not long enough in its state to say.",
     look_at: "nothing yet.",
-    in_vain: NOT_ABOUT_THIS,
+    no_help: NOT_ABOUT_THIS,
 };
 
 /// Why one suspect has its verdict, in a sentence without its full stop.

@@ -145,7 +145,7 @@ fn run_with(
     }
     let Glance { table, suspects, orphans, evidence, fallback } = engine::glance(config, orphans)?;
     let mut notes = Notes::stderr(config);
-    notes.absent_netns();
+    notes.absent();
     if let Some(why) = fallback {
         notes.without_bpf(&why);
     }

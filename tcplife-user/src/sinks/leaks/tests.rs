@@ -156,7 +156,7 @@ fn a_verdict_is_explained_once() {
     look(&mut collected, NOW, &found);
     let text = told(text::LeaksText(collected));
     assert!(text.contains("\n12 leaked sockets in 2 owners\n"), "{text}");
-    for (once, times) in [("look at", 1), ("in vain", 1), ("as above", 1), ("ss -tneop", 2)] {
+    for (once, times) in [("look at", 1), ("no help", 1), ("as above", 1), ("ss -tneop", 2)] {
         assert_eq!(text.matches(once).count(), times, "{once}: {text}");
     }
 }
@@ -165,7 +165,7 @@ fn a_verdict_is_explained_once() {
 fn without_leaks_one_line_says_so() {
     assert_eq!(
         told(text::LeaksText(looks(&[0]))),
-        "no leaks: nothing that has waited for a close for 30s or longer is one\n"
+        "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n"
     );
 }
 

@@ -69,7 +69,10 @@ fn text(report: &Report<'_>) -> String {
     let leaks = report.leaks();
     if leaks == 0 {
         let after = duration(report.leak_after);
-        _ = writeln!(text, "no leaks: nothing that has waited for a close for {after} or longer is one");
+        _ = writeln!(
+            text,
+            "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
+        );
     } else {
         let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
         _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
@@ -191,12 +194,12 @@ fn about_verdict(
             return;
         }
         let keepalive = suspects.iter().filter(|suspect| suspect.keepalive).count();
-        let having = if advice.in_vain.contains("SO_KEEPALIVE") {
+        let having = if advice.no_help.contains("SO_KEEPALIVE") {
             format!(" ({keepalive} of {} have it)", suspects.len())
         } else {
             String::new()
         };
-        line(text, "in vain", &format!("{}{having}", advice.in_vain));
+        line(text, "no help", &format!("{}{having}", advice.no_help));
     }
 }
 

@@ -78,15 +78,15 @@ pub(super) fn advice(
     let state = meaning::advice(detail);
     let verdict =
         suspect.filter(|suspect| suspect.verdict.is_leak()).map(|suspect| leaks::advice::of(suspect.verdict));
-    let (act, in_vain) = match verdict {
-        Some(advice) => (advice.look_at, advice.in_vain),
-        None => (state.act, state.in_vain),
+    let (act, no_help) = match verdict {
+        Some(advice) => (advice.look_at, advice.no_help),
+        None => (state.act, state.no_help),
     };
     let mut lines = labelled(if verdict.is_some() { "look at" } else { "to act" }, act, width);
     for name in state.settings {
         lines.extend(setting(name, reading).into_iter().flat_map(|words| labelled("setting", &words, width)));
     }
-    lines.extend(labelled("in vain", in_vain, width));
+    lines.extend(labelled("no help", no_help, width));
     lines
 }
 
@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn words_go_on_below_each_other() {
-        let lines = labelled("in vain", "one two three four five six", 24);
+        let lines = labelled("no help", "one two three four five six", 24);
         let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["  in vain   one two", "            three four", "            five six"]);
+        assert_eq!(text, ["  no help   one two", "            three four", "            five six"]);
     }
 }
