@@ -1,10 +1,11 @@
-//! What the README shows works as written.
+//! What the README shows works as written, and what scripts can read is explained.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::run;
+use crate::run::{Running, connect_once, run};
 
 fn readme() -> Result<String> {
     Ok(fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?)
@@ -30,6 +31,59 @@ fn every_command_line_runs() -> Result<()> {
     for line in lines {
         let ended = run(&arguments(line))?;
         ensure!(ended.status == Some(0), "{line}: {ended:?}");
+    }
+    Ok(())
+}
+
+/// The names of the fields of an object and of those in it, but for those whose fields are names of states, hooks or causes.
+fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                names.insert(name.clone());
+                if !["states", "hooks", "lost_by_cause"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_explained() -> Result<()> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/output.md"))?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    // Somebody leaks: what is not accepted is in CLOSE_WAIT.
+    drop(std::net::TcpStream::connect(listener.local_addr()?)?);
+    let commands: [&[&str]; 5] = [
+        &["trace", "-o", "json"],
+        &["lives", "-o", "json"],
+        &["hist", "-o", "json"],
+        &["leaks", "--all", "--leak-after", "1ms", "-o", "json"],
+        &["doctor", "-o", "json"],
+    ];
+    for (n, command) in commands.into_iter().enumerate() {
+        let ended = if n < 3 {
+            let mut running = Running::ready(command)?;
+            for _ in 0..3 {
+                connect_once()?;
+            }
+            kill_process(Pid::from_child(running.child()), Signal::INT)?;
+            running.end()?
+        } else {
+            run(command)?
+        };
+        let mut names = BTreeSet::new();
+        for line in ended.out.lines() {
+            let record: serde_json::Value = serde_json::from_str(line)?;
+            names.extend(record["type"].as_str().map(str::to_owned));
+            fields(&record, &mut names);
+        }
+        let missing: Vec<&String> =
+            names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        ensure!(names.len() > 10 && missing.is_empty(), "{command:?}: {missing:?} of {names:?}");
     }
     Ok(())
 }
