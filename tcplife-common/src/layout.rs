@@ -115,14 +115,10 @@ layout! {
     snt_synack,
     /// `sock_common.skc_flags`, unsigned long.
     skc_flags,
-    /// `sock.sk_shutdown`, u8.
-    sk_shutdown,
     /// `sock.sk_ack_backlog`, u32.
     sk_ack_backlog,
     /// `sock.sk_max_ack_backlog`, u32.
     sk_max_ack_backlog,
-    /// `inet_connection_sock.icsk_pending`, u8: which timer is in charge.
-    icsk_pending,
     /// `inet_connection_sock.icsk_ack.lrcvtime`, u32, jiffies.
     lrcvtime,
     /// `tcp_sock.rcv_nxt`, u32.
@@ -139,18 +135,12 @@ layout! {
     lsndtime,
     /// `socket.sk`, pointer.
     socket_sk,
-    /// `socket.file`, pointer.
-    socket_file,
     /// `file.f_inode`, pointer.
     file_inode,
     /// `file.private_data`, pointer.
     file_private_data,
-    /// `file.f_count` or, later, `file.f_ref.refcnt` (which counts from -1): references.
-    file_references,
     /// `inode.i_mode`, u16.
     inode_mode,
-    /// `inode.i_ino`, unsigned long.
-    inode_number,
     /// References to a network namespace, u32: `net.ns.__ns_ref`, before that `ns.count`, `net.count` up to 5.10. 0 when it is going.
     net_references,
     /// `net.ipv4.sysctl_tcp_fin_timeout`, int, jiffies.

@@ -184,8 +184,8 @@ wire! {
     pub struct Task(32) {
         /// Thread-group id, in the root pid namespace.
         pub tgid: u32 = 0,
-        /// Thread id, in the root pid namespace.
-        pub tid: u32 = 4,
+        /// Not used: 0.
+        pub reserved: u32 = 4,
         /// The thread group's start, nanoseconds of `CLOCK_BOOTTIME`: tells a reused pid from the old one; 0 if unknown.
         pub start_ns: u64 = 8,
         /// The thread group leader's name, padded with zeroes.

@@ -51,12 +51,7 @@ fn moves(n: u64, old: u8, new: u8) -> Result<Move, Box<dyn Error>> {
             err: 0,
             family: AF_INET,
         },
-        task: Task {
-            tgid: 1000 + owner,
-            tid: 1000 + owner,
-            start_ns: 1,
-            comm: *b"client\0\0\0\0\0\0\0\0\0\0",
-        },
+        task: Task { tgid: 1000 + owner, reserved: 0, start_ns: 1, comm: *b"client\0\0\0\0\0\0\0\0\0\0" },
     })
 }
 

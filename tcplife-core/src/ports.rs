@@ -237,7 +237,7 @@ mod tests {
         for n in first..first + count {
             let local = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
             let tuple = Tuple { local, remote: local, local_port: n, remote_port: to, ..Tuple::default() };
-            let task = Task { tgid: pid, tid: pid, start_ns: 1, comm: [b'x'; 16] };
+            let task = Task { tgid: pid, start_ns: 1, comm: [b'x'; 16], ..Task::default() };
             for (old, new) in [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED)] {
                 let head = Head {
                     flags: flag::BY_TASK,

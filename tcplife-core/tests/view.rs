@@ -41,7 +41,7 @@ fn table(count: u8) -> Table {
         let mut comm = [0; 16];
         comm[..7].copy_from_slice(b"Worker-");
         comm[7] = b'a' + n % 26;
-        let task = Task { tgid: u32::from(n), tid: 1, start_ns: 1, comm };
+        let task = Task { tgid: u32::from(n), start_ns: 1, comm, ..Task::default() };
         table.apply(&Record::Move(Move { head: head(7, 2, 0), tuple, task }), &mut ());
         table.apply(&Record::Move(Move { head: head(2, 1, 1), tuple, task }), &mut ());
         if n % 4 == 0 {

@@ -8,12 +8,9 @@ use core::{marker::PhantomData, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::{tcp_sock, tcp_timewait_sock},
-    helpers::{
-        bpf_get_current_pid_tgid,
-        generated::{
-            bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_probe_read_kernel,
-            bpf_skc_to_tcp_sock, bpf_skc_to_tcp_timewait_sock, bpf_sock_from_file,
-        },
+    helpers::generated::{
+        bpf_get_current_task, bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_probe_read_kernel,
+        bpf_skc_to_tcp_sock, bpf_skc_to_tcp_timewait_sock, bpf_sock_from_file,
     },
 };
 use tcplife_common::wire::{
@@ -209,13 +206,7 @@ impl<A: Access> Sock<A> {
     /// Full socket: no application has a handle on it.
     #[inline(always)]
     pub fn is_orphan(self) -> bool {
-        self.socket().is_null()
-    }
-
-    /// Full socket: the application's handle, or null.
-    #[inline(always)]
-    pub fn socket(self) -> *const u8 {
-        self.load(offset!(sk_socket))
+        self.load::<*const u8>(offset!(sk_socket)).is_null()
     }
 
     /// Full socket: `sk_err`.
@@ -378,7 +369,7 @@ fn unless_kernel_thread<A: Access>(task: *const u8) -> Option<Task> {
     if A::load::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0 {
         return None;
     }
-    Some(Task { tid: bpf_get_current_pid_tgid() as u32, ..process_of::<A>(task) })
+    Some(process_of::<A>(task))
 }
 
 /// The process of a task.
@@ -389,7 +380,7 @@ pub fn process_of<A: Access>(task: *const u8) -> Task {
     let comm = offset!(task_comm);
     Task {
         tgid: A::load(task, offset!(task_tgid)),
-        tid: 0,
+        reserved: 0,
         start_ns: if start == ABSENT { 0 } else { A::load(leader, start) },
         comm: bytes16([A::load(leader, comm), A::load(leader, comm + 8)]),
     }

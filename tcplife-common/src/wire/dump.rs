@@ -4,11 +4,12 @@ use super::{Field, Head, Malformed, Mini, Stats, Task, Tuple, exact, kind};
 
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
-    pub struct Gauge(72) {
+    pub struct Gauge(48) {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
-        /// Inode number of the socket's file; 0 for none.
-        pub inode: u64 = 8,
+        /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
+        /// made, rounded down to a second. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
+        pub stamp_ns: u64 = 8,
         /// Bytes that the application has not read; a FIN counts as one. Listener: connections not accepted yet.
         pub recv_queue: u32 = 16,
         /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
@@ -19,27 +20,18 @@ wire! {
         pub last_data: u32 = 28,
         /// When the last data was sent (`tcp_sock.lsndtime`).
         pub last_sent: u32 = 32,
-        /// `sk_shutdown`: 1 no more receives, 2 no more sends.
-        pub shutdown: u32 = 36,
         /// `SO_KEEPALIVE` is on.
-        pub keepalive: u32 = 40,
+        pub keepalive: u32 = 36,
         /// The holder's descriptor; see [`super::flag::HELD`].
-        pub fd: u32 = 44,
-        /// References to the socket's file; 0 if not known.
-        pub references: u32 = 48,
-        /// Kernel timer in charge (`icsk_pending`), as `ss -o` shows it.
-        pub timer: u32 = 52,
-        /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
-        /// made, rounded down to a second. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
-        pub stamp_ns: u64 = 56,
+        pub fd: u32 = 40,
         /// Mini-socket: `tcp_fin_timeout` of its network namespace, in jiffies; 0 for not known.
-        pub fin_timeout: u64 = 64,
+        pub fin_timeout: u32 = 44,
     }
 }
 
 wire! {
     /// A socket as a dump found it. One that several descriptors hold is found once for each.
-    pub struct Found(232) {
+    pub struct Found(208) {
         /// See [`Head`]; `old` is the protocol's state (of a mini-socket its substate), `new` the kernel object's: a request
         /// is in `SYN_RECV` for the one and in `NEW_SYN_RECV` for the other.
         pub head: Head = 0,

@@ -325,7 +325,7 @@ fn orphan(n: u64, state: u8, left: u64, heard: u64) -> Found {
         gauge: Gauge {
             jiffies: JIFFIES,
             stamp_ns: NOW - heard * SECOND,
-            fin_timeout: 60 * hz,
+            fin_timeout: 60 * HZ,
             ..Gauge::default()
         },
         ..mini

@@ -58,7 +58,7 @@ pub(crate) fn since_orphaned(found: &Found, hz: u32) -> Since {
 /// slow peer): then all that is known is that the ACK was not later than the last segment.
 fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
     let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
-    let (heard, timeout) = (gauge.stamp_ns, gauge.fin_timeout);
+    let (heard, timeout) = (gauge.stamp_ns, u64::from(gauge.fin_timeout));
     if heard == 0 || timeout == 0 {
         return Since::Between { earliest: None, latest: timer.at };
     }
@@ -125,10 +125,10 @@ mod tests {
     }
 
     /// What is known of a mini-socket whose namespace has a `tcp_fin_timeout` of 60 s, with `left` seconds to go.
-    fn abandoned(left: u64, heard: u64, timeout: u64) -> Since {
+    fn abandoned(left: u64, heard: u64, timeout: u32) -> Since {
         let hz = u64::from(HZ);
         let timer = Timer { expires: 100_000 + left * hz, jiffies: 100_000, at: NOW };
-        let gauge = Gauge { stamp_ns: heard, fin_timeout: timeout * hz, ..Gauge::default() };
+        let gauge = Gauge { stamp_ns: heard, fin_timeout: timeout * HZ, ..Gauge::default() };
         since_abandoned(&timer, &gauge, HZ)
     }
 

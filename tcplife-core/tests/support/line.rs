@@ -61,7 +61,7 @@ fn task(text: &str) -> Result<Task, String> {
     let mut comm = [0; 16];
     comm.get_mut(..name.len()).ok_or("a name has 16 bytes at most")?.copy_from_slice(name.as_bytes());
     let pid = number(pid)?;
-    Ok(Task { tgid: pid, tid: pid, start_ns: u64::from(pid) * 1000, comm })
+    Ok(Task { tgid: pid, start_ns: u64::from(pid) * 1000, comm, ..Task::default() })
 }
 
 /// Everything that a line can set.

@@ -56,7 +56,8 @@ pub fn socket(ctx: *mut c_void) {
     let told = match state {
         TCP_TIME_WAIT => sock.timewait().is_some_and(|tw| mini_socket(tw, found)),
         TCP_NEW_SYN_RECV => request(sock.probed(), found),
-        _ => asked_for(u32::from(state)) && sock.tcp().is_some_and(|tcp| full(tcp, state, found)),
+        _ if !asked_for(u32::from(state)) => false,
+        _ => sock.tcp().map(|tcp| full(tcp, state, found)).is_some(),
     };
     if told {
         write(ctx, found);
@@ -74,10 +75,10 @@ pub fn file(ctx: *mut c_void) {
     let mut place = MaybeUninit::uninit();
     if setting!(has_file_helper) == 1 {
         if let Some(sock) = TypedSock::of_file(file) {
-            held(ctx, task, file, sock, &mut place);
+            held(ctx, task, sock, &mut place);
         }
     } else if let Some(sock) = socket_of(file) {
-        held(ctx, task, file, sock, &mut place);
+        held(ctx, task, sock, &mut place);
     }
 }
 
@@ -94,29 +95,20 @@ fn socket_of(file: *const u8) -> Option<ProbedSock> {
 
 /// A process's descriptor of a socket.
 #[inline(always)]
-fn held<A: Access>(
-    ctx: *mut c_void,
-    task: *const u8,
-    file: *const u8,
-    sock: Sock<A>,
-    place: &mut MaybeUninit<Found>,
-) {
+fn held<A: Access>(ctx: *mut c_void, task: *const u8, sock: Sock<A>, place: &mut MaybeUninit<Found>) {
     // No file has a mini-socket or a request.
     let state = sock.state();
     if !asked_for(u32::from(state)) || !is_tcp(sock) {
         return;
     }
     let Some(tcp) = sock.tcp() else { return };
-    let inode: *const u8 = A::load(file, offset!(file_inode));
     let found = read::zeroed(place);
-    if full(tcp, state, found) {
-        found.head.flags |= flag::HELD;
-        found.task = read::process_of::<A>(task);
-        // SAFETY: the descriptor's number, a u32 member of the context.
-        found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
-        found.gauge.inode = A::load(inode, offset!(inode_number));
-        write(ctx, found);
-    }
+    full(tcp, state, found);
+    found.head.flags |= flag::HELD;
+    found.task = read::process_of::<A>(task);
+    // SAFETY: the descriptor's number, a u32 member of the context.
+    found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
+    write(ctx, found);
 }
 
 /// A descriptor's socket can be of any family and type.
@@ -170,7 +162,7 @@ fn mini_socket(tw: TypedSock, found: &mut Found) -> bool {
     {
         let seconds: u32 = tw.load(offset!(tw_ts_recent_stamp));
         found.gauge.stamp_ns = u64::from(seconds) * 1_000_000_000;
-        found.gauge.fin_timeout = u64::from(tw.fin_timeout());
+        found.gauge.fin_timeout = tw.fin_timeout();
     }
     true
 }
@@ -195,7 +187,7 @@ fn request(request: ProbedSock, found: &mut Found) -> bool {
 
 /// The TCP part of a full socket.
 #[inline(always)]
-fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) -> bool {
+fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
     common(sock, state, found);
     let (bound, figures) = sock.tcp_stats();
     found.stats = figures;
@@ -206,8 +198,6 @@ fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) -> bool {
     let gauge = &mut found.gauge;
     if sock.is_orphan() {
         found.head.flags |= flag::ORPHAN;
-    } else {
-        gauge.references = references(sock);
     }
     if state == TCP_LISTEN {
         gauge.recv_queue = sock.load(offset!(sk_ack_backlog));
@@ -221,18 +211,5 @@ fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) -> bool {
     gauge.last_ack = sock.load(offset!(rcv_tstamp));
     gauge.last_data = sock.load(offset!(lrcvtime));
     gauge.last_sent = sock.load(offset!(lsndtime));
-    gauge.shutdown = u32::from(sock.load::<u8>(offset!(sk_shutdown)));
     gauge.keepalive = (sock.load::<u64>(offset!(skc_flags)) >> SOCK_KEEPOPEN & 1) as u32;
-    gauge.timer = u32::from(sock.load::<u8>(offset!(icsk_pending)));
-    true
-}
-
-/// References to the socket's file, as the kernel counts them.
-#[inline(always)]
-fn references<A: Access>(sock: Sock<A>) -> u32 {
-    if offset!(file_references) == ABSENT {
-        return 0;
-    }
-    let file: *const u8 = A::load(sock.socket(), offset!(socket_file));
-    if file.is_null() { 0 } else { A::load::<u64>(file, offset!(file_references)) as u32 }
 }

@@ -17,7 +17,7 @@ enum Need {
 use Need::{Optional, Required};
 
 /// Each field of [`Layout`] with its struct and member.
-const MEMBERS: [(&str, &str, &str, Need); 58] = [
+const MEMBERS: [(&str, &str, &str, Need); 53] = [
     ("skc_daddr", "sock_common", "skc_daddr", Required),
     ("skc_rcv_saddr", "sock_common", "skc_rcv_saddr", Required),
     ("skc_hash", "sock_common", "skc_hash", Required),
@@ -54,10 +54,8 @@ const MEMBERS: [(&str, &str, &str, Need); 58] = [
     ("task_start_boottime", "task_struct", "start_boottime", Optional),
     ("snt_synack", "tcp_request_sock", "snt_synack", Optional),
     ("skc_flags", "sock_common", "skc_flags", Required),
-    ("sk_shutdown", "sock", "sk_shutdown", Required),
     ("sk_ack_backlog", "sock", "sk_ack_backlog", Required),
     ("sk_max_ack_backlog", "sock", "sk_max_ack_backlog", Required),
-    ("icsk_pending", "inet_connection_sock", "icsk_pending", Required),
     ("lrcvtime", "inet_connection_sock", "icsk_ack.lrcvtime", Required),
     ("rcv_nxt", "tcp_sock", "rcv_nxt", Required),
     ("copied_seq", "tcp_sock", "copied_seq", Required),
@@ -66,13 +64,9 @@ const MEMBERS: [(&str, &str, &str, Need); 58] = [
     ("rcv_tstamp", "tcp_sock", "rcv_tstamp", Required),
     ("lsndtime", "tcp_sock", "lsndtime", Required),
     ("socket_sk", "socket", "sk", Required),
-    ("socket_file", "socket", "file", Required),
     ("file_inode", "file", "f_inode", Required),
     ("file_private_data", "file", "private_data", Required),
     ("inode_mode", "inode", "i_mode", Required),
-    ("inode_number", "inode", "i_ino", Required),
-    // `f_ref.refcnt` in later kernels: see `renamed`.
-    ("file_references", "file", "f_count", Optional),
     // `ns.count` and `count` in earlier kernels.
     ("net_references", "net", "ns.__ns_ref", Optional),
     ("net_fin_timeout", "net", "ipv4.sysctl_tcp_fin_timeout", Optional),
@@ -83,7 +77,6 @@ const MEMBERS: [(&str, &str, &str, Need); 58] = [
 /// What a member is called in other kernels.
 fn renamed(member: &str) -> &'static [&'static str] {
     match member {
-        "f_count" => &["f_ref.refcnt"],
         "ns.__ns_ref" => &["ns.count", "count"],
         _ => &[],
     }

@@ -66,7 +66,7 @@ fn moved(n: u32, spread: Spread, (old, new): (u8, u8), time_ns: u64) -> Record {
     let mut comm = [0; 16];
     comm[..7].copy_from_slice(b"worker-");
     comm[7] = b'a' + u8::try_from(n % 26).unwrap();
-    let task = Task { tgid: 1000 + n % 100, tid: 1, start_ns: 1, comm };
+    let task = Task { tgid: 1000 + n % 100, start_ns: 1, comm, ..Task::default() };
     let sock = u64::from(n + 1) << 8;
     let head = Head { flags: flag::BY_TASK, old, new, netns: 1 + n % 3, sock, time_ns, ..Head::default() };
     Record::Move(Move { head, tuple, task })

@@ -65,9 +65,9 @@ fn draft() -> impl Strategy<Value = Draft> {
     );
     let task = (0..4_u32).prop_map(|tgid| Task {
         tgid,
-        tid: tgid,
         start_ns: 1,
         comm: [if tgid == 3 { b'o' } else { b'a' }; 16],
+        ..Task::default()
     });
     (0..24_u8, wait, head, tuple(), task, mini(), 0..3_u64).prop_map(
         |(verb, wait, head, tuple, task, mini, stats)| Draft { verb, wait, head, tuple, task, mini, stats },

@@ -175,7 +175,7 @@ fn record(plan: &Plan, n: usize, place: usize, step: Step, at: u64) -> Record {
     let mut task = Task::default();
     let mut own = |head: &mut Head| {
         head.flags |= flag::BY_TASK;
-        task = Task { tgid: 7 + u32::from(n16), tid: 1, start_ns: 1, comm: [b'p'; 16] };
+        task = Task { tgid: 7 + u32::from(n16), start_ns: 1, comm: [b'p'; 16], ..Task::default() };
     };
     match step {
         Move(old, new) => {

@@ -37,7 +37,7 @@ impl Socket {
     /// Of process `pid`, whose name is `comm`.
     pub fn new(sock: u64, local: &str, remote: &str, pid: u32, comm: &[u8]) -> Self {
         let (local, remote): (SocketAddr, SocketAddr) = (local.parse().unwrap(), remote.parse().unwrap());
-        let mut task = Task { tgid: pid, tid: pid, start_ns: 1, ..Task::default() };
+        let mut task = Task { tgid: pid, start_ns: 1, ..Task::default() };
         task.comm[..comm.len()].copy_from_slice(comm);
         let tuple = Tuple {
             local: mapped(local),

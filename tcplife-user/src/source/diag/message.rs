@@ -131,7 +131,6 @@ fn listed(message: &[u8], now: u64, netns: u32) -> Option<Listed> {
     };
     let gauge = Gauge {
         jiffies: u64::from(JIFFIES),
-        inode: u64::from(inode),
         recv_queue: u32_at(message, 56)?,
         send_queue: u32_at(message, 60)?,
         keepalive: u32::from(clock == TIMER_KEEPALIVE && state != TCP_FIN_WAIT2),

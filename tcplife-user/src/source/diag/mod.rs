@@ -145,5 +145,5 @@ fn describe(pid: u32, folder: &Path) -> Task {
     for (slot, &byte) in comm.iter_mut().take(15).zip(name.strip_suffix(b"\n").unwrap_or(&name)) {
         *slot = byte;
     }
-    Task { tgid: pid, tid: pid, start_ns: process::start_ns(folder).unwrap_or(0), comm }
+    Task { tgid: pid, start_ns: process::start_ns(folder).unwrap_or(0), comm, ..Task::default() }
 }
