@@ -52,9 +52,14 @@ pub fn socket(ctx: *mut c_void) {
     let state = sock.state();
     let mut place = MaybeUninit::uninit();
     let found = read::zeroed(&mut place);
-    // Typed as what they are, so that their members need no helper; requests are few.
+    // Typed as what they are, so that their members need no helper; requests are few. A mini-socket of a connection that an MPTCP
+    // listener made cannot be: its `tw_prot` is the listener's (`tcp_prot_override`), and `bpf_skc_to_tcp_timewait_sock` takes
+    // `tcp_prot` only.
     let told = match state {
-        TCP_TIME_WAIT => sock.timewait().is_some_and(|tw| mini_socket(tw, found)),
+        TCP_TIME_WAIT => match sock.timewait() {
+            Some(tw) => mini_socket(tw, found),
+            None => mini_socket(sock.probed(), found),
+        },
         TCP_NEW_SYN_RECV => request(sock.probed(), found),
         _ if !asked_for(u32::from(state)) => false,
         _ => sock.tcp().map(|tcp| full(tcp, state, found)).is_some(),
@@ -147,7 +152,7 @@ fn common<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
 
 /// A timewait mini-socket. False if its substate was not asked for.
 #[inline(always)]
-fn mini_socket(tw: TypedSock, found: &mut Found) -> bool {
+fn mini_socket<A: Access>(tw: Sock<A>, found: &mut Found) -> bool {
     found.mini = mini::describe(tw);
     if !asked_for(MINI_BITS + found.mini.substate) {
         return false;

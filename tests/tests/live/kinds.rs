@@ -159,16 +159,47 @@ fn mapped(
     Ok(())
 }
 
+/// Whether the kernel has Multipath TCP. What is not there cannot be shown wrongly; that it is not there is checked.
+fn has_mptcp() -> Result<bool> {
+    if fs::exists("/proc/sys/net/mptcp/enabled")? {
+        return Ok(true);
+    }
+    // 5.10 as Debian builds it, for one.
+    let mut server = Namespace::new()?.actor("server")?;
+    server.fails("open mptcp", Errno::PROTONOSUPPORT)?;
+    eprintln!("this kernel has no MPTCP");
+    Ok(false)
+}
+
+/// A TCP client of a server that listens for MPTCP, as Go's do: the server's mini-socket is the MPTCP listener's kind, and is listed
+/// as any other.
+#[test]
+fn tcp_client_of_an_mptcp_listener() -> Result<()> {
+    if !has_mptcp()? {
+        return Ok(());
+    }
+    let lab = Lab::new(Family::V4)?;
+    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
+    let listener = server.open("mptcp")?;
+    let at = server.listen_with(listener, Family::V4.loopback(), 8)?;
+    let (near, ends) = client.connect(at)?;
+    let (far, _) = server.accept(listener)?;
+    server.close(far)?;
+    client.on(near, "drain")?;
+    client.close(near)?;
+    lab.reached(ends.turned(), "time_wait")?;
+    // Ends with a look at all sockets: what is not listed has ended.
+    let outcome = lab.finish()?;
+    let path = outcome.story(ends.turned())?.path();
+    ensure!(path.ends_with("fin_wait_1 > fin_wait_2 > time_wait"), "{path}");
+    Ok(())
+}
+
 /// Multipath TCP: the subflow is a TCP connection and is shown once; the socket above it, which the kernel reports by
 /// the same tracepoint, is none.
 #[test]
 fn mptcp() -> Result<()> {
-    if !fs::exists("/proc/sys/net/mptcp/enabled")? {
-        // 5.10 as Debian builds it, for one.
-        // What is not there cannot be shown wrongly; that it is not there is checked.
-        let mut server = Namespace::new()?.actor("server")?;
-        server.fails("open mptcp", Errno::PROTONOSUPPORT)?;
-        eprintln!("this kernel has no MPTCP");
+    if !has_mptcp()? {
         return Ok(());
     }
     let lab = Lab::new(Family::V4)?;
