@@ -76,6 +76,8 @@ pub fn head<A: Access>(kind: u8, sock: Sock<A>, netns: u32, old: u8, new: u8) ->
 pub trait Ends {
     fn ports(&self) -> (u16, u16);
     fn is_ipv4(&self) -> bool;
+    /// Of a listener at `[::]`, whose children can be of either family, and are whose it is.
+    fn are_of_both(&self) -> bool;
 }
 
 impl Ends for Tuple {
@@ -88,6 +90,11 @@ impl Ends for Tuple {
     fn is_ipv4(&self) -> bool {
         self.local[..10] == [0; 10] && self.local[10..12] == [0xff; 2]
     }
+
+    #[inline(always)]
+    fn are_of_both(&self) -> bool {
+        self.remote_port == 0 && self.local == [0; 16]
+    }
 }
 
 impl Ends for Pair {
@@ -99,6 +106,11 @@ impl Ends for Pair {
     #[inline(always)]
     fn is_ipv4(&self) -> bool {
         true
+    }
+
+    #[inline(always)]
+    fn are_of_both(&self) -> bool {
+        false
     }
 }
 
@@ -124,7 +136,7 @@ fn wanted_family(ends: &impl Ends) -> bool {
     if families == FAMILY_V4 | FAMILY_V6 {
         return true;
     }
-    families & (if ends.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 }) != 0
+    families & (if ends.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 }) != 0 || ends.are_of_both()
 }
 
 #[inline(always)]

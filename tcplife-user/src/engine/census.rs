@@ -237,7 +237,8 @@ pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
     let family = match filter.families {
         Families::Both => true,
-        Families::V4 => ends.is_ipv4(),
+        // A listener at [::] can have children of both families, whose owner it names.
+        Families::V4 => ends.is_ipv4() || ends.remote_port == 0 && ends.local_addr().ip().is_unspecified(),
         Families::V6 => !ends.is_ipv4(),
     };
     let local = filter.local_ports.is_empty() || filter.local_ports.contains(found.tuple.local_port);

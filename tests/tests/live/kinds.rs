@@ -119,7 +119,17 @@ fn port_used_again(family: Family) -> Result<()> {
 /// An IPv4 client of a listener on `::` is IPv4, on both ends.
 #[test]
 fn ipv4_client_of_an_ipv6_listener() -> Result<()> {
-    let lab = Lab::new(Family::V4)?;
+    client_of_an_ipv6_listener(&[])
+}
+
+/// The listener is IPv6 and not asked for; it is known all the same, for it tells whose the server's end is.
+#[test]
+fn ipv4_client_of_an_ipv6_listener_with_ipv4_only() -> Result<()> {
+    client_of_an_ipv6_listener(&["-4"])
+}
+
+fn client_of_an_ipv6_listener(more: &[&str]) -> Result<()> {
+    let lab = Lab::with(Family::V4, Namespace::new()?, more)?;
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, any) = server.listen("[::]:0".parse()?)?;
     let at = SocketAddr::new(Family::V4.loopback().ip(), any.port());
@@ -155,6 +165,10 @@ fn mapped(
     let (far, _) = outcome.check(ends.turned(), &expected)?;
     for step in near.moves.iter().chain(&far.moves) {
         ensure!(step.connection.family == "ipv4", "{step:?}");
+    }
+    for step in &far.moves {
+        let owner = step.connection.owner.as_ref();
+        ensure!(owner.is_some_and(|owner| owner.pid == server.pid()), "whose is it? {step:?}");
     }
     Ok(())
 }
