@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Whether both are known and differ.
-const fn differ(a: u64, b: u64) -> bool {
+pub(super) const fn differ(a: u64, b: u64) -> bool {
     a != 0 && b != 0 && a != b
 }
 

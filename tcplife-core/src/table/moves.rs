@@ -247,6 +247,9 @@ impl Table {
 
     /// The socket at a connection's address is not its socket any more.
     pub(super) fn lose<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
+        if self.goes_on_in_mini(slot, observer) {
+            return;
+        }
         self.close_unseen(slot, now, observer);
         self.let_go(slot, observer);
     }

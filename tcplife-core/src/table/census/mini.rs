@@ -6,6 +6,7 @@ use super::super::{
     Table,
     gauge::since_orphaned,
     index::Stamp,
+    mini::differ,
     store::Opening,
     wheel::{self, Timer},
 };
@@ -64,6 +65,50 @@ impl Table {
         self.arm(slot, timer);
         self.minis.stamp(head.netns, &ends, slot, stamp);
         Some(slot)
+    }
+
+    /// A full socket is gone and its end was lost. If a mini-socket with its tuple was found meanwhile, and taken up as a connection of
+    /// its own, that is what became of it. Returns whether it is.
+    pub(in crate::table) fn goes_on_in_mini<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        observer: &mut O,
+    ) -> bool {
+        let Some(connection) = self.slab.get(slot) else { return false };
+        let (netns, ends, before) = (connection.netns, connection.ends, connection.state());
+        let (cookie, entered) = (connection.cookie, connection.entered());
+        if connection.phase != Phase::Full || before == State::Listen || connection.is_request() {
+            return false;
+        }
+        let Some(found) = self.mini(netns, &ends) else { return false };
+        let Some(mini) = self.slab.get(found) else { return false };
+        let (state, since, address) = (mini.state(), mini.since(), mini.mini);
+        let is_new = mini.stays().count() == 1 && mini.closed_at >= entered;
+        if !is_new || differ(cookie, mini.cookie) || before != state && !before.may_lead_to(state) {
+            return false;
+        }
+        let (closed_at, of_mini) = (mini.closed_at, mini.cookie);
+        self.announce(slot, observer);
+        self.take_back(found);
+        let Some(connection) = self.slab.get_mut(slot) else { return false };
+        connection.phase = Phase::Mini;
+        connection.mini = address;
+        connection.cookie = cookie.max(of_mini);
+        connection.closed_at = closed_at;
+        connection.end = Some(End::Fin);
+        connection.marks.set(Marks::GAP);
+        self.minis.insert(netns, &ends, slot, Stamp::NONE);
+        self.totals.mismatched += 1;
+        if before != state {
+            // Only what comes right before it ended when it began.
+            let since = match since {
+                Since::Seen(at) if before == State::FinWait2 && at >= entered => since,
+                _ => Since::Between { earliest: Some(entered), latest: closed_at },
+            };
+            self.step(slot, state, since, observer);
+        }
+        self.let_go(slot, observer);
+        true
     }
 
     /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,

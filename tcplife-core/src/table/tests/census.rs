@@ -16,8 +16,8 @@ pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const NETNS: u32 = 7;
 
 pub(super) const ESTABLISHED: u8 = 1;
-const SYN_SENT: u8 = 2;
-const FIN_WAIT1: u8 = 4;
+pub(super) const SYN_SENT: u8 = 2;
+pub(super) const FIN_WAIT1: u8 = 4;
 pub(super) const FIN_WAIT2: u8 = 5;
 pub(super) const TIME_WAIT: u8 = 6;
 pub(super) const CLOSE: u8 = 7;

@@ -1,10 +1,13 @@
 //! Lists of mini-sockets, most of which have not changed since the last one.
 
-use tcplife_common::wire::{self, Head, Mini, Record, flag};
+use tcplife_common::wire::{self, Found, Head, Mini, Record, flag};
 
 use super::{
     Told,
-    census::{CLOSE, ESTABLISHED, FIN_WAIT2, NETNS, SECOND, TIME_WAIT, found, mini, moved, take},
+    census::{
+        CLOSE, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, NETNS, SECOND, SYN_SENT, TIME_WAIT, found, mini, moved,
+        take,
+    },
     run,
 };
 use crate::{
@@ -147,4 +150,31 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
         assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
     }
     assert_eq!(table.len(), 2);
+}
+
+/// The end of a connection was lost, and its mini-socket is found: it is one connection, which goes on.
+#[test]
+fn a_mini_socket_whose_begin_was_lost_is_its_connections() {
+    let in_mini = |state, at| {
+        let found = mini(1, state, at, 57 * 250);
+        Found { head: Head { sock: 99, ..found.head }, mini: Mini { address: 99, ..found.mini }, ..found }
+    };
+    for (last, state) in [(ESTABLISHED, TIME_WAIT), (FIN_WAIT2, TIME_WAIT), (FIN_WAIT2, FIN_WAIT2)] {
+        let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
+        let (mut table, mut log) = run(Config { hz: 250, ..Config::default() }, &records);
+        if last == FIN_WAIT2 {
+            for (old, new) in [(ESTABLISHED, FIN_WAIT1), (FIN_WAIT1, FIN_WAIT2)] {
+                table.apply(&moved(1, old, new, 3 * SECOND), &mut log);
+            }
+        }
+        let id = table.iter().next().expect("it is open").id();
+        let found = [in_mini(state, 10 * SECOND)];
+        take(&mut table, &mut log, 9 * SECOND, &found);
+        let found = [in_mini(state, 11 * SECOND)];
+        take(&mut table, &mut log, 11 * SECOND - 1, &found);
+        let left: Vec<&Connection> = table.iter().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!((left[0].id(), left[0].state().lower()), (id, State::from_kernel(state).unwrap().lower()));
+        assert!(!left[0].complete() && table.totals().connections() == 1 && table.totals().lives == 1);
+    }
 }
