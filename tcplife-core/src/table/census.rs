@@ -11,7 +11,7 @@ mod request;
 use tcplife_common::wire::{Found, Head, flag};
 
 use crate::{
-    connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
+    connection::{Connection, Ends, Marks, Phase, Role},
     observer::Observer,
     owner::{Process, Via},
     state::{NEW_SYN_RECV, State},
@@ -273,16 +273,7 @@ impl Table {
         verdict.ended += 1;
         match connection.phase {
             Phase::Mini if ignores_minis => self.let_go(slot, observer),
-            Phase::Mini => {
-                // With its time up: that was its end. Otherwise something ended it early.
-                let (at, cause) = match self.due.fired(connection.due, census.begun, self.config.hz) {
-                    Some(at) => (at, Some(MiniEnd::Expired)),
-                    None => {
-                        (census.begun, census.gone.contains(&connection.netns).then_some(MiniEnd::NetnsGone))
-                    }
-                };
-                self.end_mini(slot, at, true, cause, observer);
-            }
+            Phase::Mini => self.miss_mini(slot, census, observer),
             Phase::Full if connection.is_request() => self.drop_request(slot, census.begun, observer),
             Phase::Full if connection.state() == State::Listen => {
                 let since = Since::Between { earliest: None, latest: census.begun };

@@ -52,7 +52,7 @@ impl Table {
             && let Some(before) = self.minis.insert(netns, &ends, slot, stamp)
             && self.is_of(before, netns, &ends)
         {
-            self.end_mini(before, at, true, Some(MiniEnd::Reused), observer);
+            self.end_mini(before, Since::Seen(at), true, Some(MiniEnd::Reused), observer);
         }
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.phase = Phase::Mini;
@@ -99,7 +99,7 @@ impl Table {
         for &slot in &fired.slots {
             match self.armed(slot, fired.due).map(Connection::state) {
                 Some(State::TimeWait) => {
-                    self.end_mini(slot, fired.at, true, Some(MiniEnd::Expired), observer);
+                    self.end_mini(slot, Since::Seen(fired.at), true, Some(MiniEnd::Expired), observer);
                 }
                 // The next dump tells whether it went on to TIME_WAIT.
                 Some(_) if self.config.mini_ends == MiniEnds::Dumped => {}
@@ -113,7 +113,7 @@ impl Table {
     pub(super) fn end_mini<O: Observer + ?Sized>(
         &mut self,
         slot: u32,
-        at: u64,
+        since: Since,
         computed: bool,
         cause: Option<MiniEnd>,
         observer: &mut O,
@@ -131,7 +131,7 @@ impl Table {
             connection.end = Some(end_without_fin(cause));
         }
         connection.marks.put(Marks::COMPUTED, computed);
-        self.step(slot, State::Closed, Since::Seen(at), observer);
+        self.step(slot, State::Closed, since, observer);
         self.conclude(slot, observer);
     }
 
@@ -163,7 +163,7 @@ impl Table {
         observer: &mut O,
     ) {
         if let Some(slot) = self.mini(netns, ends) {
-            self.end_mini(slot, at, true, Some(MiniEnd::Reused), observer);
+            self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Reused), observer);
         }
     }
 
@@ -203,7 +203,7 @@ impl Table {
                 self.step(slot, State::TimeWait, since, observer);
             }
             let cause = self.cause_of(note);
-            self.end_mini(slot, at, false, cause, observer);
+            self.end_mini(slot, Since::Seen(at), false, cause, observer);
         }
     }
 

@@ -43,7 +43,7 @@ impl Table {
         // A mini-socket that resets ends by it (tcp_v4_rcv, tcp_v6_rcv).
         let ends = connection.phase == Phase::Mini && direction == Direction::Sent;
         if ends && self.config.mini_ends != MiniEnds::Told {
-            self.end_mini(slot, note.head.time_ns, false, Some(MiniEnd::ResetSent), observer);
+            self.end_mini(slot, Since::Seen(note.head.time_ns), false, Some(MiniEnd::ResetSent), observer);
         }
     }
 

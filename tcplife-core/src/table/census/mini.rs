@@ -3,16 +3,16 @@
 use tcplife_common::wire::Found;
 
 use super::super::{
-    Table,
+    MiniEnds, Table,
     gauge::since_orphaned,
     index::Stamp,
     mini::differ,
     store::Opening,
     wheel::{self, Timer},
 };
-use super::Verdict;
+use super::{Census, Verdict};
 use crate::{
-    connection::{End, Ends, Marks, Phase},
+    connection::{End, Ends, Marks, MiniEnd, Phase},
     observer::Observer,
     state::State,
     timeline::Since,
@@ -65,6 +65,31 @@ impl Table {
         self.arm(slot, timer);
         self.minis.stamp(head.netns, &ends, slot, stamp);
         Some(slot)
+    }
+
+    /// A mini-socket is gone, and nobody told of its end.
+    pub(super) fn miss_mini<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        census: &Census<'_>,
+        observer: &mut O,
+    ) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        // With its time up: that was its end. Otherwise something ended it early.
+        if let Some(at) = self.due.fired(connection.due, census.begun, self.config.hz) {
+            return self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
+        }
+        let is_with_its_namespace = census.gone.contains(&connection.netns);
+        let since = if self.config.mini_ends == MiniEnds::Told && !is_with_its_namespace {
+            // A hook should have told.
+            self.totals.mismatched += 1;
+            connection.marks.set(Marks::GAP);
+            Since::Between { earliest: Some(connection.entered()), latest: census.begun }
+        } else {
+            Since::Seen(census.begun)
+        };
+        let cause = is_with_its_namespace.then_some(MiniEnd::NetnsGone);
+        self.end_mini(slot, since, true, cause, observer);
     }
 
     /// A full socket is gone and its end was lost. If a mini-socket with its tuple was found meanwhile, and taken up as a connection of

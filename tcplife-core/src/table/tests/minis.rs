@@ -34,7 +34,7 @@ fn an_unchanged_one_is_known_by_its_address_and_timer() {
     take(&mut table, &mut log, 9 * SECOND, &[at_first]);
     let ends = Ends::of(&at_first.tuple);
     let Some((_, stamp)) = table.minis.find(NETNS, &ends) else { panic!("{:?}", table.minis) };
-    let of = |found: &wire::Found| Stamp::of(State::TimeWait, found.head.sock, found.mini.expires);
+    let of = |found: &Found| Stamp::of(State::TimeWait, found.head.sock, found.mini.expires);
     assert_eq!(stamp, of(&at_first));
     assert_ne!(stamp, of(&mini(1, TIME_WAIT, 10 * SECOND, 5_001)), "armed again");
     assert_ne!(stamp, of(&mini(2, TIME_WAIT, 10 * SECOND, 5_000)), "another one");
@@ -176,5 +176,22 @@ fn a_mini_socket_whose_begin_was_lost_is_its_connections() {
         assert_eq!(left.len(), 1, "{left:?}");
         assert_eq!((left[0].id(), left[0].state().lower()), (id, State::from_kernel(state).unwrap().lower()));
         assert!(!left[0].complete() && table.totals().connections() == 1 && table.totals().lives == 1);
+    }
+}
+
+/// A hook should have told when it ended: that nobody did is a loss, and the time is not known.
+#[test]
+fn an_end_that_a_hook_did_not_tell_has_no_time() {
+    for (mini_ends, elapsed, mismatched) in
+        [(MiniEnds::Told, None, 1), (MiniEnds::Dumped, Some(15 * SECOND), 0)]
+    {
+        let (mut table, mut log) = run(Config { mini_ends, ..DUMPED }, &[]);
+        take(&mut table, &mut log, 9 * SECOND, &[mini(1, TIME_WAIT, 10 * SECOND, 15_000)]);
+        for begun in [20, 25] {
+            take(&mut table, &mut log, begun * SECOND, &[]);
+        }
+        let told: Vec<_> = log.transitions().map(|(_, t)| (t.to, t.elapsed)).collect();
+        assert_eq!(told, [(State::Closed, elapsed)], "{mini_ends:?}");
+        assert_eq!(table.totals().mismatched, mismatched, "{mini_ends:?}");
     }
 }
