@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -47,6 +48,10 @@ pub(super) fn pause_after_loss(took: Duration) -> Duration {
 
 /// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.
 const DISORDER_NS: u64 = 10_000_000;
+
+/// Records that are kept back are waited for no longer than this, and looked for this often.
+const KEPT_BACK: Duration = Duration::from_millis(100);
+const KEPT_BACK_STEP: Duration = Duration::from_micros(200);
 
 /// Where network namespaces can be entered. Finding them all takes a look at every process.
 pub(super) struct Namespaces {
@@ -165,6 +170,21 @@ impl Engine {
         Ok(self.take(begun, Scope::Everything, looked_into, &gone, &found, observer))
     }
 
+    /// Takes the records that are kept back: a CPU that stops while a program writes one (a hypervisor gives it to somebody else, or
+    /// another task preempts it) has all that comes after it in the ring buffer wait until it goes on. Not for ever, for what is lost
+    /// in another way is not waited for.
+    pub(super) fn wait_for_kept_back<O: Observer>(&mut self, observer: &mut O) {
+        let begun = Instant::now();
+        while self.keeps_back() && begun.elapsed() < KEPT_BACK {
+            thread::sleep(KEPT_BACK_STEP);
+            self.take_batch(observer);
+        }
+    }
+
+    fn keeps_back(&self) -> bool {
+        self.live.counters().is_ok_and(|counters| counters.delivered > self.health.events + self.malformed)
+    }
+
     /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
     pub(super) fn every_namespace(&mut self) -> Vec<Netns> {
         let before = std::mem::take(&mut self.namespaces.known);
@@ -193,6 +213,9 @@ impl Engine {
         // lets the ring buffer run dry.
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
+        if self.heard_until < looked {
+            self.wait_for_kept_back(observer);
+        }
         looked_into.sort_unstable();
         self.table.take_census(&Census { begun, scope, netns: &looked_into, gone, found: &wanted }, observer)
     }

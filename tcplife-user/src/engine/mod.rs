@@ -279,6 +279,7 @@ impl Engine {
         }
         self.live.detach();
         while self.take_batch(sink) > 0 {}
+        self.wait_for_kept_back(sink);
         self.check_health(sink)?;
         let now = clock::monotonic_ns();
         self.table.tick(now, sink);
