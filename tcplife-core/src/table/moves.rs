@@ -228,8 +228,18 @@ impl Table {
     /// A record brings a tuple, perhaps with more in it than before.
     pub(super) fn learn<O: Observer + ?Sized>(&mut self, slot: u32, ends: &Ends, observer: &mut O) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        // A listener's children have its tuple, not it theirs; a mini-socket is found by its tuple.
-        if connection.state() == State::Listen || connection.is_over() {
+        if connection.state() == State::Listen {
+            // Its children have its tuple, not it theirs. One that was not bound gets its port after it listens (`inet_csk_listen_start`).
+            let (netns, port) = (connection.netns, ends.local_port);
+            if connection.ends.local_port == 0 && port != 0 {
+                connection.ends.local_port = port;
+                self.listeners.remove(netns, 0, slot);
+                self.listeners.insert(netns, port, slot);
+            }
+            return;
+        }
+        // A mini-socket is found by its tuple.
+        if connection.is_over() {
             return;
         }
         connection.ends.learn(ends);

@@ -137,3 +137,21 @@ fn an_event_of_a_full_socket_whose_making_was_lost_is_the_requests() {
     assert!(log.lives().all(|life| life.0 == id));
     assert_eq!(log.lives().count(), 1);
 }
+
+/// A socket that was not bound gets its port after it listens.
+#[test]
+fn a_listener_is_found_by_the_port_that_it_gets_later() {
+    let listens = moved(1, 7, LISTEN, SECOND);
+    let Record::Move(mut unbound) = listens else { panic!("{listens:?}") };
+    (unbound.tuple.local_port, unbound.tuple.remote_port) = (0, 0);
+    (unbound.head.flags, unbound.task.tgid) = (flag::BY_TASK, 42);
+    let (mut table, mut log) = run(Config::default(), &[Record::Move(unbound)]);
+    let mut listener = found(1, LISTEN, 3 * SECOND);
+    listener.tuple.remote_port = 0;
+    take(&mut table, &mut log, 2 * SECOND, &[listener]);
+    assert_eq!(only(&table).local().port(), 1);
+    let child = Found { tuple: listener.tuple, ..found(2, ESTABLISHED, 5 * SECOND) };
+    take(&mut table, &mut log, 4 * SECOND, &[listener, child]);
+    let child = table.iter().find(|c| c.state() == State::Established).expect("taken up");
+    assert_eq!(table.owner(child).map(|owner| owner.process.pid), Some(42));
+}
