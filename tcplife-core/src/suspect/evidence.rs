@@ -14,6 +14,9 @@ use crate::{
     timeline::Age,
 };
 
+/// The pid of init.
+const INIT: u32 = 1;
+
 /// One socket of a dump.
 pub(super) struct Socket<'a> {
     /// The newest look at it.
@@ -102,9 +105,11 @@ impl<'a> Socket<'a> {
         holders
     }
 
-    /// The first holder: any for one that has several, but always the same.
+    /// The first holder: any for one that has several, but always the same, and not init, which keeps what it listens at for
+    /// services that it starts.
     fn first_holder(&self) -> Option<Process> {
-        self.held().min_by_key(|holder| holder.process.pid).map(|holder| holder.process)
+        let rank = |holder: &Holder| (holder.process.pid == INIT, holder.process.pid);
+        self.held().min_by_key(rank).map(|holder| holder.process)
     }
 }
 
