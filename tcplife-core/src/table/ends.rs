@@ -39,6 +39,7 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> End {
         (ECONNREFUSED, State::SynSent) => End::Refused,
         (ETIMEDOUT, _) => End::Timeout,
         (EPIPE | ECONNRESET, _) => End::ResetReceived,
+        (0, State::FinWait2) if connection.resets_sent > 0 => End::ResetSent,
         (0, State::LastAck | State::Closing | State::FinWait2) => End::Fin,
         (0, State::SynReceived | State::Established | State::CloseWait | State::FinWait1) => End::ResetSent,
         // ECONNABORTED is SOCK_DESTROY (tcp_abort); without an error the application gave up a connect.

@@ -10,6 +10,7 @@
 //! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`), if anybody asks.
 
 mod census;
+mod cut;
 mod departed;
 mod ends;
 mod evict;
@@ -39,6 +40,7 @@ use crate::{
     owner::Owner,
 };
 
+use cut::Cut;
 use departed::Departed;
 use index::{Embryos, Listeners, Minis};
 use processes::Processes;
@@ -120,6 +122,8 @@ pub struct Table {
     processes: Processes,
     due: Due,
     departed: Departed,
+    /// Records held back, oldest first; mostly none.
+    cuts: Vec<Cut>,
     /// The last census missed some.
     missed_some: bool,
     /// Where the search for a connection to evict goes on.
@@ -142,6 +146,7 @@ impl Table {
             processes: Processes::default(),
             due: Due::default(),
             departed: Departed::default(),
+            cuts: Vec::new(),
             missed_some: false,
             hand: 0,
         }
@@ -150,6 +155,12 @@ impl Table {
     /// Applies one record, in the order in which they come.
     pub fn apply<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) {
         self.tick(record.head().time_ns, observer);
+        if !self.holds_back(record, observer) {
+            self.take(record, observer);
+        }
+    }
+
+    fn take<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) {
         match record {
             Record::Move(record) => self.moved(record, observer),
             Record::End(record) => self.ended(record, observer),
@@ -167,6 +178,11 @@ impl Table {
     /// Ends what ends by the time `now` without a record. Whether and how often it is called makes no difference to
     /// what is told, only to when, as long as no later record is older than `now`.
     pub fn tick<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
+        self.release_until(now, observer);
+        self.expire_until(now, observer);
+    }
+
+    fn expire_until<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
         while let Some(fired) = self.due.pop(now) {
             self.expire(&fired, observer);
         }
@@ -176,6 +192,7 @@ impl Table {
     /// application still holds the socket. For the end of the trace.
     pub fn finish<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
         self.tick(now, observer);
+        self.release_all(observer);
         for slot in 0..self.slab.bound() {
             self.announce(slot, observer);
             if self.slab.get(slot).is_some_and(Connection::is_over) {
@@ -194,6 +211,7 @@ impl Table {
     /// Takes out the connection of a full socket without a word, as if it had never come in: it has these ends, which nobody
     /// asked for, and there will be no more of it. Another connection at the socket's address has ended unseen.
     pub fn withdraw<O: Observer + ?Sized>(&mut self, head: &Head, tuple: &Tuple, observer: &mut O) {
+        self.forget_cut(head.sock);
         if let Some(slot) = self.find(head, &Ends::of(tuple), observer) {
             self.take_back(slot);
         }

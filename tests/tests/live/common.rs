@@ -18,6 +18,8 @@ pub(crate) const CLIENT_ACTIVE_HELD: &str =
 pub(crate) const CLIENT_PASSIVE: &str = "closed > syn_sent > established > close_wait > last_ack > closed";
 /// A client whose connection is cut.
 pub(crate) const CLIENT_CUT: &str = "closed > syn_sent > established > closed";
+/// A client that closes first and is sent something that it is not going to read.
+pub(crate) const CLIENT_CLOSED_CUT: &str = "closed > syn_sent > established > fin_wait_1 > closed";
 /// A client that is not let in.
 pub(crate) const CLIENT_NOWHERE: &str = "closed > syn_sent > closed";
 /// A server that closes first and lets go at once; see [`CLIENT_ACTIVE`].

@@ -11,7 +11,8 @@ use tcplife_tests::{
 };
 
 use crate::common::{
-    CLIENT_ACTIVE_CUT, CLIENT_CUT, CLIENT_NOWHERE, CLIENT_PASSIVE, SERVER_CUT, SERVER_CUT_LATE,
+    CLIENT_ACTIVE_CUT, CLIENT_CLOSED_CUT, CLIENT_CUT, CLIENT_NOWHERE, CLIENT_PASSIVE, SERVER_CUT,
+    SERVER_CUT_LATE,
 };
 
 on_both_families! {
@@ -19,6 +20,7 @@ on_both_families! {
     unread_data
     unread_data_after_the_peers_fin
     reset_in_fin_wait_2
+    data_after_close
     refused
     listener_closes_with_connections_waiting
     accept_after_the_reset
@@ -107,6 +109,29 @@ fn reset_in_fin_wait_2(family: Family) -> Result<()> {
     ensure!(story.resets.iter().all(|r| r.state == "fin_wait_2"), "{:?}", story.resets);
     let server = Expected::server(&pair.server, SERVER_CUT_LATE, "remote", "reset_sent");
     outcome.check(pair.ends.turned(), &server)?;
+    Ok(())
+}
+
+/// The server, which has not heard that the client closed, sends it something: the client ends as if it had received a reset, and
+/// sends one.
+fn data_after_close(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.close(pair.near)?;
+    pair.server.on(pair.far, "send 10")?;
+    pair.lab.reached(pair.ends, "closed")?;
+    // What it sends again meets nobody.
+    pair.server.on(pair.far, "hear")?;
+    pair.lab.reached_by_timer(pair.ends.turned(), "closed")?;
+    pair.server.close(pair.far)?;
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let client = Expected::client(&pair.client, CLIENT_CLOSED_CUT, "local", "reset_sent");
+    let (story, _) = outcome.check(pair.ends, &client)?;
+    ensure!(resets(&story) == ["sent"], "{:?}", story.resets);
+    ensure!(story.resets.iter().all(|r| r.state == "fin_wait_1"), "{:?}", story.resets);
+    let server = Expected::server(&pair.server, SERVER_CUT, "none", "reset_received");
+    let (story, _) = outcome.check(pair.ends.turned(), &server)?;
+    ensure!(resets(&story) == ["received"], "{:?}", story.resets);
     Ok(())
 }
 
