@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use tcplife_common::wire::{Found, Record, Tuple};
 use tcplife_core::{
-    connection::{Connection, Ends},
+    connection::{Connection, Ends, Phase},
     filter::{Families, Filter, PortSet},
     observer::Observer,
     table::{Census, Scope, Verdict},
@@ -20,6 +20,7 @@ use tcplife_core::{
 use super::Engine;
 use crate::{
     clock,
+    sink::Knowledge,
     source::{
         dump::MINI_SOCKETS,
         namespaces::{self, Netns},
@@ -159,9 +160,14 @@ impl Engine {
         live.dump_held(states, &mut found, &mut intake)?;
         let mut looked_into = live.dump_sockets(states, &netns, &mut found, &mut intake)?;
         drop(intake);
-        // A namespace without a way into it and without a socket that a process holds is gone with all that was in it, unless
-        // the way is closed to this process.
-        let inhabited: HashSet<u32> = found.iter().flatten().map(|found| found.head.netns).collect();
+        // A namespace without a way into it and without a full socket is gone with all that was in it, unless the way is closed to
+        // this process. A full socket keeps its namespace (`sk_net_refcnt`); orphans that no process holds and no list shows are
+        // there until their ends are told, unless those may be lost.
+        let mut inhabited: HashSet<u32> = found.iter().flatten().map(|found| found.head.netns).collect();
+        if !unknown.is_empty() && self.health.knowledge != Knowledge::Incomplete {
+            let full = self.table.iter().filter(|connection| connection.phase() == Phase::Full);
+            inhabited.extend(full.map(Connection::netns).filter(|inode| unknown.contains(inode)));
+        }
         let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
             unknown.iter().partition(|inode| !self.namespaces.all || inhabited.contains(inode));
         let gone: Vec<u32> = gone.into_iter().collect();

@@ -1,7 +1,13 @@
 //! Connections that both ends close in order.
 
-use anyhow::{Result, ensure};
-use tcplife_tests::{lab::Lab, namespace::Family, pair::Pair, verdict::Expected};
+use anyhow::{Result, bail, ensure};
+use tcplife_tests::{
+    lab::Lab,
+    namespace::Family,
+    pair::Pair,
+    record::Record,
+    verdict::{Expected, Story, ids},
+};
 
 use crate::common::{
     CLIENT_ACTIVE, CLIENT_ACTIVE_HELD, CLIENT_PASSIVE, LISTENER, SERVER_ACTIVE, SERVER_ACTIVE_HELD,
@@ -18,6 +24,7 @@ on_both_families! {
     killed_server
     process_ends
     retransmitted_fin
+    orphans_keep_their_namespace
     listener
     two_at_one_listener
 }
@@ -164,6 +171,36 @@ fn retransmitted_fin(family: Family) -> Result<()> {
     let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
     let (_, life) = outcome.check(pair.ends.turned(), &server)?;
     ensure!(life.retransmits == 0, "the server sent nothing again");
+    Ok(())
+}
+
+/// Every process of a namespace ends while the server's end hears nothing: what is left there are orphans that send their FINs again,
+/// and no way leads in any more. They have not ended.
+fn orphans_keep_their_namespace(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    // They are gone some seconds after the test.
+    pair.lab.namespace.sysctl("net/ipv4/tcp_orphan_retries", "4")?;
+    pair.server.on(pair.far, "deaf")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached(pair.ends, "fin_wait_1")?;
+    let Pair { lab: Lab { trace, lives, namespace, .. }, client, server, ends, .. } = pair;
+    drop((client, server, namespace));
+    trace.wait_for("both have closed", |records| {
+        let is_servers = |record: &&Record| match record {
+            Record::Transition(t) => t.connection.is_between(ends.turned()) && t.to == "fin_wait_1",
+            _ => false,
+        };
+        records.iter().find(is_servers).map(|_| ())
+    })?;
+    // Ends with a look at all sockets.
+    let output = trace.stop()?;
+    lives.stop()?;
+    for (ends, state) in [(ends, "closing"), (ends.turned(), "fin_wait_1")] {
+        let ids = ids(&output.records, ends);
+        let [id] = ids.as_slice() else { bail!("not one connection: {output:?}") };
+        let path = Story::of(&output.records, id).path();
+        ensure!(path.ends_with(state), "{ends:?} went {path}");
+    }
     Ok(())
 }
 
