@@ -28,11 +28,6 @@ impl PortSet {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// The ranges, as they were added.
-    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
-        self.0.iter().cloned()
-    }
 }
 
 impl FromIterator<RangeInclusive<u16>> for PortSet {

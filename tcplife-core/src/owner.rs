@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tcplife_common::wire::Task;
+
 /// A process: its thread-group id in the root pid namespace, when it started, and its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process {
@@ -23,6 +25,13 @@ impl Process {
     /// The name as text: what is not UTF-8 becomes U+FFFD. Control characters are kept; a sink escapes them.
     pub fn comm_text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(self.comm_bytes())
+    }
+}
+
+impl From<&Task> for Process {
+    fn from(task: &Task) -> Self {
+        let &Task { tgid, start_ns, comm, .. } = task;
+        Self { pid: tgid, start_ns, comm }
     }
 }
 

@@ -114,9 +114,7 @@ impl<'a> Socket<'a> {
 }
 
 fn holder(found: &Found) -> Holder {
-    let task = &found.task;
-    let process = Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm };
-    Holder { process, fd: found.gauge.fd }
+    Holder { process: Process::from(&found.task), fd: found.gauge.fd }
 }
 
 /// The sockets of a dump, each with all that was found of it.

@@ -140,9 +140,7 @@ impl Table {
             }
         };
         if head.has(flag::HELD) {
-            let task = &found.task;
-            let holder = Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm };
-            self.offer(slot, &holder, Via::Holder);
+            self.offer(slot, &Process::from(&found.task), Via::Holder);
         }
         Some(slot)
     }

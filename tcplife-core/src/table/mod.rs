@@ -35,7 +35,7 @@ use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, Head, Record, Tuple, flag};
 
 use crate::{
-    connection::{ConnId, Connection, Ends},
+    connection::{Connection, Ends},
     observer::Observer,
     owner::Owner,
 };
@@ -225,11 +225,6 @@ impl Table {
     /// A small number that says whose a connection is, as long as nothing changes; 0 for nobody's.
     pub fn owner_mark(&self, connection: &Connection) -> u32 {
         if connection.via.is_some() { connection.process + 1 } else { 0 }
-    }
-
-    /// The connection of an id. Looks at all: for a screen, not for every record.
-    pub fn get(&self, id: ConnId) -> Option<&Connection> {
-        self.iter().find(|connection| connection.id() == id)
     }
 
     /// Whether nobody asks about mini-sockets: the table has none.

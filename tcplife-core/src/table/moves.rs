@@ -19,7 +19,7 @@ use super::{Handshakes, MiniEnds, Table, store::Opening};
 /// The process of a record, if the move is its own.
 pub(super) fn process(head: &Head, task: &wire::Task) -> Option<Process> {
     let own = head.has(flag::BY_TASK) && task.tgid != 0;
-    own.then_some(Process { pid: task.tgid, start_ns: task.start_ns, comm: task.comm })
+    own.then(|| Process::from(task))
 }
 
 /// Entry at an unknown time, before `now` and after `earliest`.

@@ -1,6 +1,6 @@
 //! The live kernel as a source of records.
 //!
-//! What comes in: settings and filters. What goes out: decoded records in order, and counts of what was lost. What
+//! What comes in: settings and filters. What goes out: records, as bytes, in order, and counts of what was lost. What
 //! always holds: the hooks are attached by descriptors that this process owns, so its end, however it comes,
 //! detaches them; nothing is pinned.
 

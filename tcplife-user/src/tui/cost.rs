@@ -5,12 +5,10 @@
 
 use std::fs;
 
-use rustix::{
-    param::page_size,
-    time::{ClockId, clock_gettime},
-};
+use rustix::param::page_size;
 
 use super::frame::Cost;
+use crate::clock;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -27,7 +25,7 @@ impl CostMeter {
     pub fn at(&mut self, now: u64) -> Cost {
         let is_due = self.last.is_none_or(|(at, _)| now.saturating_sub(at) >= SECOND);
         if is_due {
-            let used = cpu_time();
+            let used = clock::cpu_ns();
             if let Some((at, before)) = self.last {
                 let took = now.saturating_sub(at).max(1);
                 self.cost.cpu = used.saturating_sub(before).saturating_mul(1000) / took;
@@ -37,13 +35,6 @@ impl CostMeter {
         }
         self.cost
     }
-}
-
-/// CPU time of all threads so far, nanoseconds.
-fn cpu_time() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let (seconds, rest) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.saturating_mul(SECOND).saturating_add(rest)
 }
 
 /// Resident bytes: the second number of `/proc/self/statm` is in pages (proc(5)).
