@@ -289,7 +289,7 @@ impl Connection {
     }
 
     /// Whether it is a request so far: the handshake of a passive open, without a full socket.
-    pub(crate) const fn is_request(&self) -> bool {
+    pub const fn is_request(&self) -> bool {
         matches!(self.state(), State::SynReceived) && self.sock == 0
     }
 

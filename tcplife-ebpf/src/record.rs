@@ -115,11 +115,11 @@ impl Ends for Pair {
 }
 
 /// Whether the user asked for this socket, as far as can be told: a port that is not known yet is let through, and so is the
-/// first move after that, by which the agent learns it: a client's own port at the end of `SYN_SENT`, and the remote port of
+/// first move after that, by which the agent learns it: a client's own port at the end of `SYN_SENT`, and the remote end of
 /// a listener's child at the end of `SYN_RECV`.
 #[inline(always)]
 pub fn wanted(ends: &impl Ends, netns: u32, old: u8) -> bool {
-    if !wanted_family(ends) || !wanted_netns(netns) {
+    if !wanted_family(ends) && old != TCP_SYN_RECV || !wanted_netns(netns) {
         return false;
     }
     let (local, remote) = ends.ports();

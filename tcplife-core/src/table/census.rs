@@ -65,7 +65,9 @@ pub struct Verdict {
 impl Table {
     /// Mends the table by what the kernel has. Records that were made before the census began must have been applied.
     pub fn take_census<O: Observer + ?Sized>(&mut self, census: &Census<'_>, observer: &mut O) -> Verdict {
-        self.release_all(observer);
+        if census.scope != Scope::Some {
+            self.release_all(observer);
+        }
         let mut verdict = Verdict::default();
         let mut seen = Seen::new(self.slab.bound());
         // Listeners first: their children are attributed to them.

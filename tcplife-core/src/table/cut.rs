@@ -1,13 +1,16 @@
 //! Resets that this end sends after its application has closed, for data that nobody is going to read.
 //!
 //! What comes in: records that may be about one. What goes out: the same records, in another order. What always holds: nothing is held
-//! back for longer than [`HELD_NS`] of the records' time, nor beyond a list of sockets or the end.
+//! back for longer than [`HELD_NS`] of the records' time, nor beyond a list of all sockets or the end.
 //!
 //! The kernel ends the socket first and sends the reset then. Data that comes in FIN_WAIT_1 or FIN_WAIT_2 after `close` ends it by
 //! `tcp_reset`, as if a reset had been received; with the ACK of the FIN, by `tcp_done`, as if all were in order
 //! (`tcp_rcv_state_process`). Only the reset that follows tells.
 
-use tcplife_common::wire::{Record, flag};
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
+use tcplife_common::wire::{self, Record, flag};
 
 use super::Table;
 use crate::{observer::Observer, state::State};
@@ -15,28 +18,40 @@ use crate::{observer::Observer, state::State};
 /// The reset follows at once, on the same CPU.
 const HELD_NS: u64 = 10_000_000;
 
-/// What is held back of a socket.
-#[derive(Debug)]
-pub(super) struct Cut {
-    sock: u64,
-    /// After this time it is what it seems to be.
-    until: u64,
-    /// A reset received, an end, or both.
-    records: Vec<Record>,
+/// What is held back, by the address of the socket.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    of: HashMap<u64, Cut, RandomState>,
+    /// Until when, and of which socket; the first is due first. What is not held any more is passed over.
+    due: VecDeque<(u64, u64)>,
 }
 
-/// Whether a record may be about a reset that was not sent yet.
-fn is_doubtful(record: &Record) -> bool {
-    let head = record.head();
-    let is_closing = matches!(State::from_kernel(head.old), Some(State::FinWait1 | State::FinWait2));
-    match record {
-        Record::Reset(_) => is_closing && !head.has(flag::SENT),
-        Record::End(end) => {
-            State::from_kernel(head.old) == Some(State::FinWait2)
-                && end.tuple.err == 0
-                && !head.has(flag::MINI)
+/// What is held back of a socket.
+#[derive(Debug)]
+struct Cut {
+    /// After this time it is what it seems to be.
+    until: u64,
+    /// A reset that seems to have been received.
+    received: Option<wire::Note>,
+    /// The end after it, or one that seems to be in order.
+    end: Option<wire::End>,
+}
+
+impl Cuts {
+    fn hold(&mut self, sock: u64, cut: Cut) {
+        self.due.push_back((cut.until, sock));
+        self.of.insert(sock, cut);
+    }
+
+    /// The first that is due at the time `now` or before.
+    fn pop(&mut self, now: u64) -> Option<Cut> {
+        while let Some(&(until, sock)) = self.due.front().filter(|(until, _)| *until <= now) {
+            self.due.pop_front();
+            if self.of.get(&sock).is_some_and(|cut| cut.until == until) {
+                return self.of.remove(&sock);
+            }
         }
-        _ => false,
+        None
     }
 }
 
@@ -44,69 +59,80 @@ impl Table {
     /// Whether a record was held back, or applied with others that were.
     pub(super) fn holds_back<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) -> bool {
         let head = record.head();
-        if let Some(n) = self.cuts.iter().position(|cut| cut.sock == head.sock) {
-            match record {
-                Record::End(_)
-                    if self.cuts[n].records.iter().all(|held| matches!(held, Record::Reset(_))) =>
-                {
-                    self.cuts[n].records.push(*record);
-                    return true;
-                }
-                Record::Reset(_) if head.has(flag::SENT) => {
-                    let cut = self.cuts.remove(n);
-                    self.cut(cut, record, observer);
-                    return true;
-                }
-                _ => {
-                    let cut = self.cuts.remove(n);
-                    self.release(cut, observer);
+        if !self.cuts.of.is_empty() {
+            if let (Record::End(end), Some(cut)) = (record, self.cuts.of.get_mut(&head.sock))
+                && cut.end.is_none()
+            {
+                cut.end = Some(*end);
+                return true;
+            }
+            if let Some(cut) = self.cuts.of.remove(&head.sock) {
+                match record {
+                    Record::Reset(sent) if head.has(flag::SENT) => {
+                        self.cut(&cut, sent, observer);
+                        return true;
+                    }
+                    _ => self.release(&cut, observer),
                 }
             }
         }
-        let is_held = is_doubtful(record);
-        if is_held {
-            let until = head.time_ns.saturating_add(HELD_NS);
-            self.cuts.push(Cut { sock: head.sock, until, records: vec![*record] });
-        }
-        is_held
-    }
-
-    /// It was this end that sent a reset.
-    fn cut<O: Observer + ?Sized>(&mut self, cut: Cut, sent: &Record, observer: &mut O) {
-        // The reset first: how it ended is told with its end.
-        self.take(sent, observer);
-        for mut record in cut.records {
-            if let Record::End(end) = &mut record {
-                end.tuple.err = 0;
-                self.take(&record, observer);
+        let until = head.time_ns.saturating_add(HELD_NS);
+        let cut = match (record, State::from_kernel(head.old)) {
+            (Record::Reset(note), Some(State::FinWait1 | State::FinWait2)) if !head.has(flag::SENT) => {
+                Cut { until, received: Some(*note), end: None }
             }
+            (Record::End(end), Some(State::FinWait2)) if end.tuple.err == 0 && !head.has(flag::MINI) => {
+                Cut { until, received: None, end: Some(*end) }
+            }
+            _ => return false,
+        };
+        // What nobody knows is taken up by its record.
+        let is_known = self.socks.contains_key(&head.sock);
+        if is_known {
+            self.cuts.hold(head.sock, cut);
+        }
+        is_known
+    }
+
+    /// It was this end that sent a reset. That first: how it ended is told with its end.
+    fn cut<O: Observer + ?Sized>(&mut self, cut: &Cut, sent: &wire::Note, observer: &mut O) {
+        self.reset(sent, observer);
+        if let Some(mut end) = cut.end {
+            end.tuple.err = 0;
+            self.ended(&end, observer);
         }
     }
 
-    fn release<O: Observer + ?Sized>(&mut self, cut: Cut, observer: &mut O) {
-        for record in cut.records {
-            self.take(&record, observer);
+    fn release<O: Observer + ?Sized>(&mut self, cut: &Cut, observer: &mut O) {
+        // It may have been evicted meanwhile.
+        let is_known = |table: &Self, head: &wire::Head| table.socks.contains_key(&head.sock);
+        if let Some(note) = cut.received.filter(|note| is_known(self, &note.head)) {
+            self.reset(&note, observer);
+        }
+        if let Some(end) = cut.end.filter(|end| is_known(self, &end.head)) {
+            self.ended(&end, observer);
         }
     }
 
     /// Applies what was held back until `now` or before; what ends by itself until then comes first.
     pub(super) fn release_until<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
-        while self.cuts.first().is_some_and(|cut| cut.until <= now) {
-            let cut = self.cuts.remove(0);
+        while let Some(cut) = self.cuts.pop(now) {
             self.expire_until(cut.until, observer);
-            self.release(cut, observer);
+            self.release(&cut, observer);
         }
     }
 
     /// Applies everything that was held back.
     pub(super) fn release_all<O: Observer + ?Sized>(&mut self, observer: &mut O) {
-        for cut in std::mem::take(&mut self.cuts) {
-            self.release(cut, observer);
+        while let Some(cut) = self.cuts.pop(u64::MAX) {
+            self.release(&cut, observer);
         }
     }
 
-    /// Forgets what was held back of a socket.
-    pub(super) fn forget_cut(&mut self, sock: u64) {
-        self.cuts.retain(|cut| cut.sock != sock);
+    /// Applies what was held back of a socket.
+    pub(super) fn release_of<O: Observer + ?Sized>(&mut self, sock: u64, observer: &mut O) {
+        if let Some(cut) = self.cuts.of.remove(&sock) {
+            self.release(&cut, observer);
+        }
     }
 }

@@ -40,7 +40,7 @@ use crate::{
     owner::Owner,
 };
 
-use cut::Cut;
+use cut::Cuts;
 use departed::Departed;
 use index::{Embryos, Listeners, Minis};
 use processes::Processes;
@@ -122,8 +122,8 @@ pub struct Table {
     processes: Processes,
     due: Due,
     departed: Departed,
-    /// Records held back, oldest first; mostly none.
-    cuts: Vec<Cut>,
+    /// Records held back; mostly none.
+    cuts: Cuts,
     /// The last census missed some.
     missed_some: bool,
     /// Where the search for a connection to evict goes on.
@@ -146,7 +146,7 @@ impl Table {
             processes: Processes::default(),
             due: Due::default(),
             departed: Departed::default(),
-            cuts: Vec::new(),
+            cuts: Cuts::default(),
             missed_some: false,
             hand: 0,
         }
@@ -155,12 +155,9 @@ impl Table {
     /// Applies one record, in the order in which they come.
     pub fn apply<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) {
         self.tick(record.head().time_ns, observer);
-        if !self.holds_back(record, observer) {
-            self.take(record, observer);
+        if self.holds_back(record, observer) {
+            return;
         }
-    }
-
-    fn take<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) {
         match record {
             Record::Move(record) => self.moved(record, observer),
             Record::End(record) => self.ended(record, observer),
@@ -211,7 +208,7 @@ impl Table {
     /// Takes out the connection of a full socket without a word, as if it had never come in: it has these ends, which nobody
     /// asked for, and there will be no more of it. Another connection at the socket's address has ended unseen.
     pub fn withdraw<O: Observer + ?Sized>(&mut self, head: &Head, tuple: &Tuple, observer: &mut O) {
-        self.forget_cut(head.sock);
+        self.release_of(head.sock, observer);
         if let Some(slot) = self.find(head, &Ends::of(tuple), observer) {
             self.take_back(slot);
         }

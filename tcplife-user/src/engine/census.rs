@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Result;
-use tcplife_common::wire::{Found, Record, Tuple};
+use tcplife_common::{
+    counters::Counters,
+    wire::{Found, Record, Tuple},
+};
 use tcplife_core::{
     connection::{Connection, Ends, Phase},
     filter::{Families, Filter, PortSet},
@@ -165,7 +168,9 @@ impl Engine {
         // there until their ends are told, unless those may be lost.
         let mut inhabited: HashSet<u32> = found.iter().flatten().map(|found| found.head.netns).collect();
         if !unknown.is_empty() && self.health.knowledge != Knowledge::Incomplete {
-            let full = self.table.iter().filter(|connection| connection.phase() == Phase::Full);
+            let is_full =
+                |connection: &&Connection| connection.phase() == Phase::Full && !connection.is_request();
+            let full = self.table.iter().filter(is_full);
             inhabited.extend(full.map(Connection::netns).filter(|inode| unknown.contains(inode)));
         }
         let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
@@ -180,15 +185,12 @@ impl Engine {
     /// another task preempts it) has all that comes after it in the ring buffer wait until it goes on. Not for ever, for what is lost
     /// in another way is not waited for.
     pub(super) fn wait_for_kept_back<O: Observer>(&mut self, observer: &mut O) {
+        let Ok(Counters { delivered, .. }) = self.live.counters() else { return };
         let begun = Instant::now();
-        while self.keeps_back() && begun.elapsed() < KEPT_BACK {
+        while self.health.events + self.malformed < delivered && begun.elapsed() < KEPT_BACK {
             thread::sleep(KEPT_BACK_STEP);
             self.take_batch(observer);
         }
-    }
-
-    fn keeps_back(&self) -> bool {
-        self.live.counters().is_ok_and(|counters| counters.delivered > self.health.events + self.malformed)
     }
 
     /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
@@ -244,8 +246,8 @@ fn takes_all(filter: &Filter) -> bool {
         && filter.remote_ports.is_empty()
 }
 
-/// The ends of a record, if it has a port that the filter refuses. The kernel side lets a client's first moves through, for its own port
-/// is not known before the handshake is over, and so is a listener's child's remote port on some kernels.
+/// The ends of a record, if the filter refuses its ports or its family. The kernel side lets a client's first moves through, for its own
+/// port is not known before the handshake is over, and so is a listener's child's remote end on some kernels.
 pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tuple> {
     let tuple = match record {
         Record::Move(record) => &record.tuple,
@@ -258,7 +260,13 @@ pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tup
     let other = |ports: &PortSet, port: u16| port != 0 && !ports.is_empty() && !ports.contains(port);
     let is_refused =
         other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port);
-    is_refused.then_some(tuple)
+    let of_other_family = tuple.remote_port != 0
+        && match filter.families {
+            Families::Both => false,
+            Families::V4 => !Ends::of(tuple).is_ipv4(),
+            Families::V6 => Ends::of(tuple).is_ipv4(),
+        };
+    (is_refused || of_other_family).then_some(tuple)
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.

@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Result};
 use tcplife_common::{counters::Counters, wire::Record};
 use tcplife_core::{
-    filter::Filter,
+    filter::{Families, Filter},
     observer::Observer,
     table::{self, Handshakes, MiniEnds, Table},
 };
@@ -98,6 +98,8 @@ struct Engine {
     recursion: u64,
     /// The kernel side leaves out events by port: what is known of other ports has gaps by design.
     filters_ports: bool,
+    /// It leaves some out by what it knows only later, ports or a family: what it let through until then is withdrawn.
+    filters_late: bool,
     /// Signs of lost events (`Totals::mismatched`) that are accounted for.
     signs: u64,
     /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
@@ -143,6 +145,7 @@ impl Engine {
             handshakes,
             onlooker: own_name(),
         });
+        let filters_ports = config.settings.by_local_port + config.settings.by_remote_port > 0;
         Ok(Self {
             live,
             table,
@@ -155,7 +158,8 @@ impl Engine {
             malformed: 0,
             counters: Counters::default(),
             recursion: 0,
-            filters_ports: config.settings.by_local_port + config.settings.by_remote_port > 0,
+            filters_ports,
+            filters_late: filters_ports || config.filter.families != Families::Both,
             signs: 0,
             attached: clock::monotonic_ns(),
             heard_until: 0,
@@ -195,7 +199,9 @@ impl Engine {
                 BATCH => Found::More,
                 _ => Found::Some,
             };
-            self.table.tick(clock::monotonic_ns(), sink);
+            // Where records wait that were not taken yet, time is theirs.
+            let now = if found == Found::More { self.heard_until } else { clock::monotonic_ns() };
+            self.table.tick(now, sink);
             self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {
                 return Ok(());
@@ -248,14 +254,14 @@ impl Engine {
 
     /// Where records come from and what is done with each.
     fn intake<'a, O: Observer>(&'a mut self, observer: &'a mut O) -> (&'a mut Live, impl FnMut(&[u8]) + 'a) {
-        let Self { live, table, filter, filters_ports, health, malformed, attached, heard_until, .. } = self;
+        let Self { live, table, filter, filters_late, health, malformed, attached, heard_until, .. } = self;
         // By reference: a record is long, and taking it out of its result would copy it.
         let take = move |bytes: &[u8]| match &Record::decode(bytes) {
             Ok(record) => {
                 health.events += 1;
                 let time = record.head().time_ns;
                 *heard_until = (*heard_until).max(time);
-                let refused = if *filters_ports { refused(filter, record) } else { None };
+                let refused = if *filters_late { refused(filter, record) } else { None };
                 match refused {
                     Some(tuple) => table.withdraw(record.head(), tuple, observer),
                     None if time >= *attached => table.apply(record, observer),

@@ -33,8 +33,8 @@ pub fn hook(all: bool) -> Hook {
 }
 
 /// What a process without all rights does not see.
-const ONLY_OWN: &str = "sockets of other network namespaces that no process holds are not listed, so leaks can be missing: \
-                        run it as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE as well";
+const ONLY_OWN: &str = "sockets of other network namespaces that no process holds are not listed (orphans, connections that nobody \
+                        accepted): run it as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE as well";
 
 /// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;

@@ -178,8 +178,8 @@ fn retransmitted_fin(family: Family) -> Result<()> {
 /// and no way leads in any more. They have not ended.
 fn orphans_keep_their_namespace(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
-    // They are gone some seconds after the test.
-    pair.lab.namespace.sysctl("net/ipv4/tcp_orphan_retries", "4")?;
+    // They are gone half a minute after the test.
+    pair.lab.namespace.sysctl("net/ipv4/tcp_orphan_retries", "6")?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "fin_wait_1")?;

@@ -122,6 +122,7 @@ impl Table {
         connection.closed_at = closed_at;
         connection.end = Some(End::Fin);
         connection.marks.set(Marks::GAP);
+        connection.marks.clear(Marks::MISSED);
         self.minis.insert(netns, &ends, slot, Stamp::NONE);
         self.totals.mismatched += 1;
         if before != state {

@@ -2,7 +2,10 @@
 
 use tcplife_common::wire::{Head, Record, Tuple};
 
-use super::{census::moved, check, run};
+use super::{
+    census::{ended, moved},
+    check, run,
+};
 use crate::{state::State, table::Config};
 
 const CLOSE: u8 = 7;
@@ -39,4 +42,22 @@ fn another_one_at_the_same_address_has_ended_unseen() {
     assert_eq!((table.len(), table.totals().mismatched), (0, 1));
     assert_eq!(log.lives().map(|life| life.1.end.name()).collect::<Vec<_>>(), ["unknown"]);
     assert_eq!(table.totals().live[State::Established.index()], 0);
+}
+
+#[test]
+fn one_whose_end_is_held_back_has_ended_as_it_was_told() {
+    const FIN_WAIT1: u8 = 4;
+    const FIN_WAIT2: u8 = 5;
+    let steps =
+        [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED), (ESTABLISHED, FIN_WAIT1), (FIN_WAIT1, FIN_WAIT2)];
+    let mut records: Vec<Record> =
+        steps.iter().zip(10..).map(|(&(old, new), at)| moved(1, old, new, at)).collect();
+    records.push(ended(1, FIN_WAIT2, 20));
+    let (mut table, mut log) = run(Config::default(), &records);
+    assert_eq!((table.len(), log.lives().count()), (1, 0), "a reset may follow");
+    let (head, tuple) = parts(&moved(1, SYN_SENT, ESTABLISHED, 30));
+    table.withdraw(&Head { cookie: 5, ..head }, &tuple, &mut log);
+    check::table(&table);
+    assert_eq!((table.len(), table.totals().mismatched), (0, 0));
+    assert_eq!(log.lives().map(|life| life.1.end.name()).collect::<Vec<_>>(), ["fin"]);
 }
