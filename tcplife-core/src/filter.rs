@@ -98,6 +98,17 @@ pub enum Families {
     V6,
 }
 
+impl Families {
+    /// Whether IPv4 is among them, or IPv6.
+    pub const fn wants(self, is_ipv4: bool) -> bool {
+        match self {
+            Self::Both => true,
+            Self::V4 => is_ipv4,
+            Self::V6 => !is_ipv4,
+        }
+    }
+}
+
 /// Which connections are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -138,7 +149,7 @@ impl Filter {
     /// Whether the connection is wanted when it is in a wanted state.
     pub fn matches_any_state(&self, connection: &Connection, owner: Option<Owner>) -> bool {
         let ends = connection.ends();
-        self.wants_family(connection)
+        self.families.wants(connection.is_ipv4())
             && (self.netns.is_empty() || self.netns.contains(&connection.netns()))
             && (self.local_ports.is_empty() || self.local_ports.contains(ends.local_port))
             && (self.remote_ports.is_empty() || self.remote_ports.contains(ends.remote_port))
@@ -148,14 +159,6 @@ impl Filter {
     /// Whether a state is wanted.
     pub fn wants_state(&self, state: State) -> bool {
         self.states.wants(state)
-    }
-
-    fn wants_family(&self, connection: &Connection) -> bool {
-        match self.families {
-            Families::Both => true,
-            Families::V4 => connection.is_ipv4(),
-            Families::V6 => !connection.is_ipv4(),
-        }
     }
 
     fn wants_owner(&self, owner: Option<Owner>) -> bool {

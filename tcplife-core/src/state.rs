@@ -110,6 +110,11 @@ impl State {
         }
     }
 
+    /// Whether somebody's close has to end it: this end's in `CLOSE_WAIT`, the other's in `FIN_WAIT_2`.
+    pub const fn waits_for_close(self) -> bool {
+        matches!(self, Self::CloseWait | Self::FinWait2)
+    }
+
     /// Whether the protocol, as Linux follows it, can go from this state to `next` in one step. Any state can end
     /// in CLOSED (reset, timeout, abort).
     pub const fn may_precede(self, next: Self) -> bool {

@@ -33,9 +33,6 @@ const DEFAULT_REFRESH: Duration = Duration::from_millis(500);
 /// Longest process name that the kernel keeps (`TASK_COMM_LEN` without its zero).
 const COMM_BYTES: usize = 15;
 
-/// States that end by somebody's close.
-const SUSPECT: [State; 2] = [State::CloseWait, State::FinWait2];
-
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -173,7 +170,9 @@ impl Config {
                 );
                 let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
                 ensure!(
-                    SUSPECT.iter().any(|&state| config.filter.wants_state(state)),
+                    State::ALL
+                        .into_iter()
+                        .any(|state| state.waits_for_close() && config.filter.wants_state(state)),
                     "leaks looks at sockets in close_wait and fin_wait_2, and --state selects neither; leave it out, or \
                      use tcplife watch or hist for other states"
                 );
@@ -268,8 +267,9 @@ fn ring_bytes(size: u64) -> Result<u32> {
 mod tests {
     use std::{fs, os::unix::fs::MetadataExt};
 
-    use super::*;
     use clap::Parser;
+
+    use super::*;
 
     fn resolved(arguments: &[&str]) -> Result<(Job, Config)> {
         Config::resolve(Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap())
@@ -281,6 +281,18 @@ mod tests {
 
     fn refused(arguments: &[&str]) -> String {
         format!("{:#}", resolved(&[&["trace"], arguments].concat()).unwrap_err())
+    }
+
+    #[test]
+    fn options_that_can_do_nothing_are_refused() {
+        let refused = |arguments: &[&str]| resolved(arguments).unwrap_err().to_string();
+        assert!(refused(&["hist", "--interval", "1s"]).ends_with("add --hdr-log FILE, or leave it out"));
+        assert!(
+            refused(&["leaks", "--state", "established"]).starts_with("leaks looks at sockets in close_wait")
+        );
+        assert!(resolved(&["leaks", "--state", "established,close_wait"]).is_ok());
+        let Job::Hist(options) = resolved(&["hist", "--hdr-log", "x"]).unwrap().0 else { panic!("not hist") };
+        assert_eq!(options.interval, Duration::from_secs(1));
     }
 
     fn own_netns() -> u32 {

@@ -64,7 +64,7 @@ impl<'a> Socket<'a> {
 
     /// Whether it waits for somebody's close.
     pub(super) fn waits(&self) -> bool {
-        matches!(self.state(), State::CloseWait | State::FinWait2)
+        self.state().waits_for_close()
     }
 
     fn ends(&self) -> Ends {

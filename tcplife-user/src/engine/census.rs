@@ -260,24 +260,17 @@ pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tup
     let other = |ports: &PortSet, port: u16| port != 0 && !ports.is_empty() && !ports.contains(port);
     let is_refused =
         other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port);
-    let of_other_family = tuple.remote_port != 0
-        && match filter.families {
-            Families::Both => false,
-            Families::V4 => !Ends::of(tuple).is_ipv4(),
-            Families::V6 => Ends::of(tuple).is_ipv4(),
-        };
+    let of_other_family = tuple.remote_port != 0 && !filter.families.wants(Ends::of(tuple).is_ipv4());
     (is_refused || of_other_family).then_some(tuple)
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.
 pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
-    let family = match filter.families {
-        Families::Both => true,
-        // A listener at [::] can have children of both families, whose owner it names.
-        Families::V4 => ends.is_ipv4() || ends.remote_port == 0 && ends.local_addr().ip().is_unspecified(),
-        Families::V6 => !ends.is_ipv4(),
-    };
+    let is_ipv4 = ends.is_ipv4();
+    // A listener at [::] can have children of both families, whose owner it names.
+    let is_of_both = !is_ipv4 && ends.remote_port == 0 && ends.local_addr().ip().is_unspecified();
+    let family = filter.families.wants(is_ipv4) || is_of_both;
     let local = filter.local_ports.is_empty() || filter.local_ports.contains(found.tuple.local_port);
     // A listener has no remote port; it is needed to name the owner of its children.
     let remote = filter.remote_ports.is_empty()

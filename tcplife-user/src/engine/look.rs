@@ -36,8 +36,7 @@ const fn is_held(found: &Found) -> bool {
 
 /// Whether a socket that an application has a handle on waits for somebody's close.
 fn waits(found: &Found) -> bool {
-    !found.head.has(flag::ORPHAN)
-        && matches!(State::from_kernel(found.head.old), Some(State::CloseWait | State::FinWait2))
+    !found.head.has(flag::ORPHAN) && State::from_kernel(found.head.old).is_some_and(State::waits_for_close)
 }
 
 /// A socket that a process holds.

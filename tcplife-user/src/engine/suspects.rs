@@ -169,7 +169,7 @@ impl Engine {
     pub(super) fn tell_suspects<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let begun = clock::monotonic_ns();
         let old_enough = |connection: &Connection| {
-            matches!(connection.state(), State::CloseWait | State::FinWait2)
+            connection.state().waits_for_close()
                 && connection.since().age(begun).max.is_none_or(|max| max >= self.leak_after)
         };
         let suspects = if sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough) {
