@@ -3,11 +3,7 @@
 use std::io;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tcplife_core::{
-    histogram::{Lengths, OpenAge, OpenAges},
-    observer::Transition,
-    table::Verdict,
-};
+use tcplife_core::{histogram::Lengths, observer::Transition, table::Verdict};
 
 use super::{
     hist::Hist,
@@ -117,7 +113,7 @@ impl Record {
     fn of(which: Which, row: &Row) -> Self {
         let finished = &row.finished;
         let length = |of: fn(&Lengths) -> u64| finished.lengths.as_ref().map(of);
-        let age = |of: fn(OpenAges) -> OpenAge| row.open.ages.map(of);
+        let (p50, oldest) = row.open.ages.map(|ages| (ages.p50, ages.oldest)).unzip();
         Self {
             state: row.state.lower(),
             group: Group(which),
@@ -131,10 +127,10 @@ impl Record {
             max_ns: length(|l| l.max),
             open: Open {
                 count: row.open.count,
-                p50_ns: age(|ages| ages.p50).map(|age| age.ns),
-                p50_is_bound: age(|ages| ages.p50).is_some_and(|age| age.is_bound),
-                oldest_ns: age(|ages| ages.oldest).map(|age| age.ns),
-                oldest_is_bound: age(|ages| ages.oldest).is_some_and(|age| age.is_bound),
+                p50_ns: p50.map(|age| age.ns),
+                p50_is_bound: p50.is_some_and(|age| age.is_bound),
+                oldest_ns: oldest.map(|age| age.ns),
+                oldest_is_bound: oldest.is_some_and(|age| age.is_bound),
                 unknown_start: row.open.unknown_start,
             },
             unknown_start: finished.unknown_start,
