@@ -203,29 +203,37 @@ fn mapped(
     Ok(())
 }
 
-/// Whether the kernel has Multipath TCP. What is not there cannot be shown wrongly; that it is not there is checked.
-fn has_mptcp() -> Result<bool> {
-    if fs::exists("/proc/sys/net/mptcp/enabled")? {
-        return Ok(true);
+/// A server that listens for Multipath TCP, and a client.
+struct Mptcp {
+    lab: Lab,
+    server: Actor,
+    client: Actor,
+    listener: Handle,
+    at: SocketAddr,
+}
+
+/// Begins to listen for Multipath TCP. `None` if the kernel has none: what is not there cannot be shown
+/// wrongly; that it is not there is checked.
+fn mptcp_lab() -> Result<Option<Mptcp>> {
+    if !fs::exists("/proc/sys/net/mptcp/enabled")? {
+        // 5.10 as Debian builds it, for one.
+        let mut server = Namespace::new()?.actor("server")?;
+        server.fails("open mptcp", Errno::PROTONOSUPPORT)?;
+        eprintln!("this kernel has no MPTCP");
+        return Ok(None);
     }
-    // 5.10 as Debian builds it, for one.
-    let mut server = Namespace::new()?.actor("server")?;
-    server.fails("open mptcp", Errno::PROTONOSUPPORT)?;
-    eprintln!("this kernel has no MPTCP");
-    Ok(false)
+    let lab = Lab::new(Family::V4)?;
+    let (mut server, client) = (lab.actor("server")?, lab.actor("client")?);
+    let listener = server.open("mptcp")?;
+    let at = server.listen_with(listener, Family::V4.loopback(), 8)?;
+    Ok(Some(Mptcp { lab, server, client, listener, at }))
 }
 
 /// A TCP client of a server that listens for MPTCP, as Go's do: the server's mini-socket is the MPTCP listener's kind, and is listed
 /// as any other.
 #[test]
 fn tcp_client_of_an_mptcp_listener() -> Result<()> {
-    if !has_mptcp()? {
-        return Ok(());
-    }
-    let lab = Lab::new(Family::V4)?;
-    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
-    let listener = server.open("mptcp")?;
-    let at = server.listen_with(listener, Family::V4.loopback(), 8)?;
+    let Some(Mptcp { lab, mut server, mut client, listener, at }) = mptcp_lab()? else { return Ok(()) };
     let (near, ends) = client.connect(at)?;
     let (far, _) = server.accept(listener)?;
     server.close(far)?;
@@ -243,13 +251,7 @@ fn tcp_client_of_an_mptcp_listener() -> Result<()> {
 /// the same tracepoint, is none.
 #[test]
 fn mptcp() -> Result<()> {
-    if !has_mptcp()? {
-        return Ok(());
-    }
-    let lab = Lab::new(Family::V4)?;
-    let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
-    let listener = server.open("mptcp")?;
-    let at = server.listen_with(listener, Family::V4.loopback(), 8)?;
+    let Some(Mptcp { lab, mut server, mut client, listener, at }) = mptcp_lab()? else { return Ok(()) };
     let near = client.open("mptcp")?;
     client.on(near, &format!("connect {at}"))?;
     let ends = client.ends(near)?;
