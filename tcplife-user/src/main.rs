@@ -11,6 +11,7 @@ mod engine;
 mod escape;
 mod exit;
 mod facts;
+mod health;
 mod memory;
 mod netns;
 mod process;

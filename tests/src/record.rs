@@ -173,9 +173,8 @@ pub struct Resync {
     pub ended: u64,
 }
 
-/// What was lost, by cause. Without a trace there are no causes.
+/// What was lost, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
 pub struct LostByCause {
     /// Hits whose record found no room in the ring buffer.
     pub ring_full: u64,

@@ -21,7 +21,7 @@ use crate::{
     cli::TextOrJson,
     config::Config,
     engine,
-    sink::{Health, Hook},
+    health::{Health, Hook, HookKind},
     sinks::{
         json,
         out::{cannot_write, reader_may_go},
@@ -166,43 +166,48 @@ fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
     let mechanism = hook.mechanism.as_deref().unwrap_or_default();
     match verdict {
         Verdict::Works | Verdict::Unexercised if let Some(limit) = hook.limit => {
-            Check::warn(hook.what, mechanism, limit)
+            Check::warn(hook.kind.name(), mechanism, limit)
         }
-        Verdict::Works => Check::ok(hook.what, format!("{mechanism}, seen working")),
-        Verdict::Unexercised => Check::ok(hook.what, format!("{mechanism}, in use, not exercised")),
-        Verdict::Silent if hook.what == "state" => Check::fail(
-            hook.what,
+        Verdict::Works => Check::ok(hook.kind.name(), format!("{mechanism}, seen working")),
+        Verdict::Unexercised => Check::ok(hook.kind.name(), format!("{mechanism}, in use, not exercised")),
+        Verdict::Silent if hook.kind == HookKind::State => Check::fail(
+            hook.kind.name(),
             format!("{mechanism} is attached, and nothing of the self-test's connections was seen"),
             "report it, with the output of tcplife doctor -v",
         ),
         Verdict::Silent => Check::warn(
-            hook.what,
+            hook.kind.name(),
             format!("{mechanism} is attached, and what it should have told of the self-test was not seen"),
-            without(hook.what),
+            without(hook.kind),
         ),
-        Verdict::Off => Check::warn(hook.what, format!("off: {}", hook.why_off), without(hook.what)),
+        Verdict::Off => Check::warn(hook.kind.name(), format!("off: {}", hook.why_off), without(hook.kind)),
     }
 }
 
 /// What a trace lacks without a hook.
-fn without(what: &str) -> &'static str {
-    match what {
-        "time_wait_begin" => "TIME_WAIT is not seen; connections end with CLOSED",
-        "time_wait_end" => {
-            "the end of TIME_WAIT is computed from the kernel's timer; early ends are not seen"
-        }
-        "time_wait_from_fin_wait_2" => {
-            "an orphan's move from FIN_WAIT_2 to TIME_WAIT is not seen when it happens"
-        }
-        "time_wait_cause" => "why a mini-socket ended early is known only where a new connection follows",
-        "syn_received" => "the length of a server's handshake is not known",
-        "accept" => "a server's connections are owned by the listener's process until they are closed",
-        "socket_gone" => {
+const fn without(kind: HookKind) -> &'static str {
+    match kind {
+        HookKind::State => "nothing is seen",
+        HookKind::SocketGone => {
             "a connection that ended before its application let go of it is reported at the end only"
         }
-        "reset_sent" | "reset_received" => "resets are told only as the end of a connection",
-        "retransmit" | "retransmit_syn_ack" => "retransmissions are not told as they happen",
-        _ => "there is less to see",
+        HookKind::Accept => {
+            "a server's connections are owned by the listener's process until they are closed"
+        }
+        HookKind::SynReceived => "the length of a server's handshake is not known",
+        HookKind::ResetSent | HookKind::ResetReceived => "resets are told only as the end of a connection",
+        HookKind::Retransmit | HookKind::RetransmitSynAck => "retransmissions are not told as they happen",
+        HookKind::TimeWaitBegin => "TIME_WAIT is not seen; connections end with CLOSED",
+        HookKind::TimeWaitFromFinWait2 => {
+            "an orphan's move from FIN_WAIT_2 to TIME_WAIT is not seen when it happens"
+        }
+        HookKind::TimeWaitEnd => {
+            "the end of TIME_WAIT is computed from the kernel's timer; early ends are not seen"
+        }
+        HookKind::TimeWaitCause => {
+            "why a mini-socket ended early is known only where a new connection follows"
+        }
+        HookKind::Dump => "connections that began before the trace, descriptors and leaks are not known",
     }
 }
 
@@ -237,13 +242,13 @@ mod tests {
 
     #[test]
     fn only_the_state_hook_is_indispensable() {
-        let state = Hook::on("state", "tp_btf/x".into());
-        let other = Hook::on("retransmit", "tp_btf/y".into());
+        let state = Hook::on(HookKind::State, "tp_btf/x".into());
+        let other = Hook::on(HookKind::Retransmit, "tp_btf/y".into());
         assert_eq!(hook_check(&state, Verdict::Works), Check::ok("state", "tp_btf/x, seen working"));
         assert_eq!(hook_check(&state, Verdict::Silent).status, Status::Fail);
         assert_eq!(hook_check(&other, Verdict::Silent).status, Status::Warn);
         assert_eq!(hook_check(&other, Verdict::Unexercised).status, Status::Ok);
-        let off = hook_check(&Hook::off("time_wait_end", "no fentry".into()), Verdict::Off);
+        let off = hook_check(&Hook::off(HookKind::TimeWaitEnd, "no fentry".into()), Verdict::Off);
         assert_eq!((off.status, off.detail.as_str()), (Status::Warn, "off: no fentry"));
     }
 }

@@ -20,31 +20,16 @@ use tcplife_core::{
 
 use super::selftest::SelfTest;
 use crate::{
-    sink::{Health, Hook, Sink},
+    health::{Health, Hook, HookKind, LossCause},
+    sink::Sink,
     sinks::json,
 };
 
 /// The end of the namespace takes the kernel's own time.
 const LEAVE: Duration = Duration::from_millis(700);
 
-/// Hooks that the self-test exercises, by their names in `summary.hooks`.
-const EXERCISED: [&str; 12] = [
-    "state",
-    "retransmit",
-    "retransmit_syn_ack",
-    "reset_sent",
-    "reset_received",
-    "socket_gone",
-    "accept",
-    "syn_received",
-    "time_wait_begin",
-    "time_wait_from_fin_wait_2",
-    "time_wait_end",
-    "time_wait_cause",
-];
-
-/// Those of them that take a second.
-const RETRANSMITS: [&str; 2] = ["retransmit", "retransmit_syn_ack"];
+/// Hooks that the self-test takes a second to exercise.
+const SLOW: [HookKind; 2] = [HookKind::Retransmit, HookKind::RetransmitSynAck];
 
 /// What is told by lists of sockets comes later than the self-test takes.
 const DUMP: &str = "iter/";
@@ -66,7 +51,7 @@ pub enum Verdict {
 pub struct Probe {
     test: Option<SelfTest>,
     phase: Phase,
-    seen: BTreeSet<&'static str>,
+    seen: BTreeSet<HookKind>,
     health: Health,
     summary: Vec<u8>,
 }
@@ -98,9 +83,9 @@ impl Probe {
 
     fn verdict(&self, hook: &Hook) -> Verdict {
         let Some(mechanism) = &hook.mechanism else { return Verdict::Off };
-        if self.seen.contains(hook.what) {
+        if self.seen.contains(&hook.kind) {
             Verdict::Works
-        } else if self.test.is_some() && EXERCISED.contains(&hook.what) && !mechanism.starts_with(DUMP) {
+        } else if self.test.is_some() && hook.kind != HookKind::Dump && !mechanism.starts_with(DUMP) {
             Verdict::Silent
         } else {
             Verdict::Unexercised
@@ -112,57 +97,56 @@ impl Probe {
         (self.summary, self.test)
     }
 
-    fn saw(&mut self, what: &'static str) {
+    fn saw(&mut self, kind: HookKind) {
         if self.phase != Phase::Done {
-            self.seen.insert(what);
+            self.seen.insert(kind);
         }
     }
 
     fn next_phase(&self, test: &SelfTest) -> Phase {
-        let is_settled = |what: &&str| !self.is_silent(what);
         match self.phase {
             Phase::Waiting | Phase::Ending if test.is_over() => Phase::Over(Instant::now()),
-            Phase::Waiting if RETRANSMITS.iter().all(is_settled) => {
+            Phase::Waiting if !self.is_any_silent(|kind| SLOW.contains(&kind)) => {
                 test.go_on();
                 Phase::Ending
             }
-            Phase::Over(since) if since.elapsed() > LEAVE || EXERCISED.iter().all(is_settled) => Phase::Done,
+            Phase::Over(since) if since.elapsed() > LEAVE || !self.is_any_silent(|_| true) => Phase::Done,
             phase => phase,
         }
     }
 
-    fn is_silent(&self, what: &str) -> bool {
-        self.health.hooks.iter().any(|hook| hook.what == what && self.verdict(hook) == Verdict::Silent)
+    fn is_any_silent(&self, of: impl Fn(HookKind) -> bool) -> bool {
+        self.health.hooks.iter().any(|hook| of(hook.kind) && self.verdict(hook) == Verdict::Silent)
     }
 
     fn saw_owner(&mut self, owner: Option<Owner>) {
         if owner.is_some_and(|owner| owner.via == Via::Accept) {
-            self.saw("accept");
+            self.saw(HookKind::Accept);
         }
     }
 }
 
 impl Observer for Probe {
     fn transition(&mut self, connection: &Connection, owner: Option<Owner>, transition: &Transition) {
-        self.saw("state");
+        self.saw(HookKind::State);
         self.saw_owner(owner);
         match (transition.from, transition.to) {
             (State::SynReceived, State::Established) if transition.elapsed.is_some() => {
-                self.saw("syn_received");
+                self.saw(HookKind::SynReceived);
             }
             (State::FinWait2, State::TimeWait) if connection.is_orphan() => {
-                self.saw("time_wait_from_fin_wait_2");
+                self.saw(HookKind::TimeWaitFromFinWait2);
             }
             (_, State::TimeWait) => {
-                self.saw("time_wait_begin");
+                self.saw(HookKind::TimeWaitBegin);
             }
             (State::TimeWait, State::Closed) if !connection.end_computed() => {
-                self.saw("time_wait_end");
+                self.saw(HookKind::TimeWaitEnd);
             }
             (State::FinWait2, State::Closed)
                 if !connection.end_computed() && connection.cause() == Some("reset_sent") =>
             {
-                self.saw("time_wait_cause");
+                self.saw(HookKind::TimeWaitCause);
             }
             _ => {}
         }
@@ -170,15 +154,15 @@ impl Observer for Probe {
 
     fn retransmit(&mut self, _: &Connection, _: Option<Owner>, kind: RetransmitKind, _: u64) {
         self.saw(match kind {
-            RetransmitKind::Segment => "retransmit",
-            RetransmitKind::SynAck => "retransmit_syn_ack",
+            RetransmitKind::Segment => HookKind::Retransmit,
+            RetransmitKind::SynAck => HookKind::RetransmitSynAck,
         });
     }
 
     fn reset(&mut self, _: &Connection, _: Option<Owner>, direction: Direction, _: u64) {
         self.saw(match direction {
-            Direction::Sent => "reset_sent",
-            Direction::Received => "reset_received",
+            Direction::Sent => HookKind::ResetSent,
+            Direction::Received => HookKind::ResetReceived,
         });
     }
 
@@ -186,7 +170,7 @@ impl Observer for Probe {
         self.saw_owner(owner);
         // Its socket was closed before the application let go of it, which only this hook tells.
         if life.end == End::Refused {
-            self.saw("socket_gone");
+            self.saw(HookKind::SocketGone);
         }
     }
 }
@@ -198,7 +182,7 @@ impl Sink for Probe {
         }
     }
 
-    fn lost(&mut self, _: u64, _: u64, _: &'static str) {}
+    fn lost(&mut self, _: u64, _: u64, _: LossCause) {}
 
     fn flush(&mut self, _now: u64, _: &Table, health: &Health) -> io::Result<ControlFlow<()>> {
         self.health.clone_from(health);

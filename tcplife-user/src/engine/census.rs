@@ -23,7 +23,7 @@ use tcplife_core::{
 use super::Engine;
 use crate::{
     clock,
-    sink::Knowledge,
+    health::Knowledge,
     source::{
         dump::MINI_SOCKETS,
         namespaces::{self, Netns},

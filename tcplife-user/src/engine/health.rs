@@ -9,13 +9,9 @@ use tcplife_core::table::Verdict;
 use super::Engine;
 use crate::{
     clock,
-    sink::{Health, Knowledge, Sink},
+    health::{Knowledge, LossCause},
+    sink::Sink,
 };
-
-/// An event that nobody counted as lost: a later one, or the kernel's list of sockets, does not follow from what was told.
-const MISMATCH: &str = "mismatch";
-/// Events that a program missed because it was at work already.
-const RECURSION: &str = "recursion";
 
 impl Engine {
     /// Reads the kernel side's counts and tells the sink of new losses.
@@ -28,23 +24,23 @@ impl Engine {
         let reading =
             if ran || !live.is_attached() { live.recursion_losses(&counters) } else { self.recursion };
         let agreed = std::mem::replace(&mut self.recursion, reading).min(reading);
-        let told = |health: &Health, cause| {
-            health.lost.iter().find(|known| known.0 == cause).map_or(0, |known| known.1)
-        };
+        let told = self.health.lost;
         // An event may be under way for long, where a program can be preempted; what was told is not taken back.
-        let recursion = if live.is_attached() { agreed } else { reading }.max(told(&self.health, RECURSION));
-        let mut lost =
-            vec![("ring_full", counters.lost_ring), (RECURSION, recursion), ("malformed", self.malformed)];
+        let recursion = if live.is_attached() { agreed } else { reading }.max(told.of(LossCause::Recursion));
+        let lost = told
+            .with(LossCause::RingFull, counters.lost_ring)
+            .with(LossCause::Recursion, recursion)
+            .with(LossCause::Malformed, self.malformed);
         let explained = self.health.knowledge == Knowledge::Incomplete
             || reading > recursion
-            || lost.iter().any(|&(cause, count)| count > told(&self.health, cause));
+            || lost.iter().any(|(cause, count)| count > told.of(cause));
         let signs = self.table.totals().mismatched;
         let new = if explained || self.filters_ports { 0 } else { signs - self.signs };
         self.signs = signs;
-        lost.push((MISMATCH, told(&self.health, MISMATCH) + new));
+        let lost = lost.with(LossCause::Mismatch, told.of(LossCause::Mismatch) + new);
         let now = clock::monotonic_ns();
-        for &(cause, count) in &lost {
-            let new = count.saturating_sub(told(&self.health, cause));
+        for (cause, count) in lost.iter() {
+            let new = count.saturating_sub(told.of(cause));
             if new > 0 {
                 self.health.knowledge = Knowledge::Incomplete;
                 sink.lost(now, new, cause);

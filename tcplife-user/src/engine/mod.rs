@@ -32,8 +32,9 @@ pub use suspects::{Glance, Orphans, glance};
 use crate::{
     clock,
     config::{Config, Minis},
+    health::{Health, HookKind, Knowledge},
     memory,
-    sink::{Confirm, Health, Knowledge, Sink},
+    sink::{Confirm, Sink},
     source::{
         Live, Options,
         dump::{ALL_STATES, FULL_SOCKETS, StateMask},
@@ -125,18 +126,24 @@ impl Engine {
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
-        let mini_ends = match (follows_minis, health.has("time_wait_end"), live.can_dump()) {
+        let mini_ends = match (follows_minis, health.has(HookKind::TimeWaitEnd), live.can_dump()) {
             (false, ..) => MiniEnds::Ignored,
             (_, true, _) => MiniEnds::Told,
             (_, false, true) => MiniEnds::Dumped,
             (_, false, false) => MiniEnds::Computed,
         };
         if mini_ends == MiniEnds::Dumped {
-            health.replace("time_wait_end", "iter/tcp each second or slower + timer (early ends to that)");
-            health
-                .replace("time_wait_from_fin_wait_2", "iter/tcp each second or slower + timer (to 1 jiffy)");
+            health.replace(
+                HookKind::TimeWaitEnd,
+                "iter/tcp each second or slower + timer (early ends to that)",
+            );
+            health.replace(
+                HookKind::TimeWaitFromFinWait2,
+                "iter/tcp each second or slower + timer (to 1 jiffy)",
+            );
         }
-        let handshakes = if health.has("syn_received") { Handshakes::Told } else { Handshakes::Hidden };
+        let handshakes =
+            if health.has(HookKind::SynReceived) { Handshakes::Told } else { Handshakes::Hidden };
         let table = Table::new(table::Config {
             capacity: config.max_connections,
             hz: clock::kernel_hz(),

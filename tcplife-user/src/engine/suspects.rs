@@ -22,8 +22,9 @@ use super::{
 use crate::{
     clock,
     config::{Config, Evidence},
+    health::{Hook, HookKind},
     memory,
-    sink::{Confirm, Hook, Sink},
+    sink::{Confirm, Sink},
     source::{
         Live, Still, diag,
         dump::{self, SUSPECTS},
@@ -97,7 +98,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
             namespaces::all(),
             diag::HZ,
             (config, orphans),
-            Hook::on("dump", SOCK_DIAG.to_owned()),
+            Hook::on(HookKind::Dump, SOCK_DIAG.to_owned()),
         );
     }
     let host = Preflight::look();
@@ -112,7 +113,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
             glance_with(&mut still, netns, clock::kernel_hz(), (config, orphans), evidence)
         }
         Err(why) if host.may_trace && config.evidence == Evidence::Best => {
-            let evidence = Hook::on("dump", SOCK_DIAG.to_owned());
+            let evidence = Hook::on(HookKind::Dump, SOCK_DIAG.to_owned());
             let glance = glance_with(&mut Diag, netns, diag::HZ, (config, orphans), evidence)?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
         }

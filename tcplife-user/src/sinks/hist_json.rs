@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stamper},
+    health::LossCause,
     stays::{Row, Which},
 };
 
@@ -36,8 +37,8 @@ impl Format for HistJson {
         self.hist.transition(&change, transition);
     }
 
-    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
-        json::line(out, &json::Lost { time: self.stamper.rfc3339(at), count, cause });
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
+        json::line(out, &json::Lost::new(self.stamper.rfc3339(at), count, cause));
     }
 
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {

@@ -15,7 +15,7 @@ use tcplife_core::{
 
 use crate::{
     escape,
-    sink::{Health, Hook},
+    health::{Health, Hook, LossCause, Losses},
 };
 
 /// Appends `record` and a line feed.
@@ -91,12 +91,16 @@ pub fn family(connection: &Connection) -> &'static str {
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "lost")]
 pub struct Lost<'a> {
-    /// When it was noticed.
-    pub time: &'a str,
-    /// How many.
-    pub count: u64,
-    /// Why.
-    pub cause: &'a str,
+    time: &'a str,
+    count: u64,
+    cause: &'static str,
+}
+
+impl<'a> Lost<'a> {
+    /// Noticed at `time`.
+    pub const fn new(time: &'a str, count: u64, cause: LossCause) -> Self {
+        Self { time, count, cause: cause.name() }
+    }
 }
 
 /// After losses, the table was compared with the kernel's sockets and is whole again.
@@ -128,7 +132,7 @@ pub struct Summary<'a> {
     hooks: Hooks<'a>,
     hits: u64,
     filtered: u64,
-    lost_by_cause: Causes<'a>,
+    lost_by_cause: Causes,
     resyncs: u64,
     evicted: u64,
 }
@@ -139,13 +143,13 @@ impl<'a> Summary<'a> {
         let totals = table.totals();
         Self {
             events: health.events,
-            lost: health.lost_total(),
+            lost: health.lost.total(),
             connections: totals.connections(),
             unattributed: totals.unattributed,
             hooks: Hooks(&health.hooks),
             hits: health.hits,
             filtered: health.filtered,
-            lost_by_cause: Causes(&health.lost),
+            lost_by_cause: Causes(health.lost),
             resyncs: health.resyncs,
             evicted: totals.evicted,
         }
@@ -159,18 +163,18 @@ impl Serialize for Hooks<'_> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for hook in self.0 {
             match &hook.mechanism {
-                Some(mechanism) => map.serialize_entry(hook.what, mechanism)?,
-                None => map.serialize_entry(hook.what, &format_args!("off: {}", hook.why_off))?,
+                Some(mechanism) => map.serialize_entry(hook.kind.name(), mechanism)?,
+                None => map.serialize_entry(hook.kind.name(), &format_args!("off: {}", hook.why_off))?,
             }
         }
         map.end()
     }
 }
 
-struct Causes<'a>(&'a [(&'static str, u64)]);
+struct Causes(Losses);
 
-impl Serialize for Causes<'_> {
+impl Serialize for Causes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
+        serializer.collect_map(self.0.iter().map(|(cause, count)| (cause.name(), count)))
     }
 }

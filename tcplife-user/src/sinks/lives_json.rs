@@ -9,7 +9,10 @@ use super::{
     json_line::{Line, key},
     stream::{Change, Ending, Format},
 };
-use crate::clock::{Clock, Stamper};
+use crate::{
+    clock::{Clock, Stamper},
+    health::LossCause,
+};
 
 /// Records `life`.
 pub struct LivesJson {
@@ -44,8 +47,8 @@ impl Format for LivesJson {
         record.end();
     }
 
-    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
-        json::line(out, &json::Lost { time: self.closed.rfc3339(at), count, cause });
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
+        json::line(out, &json::Lost::new(self.closed.rfc3339(at), count, cause));
     }
 
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {

@@ -7,7 +7,12 @@ use std::io::{self, Write};
 
 use tcplife_core::table::{Table, Totals, Verdict};
 
-use crate::{config::Config, process, sink::Health, source::namespaces};
+use crate::{
+    config::Config,
+    health::{Health, LossCause},
+    process,
+    source::namespaces,
+};
 
 /// The notes of one run.
 pub struct Notes {
@@ -95,7 +100,7 @@ impl Notes {
             .hooks
             .iter()
             .filter(|hook| hook.mechanism.is_none() && hook.needed)
-            .map(|hook| hook.what)
+            .map(|hook| hook.kind.name())
             .collect();
         if !off.is_empty() {
             self.note(&format!(
@@ -114,8 +119,8 @@ impl Notes {
     }
 
     /// Events were lost.
-    pub fn lost(&mut self, count: u64, cause: &str) {
-        self.say(&format!("{count} events lost ({cause}): {}", explain(cause)));
+    pub fn lost(&mut self, count: u64, cause: LossCause) {
+        self.say(&format!("{count} events lost ({}): {}", cause.name(), explain(cause)));
     }
 
     /// The table was compared with the kernel's sockets.
@@ -132,7 +137,7 @@ impl Notes {
         self.note(&format!(
             "{} events, {} lost, {} connections, {unattributed} unattributed",
             health.events,
-            health.lost_total(),
+            health.lost.total(),
             table.totals().connections(),
         ));
         if evicted > 0 {
@@ -145,15 +150,18 @@ impl Notes {
 }
 
 /// What a cause of loss means and what helps.
-fn explain(cause: &str) -> &'static str {
+const fn explain(cause: LossCause) -> &'static str {
     match cause {
-        "ring_full" => {
+        LossCause::RingFull => {
             "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"
         }
-        "recursion" => "the kernel skips a program that interrupted itself; states and times may have gaps",
-        "malformed" => "agent and kernel side do not fit; build tcplife anew",
-        "mismatch" => "something happened that no program was run for; states and times may have gaps",
-        _ => "states and times may have gaps",
+        LossCause::Recursion => {
+            "the kernel skips a program that interrupted itself; states and times may have gaps"
+        }
+        LossCause::Malformed => "agent and kernel side do not fit; build tcplife anew",
+        LossCause::Mismatch => {
+            "something happened that no program was run for; states and times may have gaps"
+        }
     }
 }
 
@@ -164,7 +172,10 @@ mod tests {
     use tcplife_core::{filter::Filter, table};
 
     use super::*;
-    use crate::{sink::Hook, sinks::out::tests::Shared};
+    use crate::{
+        health::{Hook, HookKind, Losses},
+        sinks::out::tests::Shared,
+    };
 
     fn told(config: &Config, tell: impl FnOnce(&mut Notes)) -> String {
         let shared = Shared::default();
@@ -183,14 +194,14 @@ mod tests {
     fn all(notes: &mut Notes) {
         let health = Health {
             hooks: vec![
-                Hook::on("state", "tp_btf/x".into()),
-                Hook::off("retransmit", "the kernel has no such tracepoint".into()),
-                Hook::off("accept", "not permitted".into()),
-                Hook::unneeded("time_wait_end", "nobody asks"),
-                Hook { limit: Some("not all is listed"), ..Hook::on("dump", "iter/tcp".into()) },
+                Hook::on(HookKind::State, "tp_btf/x".into()),
+                Hook::off(HookKind::Retransmit, "the kernel has no such tracepoint".into()),
+                Hook::off(HookKind::Accept, "not permitted".into()),
+                Hook::unneeded(HookKind::TimeWaitEnd, "nobody asks"),
+                Hook { limit: Some("not all is listed"), ..Hook::on(HookKind::Dump, "iter/tcp".into()) },
             ],
             events: 12,
-            lost: vec![("ring_full", 3)],
+            lost: Losses::default().with(LossCause::RingFull, 3),
             ..Health::default()
         };
         let table = Table::new(table::Config::default());
@@ -198,7 +209,7 @@ mod tests {
         notes.ready();
         notes.hooks(&health);
         notes.hooks(&health);
-        notes.lost(3, "ring_full");
+        notes.lost(3, LossCause::RingFull);
         notes.resynced(&Verdict { adopted: 1, corrected: 2, ended: 0, missing: 5 });
         notes.summary(&table, &health);
     }

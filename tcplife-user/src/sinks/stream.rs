@@ -15,7 +15,10 @@ use tcplife_core::{
 };
 
 use super::{notes::Notes, out::Out, select::Selector};
-use crate::sink::{Confirm, Health, Sink};
+use crate::{
+    health::{Health, LossCause},
+    sink::{Confirm, Sink},
+};
 
 /// A change of one connection, whose it is, and to what it is appended.
 pub struct Change<'a> {
@@ -81,7 +84,7 @@ pub trait Format {
     }
 
     /// Events were lost; only if it [tells all](Format::TELLS_ALL).
-    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
         let _ = (out, at, count, cause);
     }
 
@@ -182,7 +185,7 @@ impl<F: Format> Sink for Stream<F> {
         self.notes.ready();
     }
 
-    fn lost(&mut self, at: u64, count: u64, cause: &'static str) {
+    fn lost(&mut self, at: u64, count: u64, cause: LossCause) {
         if F::TELLS_ALL {
             self.format.lost(&mut self.out.buffer, at, count, cause);
         } else {

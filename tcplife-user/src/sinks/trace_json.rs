@@ -14,7 +14,10 @@ use super::{
     recent::Recent,
     stream::{Change, Ending, Format},
 };
-use crate::clock::{Clock, Stamper};
+use crate::{
+    clock::{Clock, Stamper},
+    health::LossCause,
+};
 
 /// Records `transition`, `retransmit`, `reset`.
 pub struct TraceJson {
@@ -70,8 +73,8 @@ impl Format for TraceJson {
         line.end();
     }
 
-    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
-        json::line(out, &json::Lost { time: self.time.rfc3339(at), count, cause });
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
+        json::line(out, &json::Lost::new(self.time.rfc3339(at), count, cause));
     }
 
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {

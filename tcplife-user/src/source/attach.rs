@@ -15,7 +15,7 @@ use super::{
     hooks::{Allowed, HOOKS, Hook, Program},
     live::Options,
 };
-use crate::sink;
+use crate::health;
 
 /// Why hooks on mini-sockets are off where nobody asks.
 const NO_MINIS: &str = "not needed: a life is told before TIME_WAIT (--time-wait: after it)";
@@ -29,16 +29,16 @@ pub fn attach_all(
     types: &KernelTypes,
     btf: &Btf,
     options: &Options<'_>,
-) -> Result<Vec<sink::Hook>> {
+) -> Result<Vec<health::Hook>> {
     load_ahead(programs, btf);
     let attach = |hook: &Hook| {
         if hook.of_minis && !options.follows_minis {
-            return Ok(sink::Hook::unneeded(hook.what, NO_MINIS));
+            return Ok(health::Hook::unneeded(hook.kind, NO_MINIS));
         }
         match attach_first(programs, hook, types, btf, options.allowed) {
-            Ok(mechanism) => Ok(sink::Hook::on(hook.what, mechanism)),
+            Ok(mechanism) => Ok(health::Hook::on(hook.kind, mechanism)),
             Err(why) if hook.required => bail!("cannot follow TCP states: {why}"),
-            Err(why) => Ok(sink::Hook::off(hook.what, why)),
+            Err(why) => Ok(health::Hook::off(hook.kind, why)),
         }
     };
     HOOKS.iter().map(attach).collect()

@@ -23,13 +23,16 @@ use aya::{
 use tcplife_common::{settings::MINI_BITS, wire::Found};
 
 use super::{btf::Wanted, namespaces::Netns};
-use crate::sink::Hook;
+use crate::health::{Hook, HookKind};
 
 /// What lists the sockets; `all` if every network namespace is open to this process.
 pub fn hook(all: bool) -> Hook {
     let of =
         if all { "" } else { " of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)" };
-    Hook { limit: (!all).then_some(ONLY_OWN), ..Hook::on("dump", format!("iter/task_file + iter/tcp{of}")) }
+    Hook {
+        limit: (!all).then_some(ONLY_OWN),
+        ..Hook::on(HookKind::Dump, format!("iter/task_file + iter/tcp{of}"))
+    }
 }
 
 /// What a process without all rights does not see.

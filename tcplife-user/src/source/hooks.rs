@@ -1,6 +1,7 @@
 //! The hooks: which program tells what, by which mechanism. One table; a hook is added here and in the kernel crate.
 
 use super::btf::Wanted;
+use crate::health::HookKind;
 
 /// A way of attaching a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,8 @@ pub fn wanted() -> impl Iterator<Item = Wanted> {
 
 /// One kind of information.
 pub struct Hook {
-    /// What it tells, in the words of `summary.hooks`.
-    pub what: &'static str,
+    /// What it tells.
+    pub kind: HookKind,
     /// Without it there is no trace.
     pub required: bool,
     /// It tells what becomes of mini-sockets.
@@ -103,7 +104,7 @@ pub struct Hook {
 /// beginning that was seen. Of the choices, the first that can be loaded and attached is taken.
 pub const HOOKS: [Hook; 11] = [
     Hook {
-        what: "time_wait_cause",
+        kind: HookKind::TimeWaitCause,
         required: false,
         of_minis: true,
         choices: &[
@@ -120,7 +121,7 @@ pub const HOOKS: [Hook; 11] = [
         ],
     },
     Hook {
-        what: "time_wait_end",
+        kind: HookKind::TimeWaitEnd,
         required: false,
         of_minis: true,
         choices: &[
@@ -129,7 +130,7 @@ pub const HOOKS: [Hook; 11] = [
         ],
     },
     Hook {
-        what: "time_wait_from_fin_wait_2",
+        kind: HookKind::TimeWaitFromFinWait2,
         required: false,
         of_minis: true,
         choices: &[
@@ -138,13 +139,13 @@ pub const HOOKS: [Hook; 11] = [
         ],
     },
     Hook {
-        what: "socket_gone",
+        kind: HookKind::SocketGone,
         required: false,
         of_minis: false,
         choices: &[&[tracepoint("socket_gone", "tcp_destroy_sock")]],
     },
     Hook {
-        what: "accept",
+        kind: HookKind::Accept,
         required: false,
         of_minis: false,
         choices: &[
@@ -154,7 +155,7 @@ pub const HOOKS: [Hook; 11] = [
         ],
     },
     Hook {
-        what: "syn_received",
+        kind: HookKind::SynReceived,
         required: false,
         of_minis: false,
         choices: &[
@@ -163,31 +164,31 @@ pub const HOOKS: [Hook; 11] = [
         ],
     },
     Hook {
-        what: "reset_sent",
+        kind: HookKind::ResetSent,
         required: false,
         of_minis: false,
         choices: &[&[tracepoint("reset_sent", "tcp_send_reset")]],
     },
     Hook {
-        what: "reset_received",
+        kind: HookKind::ResetReceived,
         required: false,
         of_minis: false,
         choices: &[&[tracepoint("reset_received", "tcp_receive_reset")]],
     },
     Hook {
-        what: "retransmit",
+        kind: HookKind::Retransmit,
         required: false,
         of_minis: false,
         choices: &[&[tracepoint("retransmit_segment", "tcp_retransmit_skb")]],
     },
     Hook {
-        what: "retransmit_syn_ack",
+        kind: HookKind::RetransmitSynAck,
         required: false,
         of_minis: false,
         choices: &[&[tracepoint("retransmit_syn_ack", "tcp_retransmit_synack")]],
     },
     Hook {
-        what: "state",
+        kind: HookKind::State,
         required: true,
         of_minis: false,
         choices: &[&[

@@ -26,7 +26,7 @@ use super::{
     object, ports,
     recursion::{Misses, SPARE},
 };
-use crate::sink::Hook;
+use crate::health::{Hook, HookKind};
 
 /// What the kernel side is loaded with.
 pub struct Options<'a> {
@@ -88,7 +88,7 @@ impl Live {
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
             Ok(_) => dump::hook(options.all_namespaces),
-            Err(error) => Hook::off("dump", format!("{error:#}")),
+            Err(error) => Hook::off(HookKind::Dump, format!("{error:#}")),
         });
         let log = options
             .verbose
@@ -281,8 +281,8 @@ fn mini_hook(layout: &Layout) -> Hook {
     let needed =
         [layout.net_hashinfo, layout.ehash, layout.ehash_mask, layout.ehash_bucket_size, layout.tw_substate];
     if needed.contains(&ABSENT) {
-        Hook::off("time_wait_begin", "the kernel's types lack the timewait hash".to_owned())
+        Hook::off(HookKind::TimeWaitBegin, "the kernel's types lack the timewait hash".to_owned())
     } else {
-        Hook::on("time_wait_begin", "tp_btf/inet_sock_set_state + ehash walk".to_owned())
+        Hook::on(HookKind::TimeWaitBegin, "tp_btf/inet_sock_set_state + ehash walk".to_owned())
     }
 }

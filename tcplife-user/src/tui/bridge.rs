@@ -32,7 +32,8 @@ use super::{
 };
 use crate::{
     clock::as_ns,
-    sink::{Confirm, Health, Sink},
+    health::{Health, LossCause},
+    sink::{Confirm, Sink},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -200,7 +201,7 @@ impl Observer for Bridge {
 
 impl Sink for Bridge {
     /// Losses are in the health of every frame, and shown until the end.
-    fn lost(&mut self, _at: u64, _count: u64, _cause: &'static str) {}
+    fn lost(&mut self, _at: u64, _count: u64, _cause: LossCause) {}
 
     fn is_screen(&self) -> bool {
         true
@@ -242,6 +243,7 @@ impl Sink for Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Losses;
 
     const MS: u64 = 1_000_000;
 
@@ -286,7 +288,7 @@ mod tests {
             let _ = bridge.flush(MS, &table, &health).unwrap();
             let first = fresh(&mut ends).unwrap();
             // A loss is told, but it moves no connection.
-            health.lost = vec![("ring_full", 1)];
+            health.lost = Losses::default().with(LossCause::RingFull, 1);
             let _ = bridge.flush(600 * MS, &table, &health).unwrap();
             let second = fresh(&mut ends).unwrap();
             assert!(Arc::ptr_eq(&first.page, &second.page), "{tab:?}");
@@ -314,10 +316,10 @@ mod tests {
         ends.requests.send_modify(|request| request.flow = Flow::Paused);
         let _ = bridge.flush(2 * MS, &table, &health).unwrap();
         assert_eq!(fresh(&mut ends).unwrap().now, 2 * MS);
-        health.lost = vec![("ring_full", 3)];
+        health.lost = Losses::default().with(LossCause::RingFull, 3);
         let _ = bridge.flush(900 * MS, &table, &health).unwrap();
         let frame = fresh(&mut ends).unwrap();
-        assert_eq!((frame.now, frame.health.lost_total()), (2 * MS, 3));
+        assert_eq!((frame.now, frame.health.lost.total()), (2 * MS, 3));
         ends.requests.send_modify(|request| request.flow = Flow::Live);
         let _ = bridge.flush(901 * MS, &table, &health).unwrap();
         assert_eq!(fresh(&mut ends).unwrap().now, 901 * MS);

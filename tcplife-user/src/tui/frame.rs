@@ -17,7 +17,7 @@ use tcplife_core::{
 use super::{app::Tab, log::Logged, rates::Rates};
 use crate::{
     facts::Reading,
-    sink::Health,
+    health::Health,
     stays::{By, Section},
 };
 

@@ -23,10 +23,7 @@ use super::{
     theme::Theme,
     update::{Event, update},
 };
-use crate::{
-    sink::{Health, Sink},
-    stays::By,
-};
+use crate::{health::Health, sink::Sink, stays::By};
 
 /// Frames that are measured; the median counts.
 const ROUNDS: u64 = 31;

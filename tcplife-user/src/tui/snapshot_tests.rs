@@ -8,7 +8,7 @@ use super::{
     fixtures::{self as fix, LARGE, SMALL, USUAL},
     theme::Theme,
 };
-use crate::sink::{Health, Knowledge};
+use crate::health::{Health, Knowledge};
 
 fn drawn(app: &App) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(app.size.width, app.size.height)).unwrap();

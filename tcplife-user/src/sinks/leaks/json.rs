@@ -12,6 +12,7 @@ use tcplife_core::{
 use super::{Collected, Report, advice};
 use crate::{
     clock::{Clock, Stamper, as_ns},
+    health::LossCause,
     process::ProcessFacts,
     sink::Confirm,
     sinks::{
@@ -54,8 +55,8 @@ impl Format for LeaksJson {
         self.collected.take(at, filter, suspects);
     }
 
-    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: &'static str) {
-        json::line(out, &json::Lost { time: self.stamper.rfc3339(at), count, cause });
+    fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
+        json::line(out, &json::Lost::new(self.stamper.rfc3339(at), count, cause));
     }
 
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {

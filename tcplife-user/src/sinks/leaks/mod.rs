@@ -32,8 +32,8 @@ use crate::{
     clock::{self, Clock},
     config::{Config, Suspects},
     engine::{self, Glance, Orphans},
+    health::Health,
     process::ProcessFacts,
-    sink::Health,
 };
 
 /// What a report is made of.

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    sink::{Health, Hook, Sink},
+    health::{Health, Hook, HookKind, LossCause, Losses},
+    sink::Sink,
 };
 use story::{CLOSE_WAIT, ESTABLISHED, MS, Socket, client, server};
 
@@ -45,13 +46,13 @@ fn print(format: impl Format, filter: Filter, records: &[Record]) -> Printed {
     let mut table = Table::new(table::Config::default());
     let health = Health {
         hooks: vec![
-            Hook::on("state", "tp_btf/inet_sock_set_state".into()),
-            Hook::off("accept", "EPERM".into()),
+            Hook::on(HookKind::State, "tp_btf/inet_sock_set_state".into()),
+            Hook::off(HookKind::Accept, "EPERM".into()),
         ],
         events: records.len() as u64,
         hits: records.len() as u64 + 2,
         filtered: 0,
-        lost: vec![("ring_full", 2), ("recursion", 0)],
+        lost: Losses::default().with(LossCause::RingFull, 2),
         resyncs: 1,
         ..Health::default()
     };
@@ -59,7 +60,7 @@ fn print(format: impl Format, filter: Filter, records: &[Record]) -> Printed {
     for record in records {
         table.apply(record, &mut stream);
     }
-    stream.lost(90 * MS, 2, "ring_full");
+    stream.lost(90 * MS, 2, LossCause::RingFull);
     stream.resynced(91 * MS, &Verdict { adopted: 1, corrected: 2, ended: 3, missing: 4 });
     assert!(stream.flush(95 * MS, &table, &health).unwrap().is_continue());
     table.finish(100 * MS, &mut stream);
@@ -78,7 +79,7 @@ fn json(format: impl Format, filter: Filter, records: &[Record]) -> Vec<serde_js
 const SUMMARY: &str = concat!(
     r#"{"type":"summary","events":6,"lost":2,"connections":1,"unattributed":0,"#,
     r#""hooks":{"state":"tp_btf/inet_sock_set_state","accept":"off: EPERM"},"#,
-    r#""hits":8,"filtered":0,"lost_by_cause":{"ring_full":2,"recursion":0},"resyncs":1,"evicted":0}"#,
+    r#""hits":8,"filtered":0,"lost_by_cause":{"ring_full":2,"recursion":0,"malformed":0,"mismatch":0},"resyncs":1,"evicted":0}"#,
 );
 const LOST: &str = r#"{"type":"lost","time":"2026-01-02T03:04:05.090000000Z","count":2,"cause":"ring_full"}"#;
 const RESYNC: &str =

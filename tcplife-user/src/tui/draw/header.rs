@@ -4,7 +4,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
 
 use super::{fill, labelled};
 use crate::{
-    sink::{Health, Knowledge},
+    health::{Health, HookKind, Knowledge},
     tui::{
         app::App,
         text,
@@ -47,7 +47,7 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
 }
 
 fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
-    let total = health.lost_total();
+    let total = health.lost.total();
     if total == 0 {
         return labelled("lost", "0");
     }
@@ -56,8 +56,8 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
         let causes: Vec<String> = health
             .lost
             .iter()
-            .filter(|&&(_, count)| count > 0)
-            .map(|(cause, count)| format!("{cause} {}", text::count(*count)))
+            .filter(|&(_, count)| count > 0)
+            .map(|(cause, count)| format!("{} {}", cause.name(), text::count(count)))
             .collect();
         word = format!("{word}: {}", causes.join(", "));
     }
@@ -74,7 +74,7 @@ fn time_wait(health: &Health, width: u16) -> Option<Vec<Span<'static>>> {
     if width < 100 {
         return None;
     }
-    let hook = health.hooks.iter().find(|hook| hook.what == "time_wait_end");
+    let hook = health.hooks.iter().find(|hook| hook.kind == HookKind::TimeWaitEnd);
     let mechanism = hook?.mechanism.as_deref()?;
     let short = mechanism.split('/').next().unwrap_or_default();
     Some(labelled("tw", if width >= 160 { mechanism } else { short }))
@@ -92,7 +92,7 @@ fn hooks(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
         }
         Some(off) => {
             let others = if all - on > 1 { ", .." } else { "" };
-            let word = format!(" no {}{others}", off.what);
+            let word = format!(" no {}{others}", off.kind.name());
             vec![Span::styled("hooks ", theme::QUIET), value, Span::styled(word, theme.alarm())]
         }
     }

@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::popup;
 use crate::{
-    sink::{Health, Hook},
+    health::{Health, Hook},
     tui::{
         app::App,
         keys::{self, Scope},
@@ -115,9 +115,9 @@ fn entry(left: &str, right: &str) -> Line<'static> {
 
 fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
     if let Some(mechanism) = &hook.mechanism {
-        return vec![entry(hook.what, mechanism)];
+        return vec![entry(hook.kind.name(), mechanism)];
     }
-    let mut off = entry(hook.what, "");
+    let mut off = entry(hook.kind.name(), "");
     off.push_span(Span::styled("off", theme.alarm()));
     let mut lines = vec![off];
     let mut line = String::new();
