@@ -13,7 +13,6 @@ use crate::{
     tui::{
         app::App,
         keys::{self, Scope},
-        text,
         theme::{self, Theme},
     },
 };
@@ -120,15 +119,7 @@ fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
     let mut off = entry(hook.kind.name(), "");
     off.push_span(Span::styled("off", theme.alarm()));
     let mut lines = vec![off];
-    let mut line = String::new();
-    for word in hook.why_off.split_whitespace() {
-        if !line.is_empty() && text::columns(&line) + 1 + text::columns(word) > RIGHT {
-            lines.push(entry("", &std::mem::take(&mut line)));
-        }
-        let space = if line.is_empty() { "" } else { " " };
-        line = format!("{line}{space}{word}");
-    }
-    lines.push(entry("", &line));
+    lines.extend(textwrap::wrap(&hook.why_off, RIGHT).iter().map(|line| entry("", line)));
     lines
 }
 

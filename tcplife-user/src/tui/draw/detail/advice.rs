@@ -7,7 +7,7 @@ use crate::{
     escape,
     facts::{FACTS, Reading},
     sinks::leaks,
-    tui::{meaning, text, theme},
+    tui::{meaning, theme},
 };
 
 /// Columns of the labels.
@@ -18,23 +18,12 @@ const HOLDERS: usize = 40;
 /// A label, then words over as many lines as they need.
 fn labelled(label: &'static str, words: &str, width: usize) -> Vec<Line<'static>> {
     let room = width.saturating_sub(LABEL + 2).max(10);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in words.split_whitespace() {
-        if !line.is_empty() && text::columns(&line) + 1 + text::columns(word) > room {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     labels
-        .zip(lines)
+        .zip(textwrap::wrap(words, room))
         .map(|(label, line)| {
-            Line::from(vec![Span::styled(format!("  {label:<LABEL$}"), theme::QUIET), Span::raw(line)])
+            let label = Span::styled(format!("  {label:<LABEL$}"), theme::QUIET);
+            Line::from(vec![label, Span::raw(line.into_owned())])
         })
         .collect()
 }
