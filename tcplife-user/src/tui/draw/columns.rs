@@ -9,11 +9,14 @@ use tcplife_core::{
     view::{Row, SortKey},
 };
 
-use super::{Alignment, comm};
+use super::{
+    cells::{self, Alignment},
+    comm,
+};
 use crate::tui::text;
 
-/// A column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A column, from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     /// `!` for what is stuck, `o` for an orphan, `t` for a timewait mini-socket.
     Mark,
@@ -38,21 +41,6 @@ pub enum Column {
     /// The mark, in words.
     Note,
 }
-
-/// From left to right.
-const ORDER: [Column; 11] = [
-    Column::Mark,
-    Column::State,
-    Column::Age,
-    Column::Pid,
-    Column::Comm,
-    Column::Via,
-    Column::Local,
-    Column::Remote,
-    Column::Netns,
-    Column::Retransmits,
-    Column::Note,
-];
 
 /// What has to be there, the most telling first; each is left out if not even its least width has room.
 const FIRST: [Column; 7] =
@@ -98,14 +86,6 @@ impl Column {
         }
     }
 
-    /// Numbers are read from their right end.
-    pub const fn alignment(self) -> Alignment {
-        match self {
-            Self::Age | Self::Pid | Self::Netns | Self::Retransmits => Alignment::Right,
-            _ => Alignment::Left,
-        }
-    }
-
     /// What the column says of a row, in at most `width` columns of the terminal if it is an address.
     pub fn text(self, row: &Row, now: u64, width: usize) -> String {
         let process = row.owner.map(|owner| owner.process);
@@ -122,6 +102,15 @@ impl Column {
             Self::Retransmits if row.retransmits == 0 => "-".to_owned(),
             Self::Retransmits => text::short_count(row.retransmits.into()),
             Self::Note => mark(row).words().to_owned(),
+        }
+    }
+}
+
+impl cells::Column for Column {
+    fn alignment(self) -> Alignment {
+        match self {
+            Self::Age | Self::Pid | Self::Netns | Self::Retransmits => Alignment::Right,
+            _ => Alignment::Left,
         }
     }
 }
@@ -220,7 +209,7 @@ fn address(least: usize, longest: usize) -> Want {
 
 /// The columns for these rows.
 pub fn choose(rows: &[&Row], now: u64, width: usize) -> Vec<(Column, usize)> {
-    let mut chosen: Vec<(Column, Want)> = Vec::with_capacity(ORDER.len());
+    let mut chosen: Vec<(Column, Want)> = Vec::with_capacity(FIRST.len() + THEN.len());
     let room = |chosen: &[(Column, Want)], of: fn(&Want) -> usize| {
         width.checked_sub(chosen.iter().map(|(_, want)| of(want) + 1).sum())
     };
@@ -237,7 +226,7 @@ pub fn choose(rows: &[&Row], now: u64, width: usize) -> Vec<(Column, usize)> {
             chosen.push((column, want));
         }
     }
-    chosen.sort_by_key(|(column, _)| ORDER.iter().position(|other| other == column));
+    chosen.sort_by_key(|&(column, _)| column);
     widen(&chosen, width)
 }
 

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use tcplife_core::state::State;
 
-use super::{Alignment, comm, put};
+use super::{
+    cells::{self, Alignment},
+    comm,
+};
 use crate::{
     clock::Stamper,
     tui::{
@@ -22,8 +25,8 @@ const WIDE_TIME: usize = 12;
 /// `reset received SYN_RECEIVED`
 const EVENT: usize = 27;
 
-/// A column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A column, from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Column {
     Time,
     Event,
@@ -46,8 +49,10 @@ impl Column {
             Self::Remote => "REMOTE",
         }
     }
+}
 
-    const fn alignment(self) -> Alignment {
+impl cells::Column for Column {
+    fn alignment(self) -> Alignment {
         match self {
             Self::After | Self::Pid => Alignment::Right,
             _ => Alignment::Left,
@@ -97,31 +102,16 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let last = first.saturating_add(usize::from(area.height)).min(app.frame.log().len());
     let events = app.frame.log().get(first..last).unwrap_or_default();
     let columns = columns(usize::from(area.width), events);
-    buffer.set_style(head, theme::HEAD);
-    for (column, place) in places(&columns, head) {
-        put(buffer, place, column.head(), column.alignment(), theme::HEAD);
-    }
+    cells::write_heads(&columns, head, buffer, |column| column.head().to_owned());
     if events.is_empty() {
-        let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
-        Line::styled("Nothing has happened yet.", theme::QUIET).centered().render(middle, buffer);
+        cells::write_nothing(["Nothing has happened yet."], area, buffer);
     }
     let mut stamper = Stamper::new(app.setup.clock);
     for (line, event) in lines.zip(events) {
-        for (column, place) in places(&columns, line) {
-            let text = cell(column, event, &mut stamper, usize::from(place.width));
-            put(buffer, place, &text, column.alignment(), style(theme, column, event));
-        }
+        cells::write(&columns, line, buffer, |column, width| {
+            (cell(column, event, &mut stamper, width), style(theme, column, event))
+        });
     }
-}
-
-fn places(columns: &[(Column, usize)], line: Rect) -> impl Iterator<Item = (Column, Rect)> {
-    let mut x = line.x;
-    columns.iter().map(move |&(column, width)| {
-        let width = u16::try_from(width).unwrap_or(u16::MAX);
-        let place = Rect { x, width, ..line }.intersection(line);
-        x = x.saturating_add(width).saturating_add(1);
-        (column, place)
-    })
 }
 
 fn cell(column: Column, event: &Logged, stamper: &mut Stamper, width: usize) -> String {

@@ -1,12 +1,12 @@
 //! The table of connections, grouped.
 
-use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use tcplife_core::{
     state::State,
     view::{GroupBy, GroupKey, GroupRow},
 };
 
-use super::{Alignment, put};
+use super::cells::{self, Alignment};
 use crate::{
     escape,
     tui::{
@@ -27,55 +27,75 @@ const STATES: [(State, &str); 8] = [
     (State::FinWait1, "FIN_WAIT_1"),
     (State::Listen, "LISTEN"),
 ];
-/// Columns of the name.
-const NAME: usize = 26;
-/// Columns of the count, the oldest age and the suspects, each with a blank before it.
-const FIXED: usize = 8 + 8 + 8;
+/// A column, from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Column {
+    Name,
+    Count,
+    Suspicious,
+    Oldest,
+    /// Of [`STATES`], by its place there.
+    State(usize),
+}
+
+impl Column {
+    fn head(self, by: GroupBy) -> String {
+        match self {
+            Self::Name => format!("  {}", by.name().to_uppercase()),
+            Self::Count => "CONNS".to_owned(),
+            Self::Suspicious => "SUSPECT".to_owned(),
+            Self::Oldest => "OLDEST".to_owned(),
+            Self::State(nth) => STATES[nth].1.to_owned(),
+        }
+    }
+
+    fn text(self, group: &GroupRow, now: u64) -> String {
+        let count = |number: usize| match number {
+            0 => "-".to_owned(),
+            number => text::short_count(u64::try_from(number).unwrap_or(u64::MAX)),
+        };
+        match self {
+            Self::Name => format!("{} {}", if group.suspicious > 0 { '!' } else { ' ' }, name(&group.key)),
+            Self::Count => count(group.count),
+            Self::Suspicious => count(group.suspicious),
+            Self::Oldest => text::duration(now.saturating_sub(group.oldest)),
+            Self::State(nth) => count(group.by_state[STATES[nth].0.index()]),
+        }
+    }
+}
+
+impl cells::Column for Column {
+    fn alignment(self) -> Alignment {
+        if self == Self::Name { Alignment::Left } else { Alignment::Right }
+    }
+}
+
+/// Those that have room; states at the end give way first.
+fn columns(width: usize) -> Vec<(Column, usize)> {
+    let mut all = vec![(Column::Name, 26), (Column::Count, 7), (Column::Suspicious, 7), (Column::Oldest, 7)];
+    all.extend(STATES.iter().enumerate().map(|(nth, (_, name))| (Column::State(nth), name.len())));
+    cells::fitting(&all, width)
+}
 
 /// Draws the groups in view.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
     let by = app.frame.request.query.group.unwrap_or(GroupBy::Process);
-    let states = states(usize::from(area.width));
-    buffer.set_style(head, theme::HEAD);
-    let title = by.name().to_uppercase();
-    put(buffer, head, &format!("  {title}"), Alignment::Left, theme::HEAD);
-    let heads = ["CONNS", "SUSPECT", "OLDEST"].into_iter().map(str::to_owned);
-    let heads = heads.chain(states.iter().map(|(_, name)| (*name).to_owned()));
-    for (cell, words) in cells(&states, head).zip(heads) {
-        put(buffer, cell, &words, Alignment::Right, theme::HEAD);
-    }
+    let columns = columns(usize::from(area.width));
+    cells::write_heads(&columns, head, buffer, |column| column.head(by));
     let first = app.list.top;
     for (n, (group, line)) in app.frame.page.groups.iter().skip(first).zip(lines).enumerate() {
-        draw_group(app.setup.theme, group, now, &states, line, buffer);
+        cells::write(&columns, line, buffer, |column, _| {
+            (column.text(group, now), style(app.setup.theme, group, column))
+        });
+        if group.suspicious > 0 {
+            buffer.set_style(Rect { width: 1, ..line }, app.setup.theme.alarm());
+        }
         if first + n == app.list.position {
             buffer.set_style(line, theme::SELECTED);
         }
     }
-}
-
-fn states(width: usize) -> Vec<(State, &'static str)> {
-    let mut left = width.saturating_sub(NAME + FIXED);
-    STATES
-        .into_iter()
-        .take_while(|(_, name)| {
-            let has_room = left > name.len();
-            left = left.saturating_sub(name.len() + 1);
-            has_room
-        })
-        .collect()
-}
-
-fn cells(states: &[(State, &str)], line: Rect) -> impl Iterator<Item = Rect> {
-    let widths: Vec<usize> = [7, 7, 7].into_iter().chain(states.iter().map(|(_, name)| name.len())).collect();
-    let mut x = line.x + u16::try_from(NAME).unwrap_or(0);
-    widths.into_iter().map(move |width| {
-        let width = u16::try_from(width).unwrap_or(u16::MAX);
-        let cell = Rect { x: x.saturating_add(1), width, ..line }.intersection(line);
-        x = x.saturating_add(width).saturating_add(1);
-        cell
-    })
 }
 
 fn name(key: &GroupKey) -> String {
@@ -90,29 +110,6 @@ fn name(key: &GroupKey) -> String {
     }
 }
 
-fn draw_group(
-    theme: Theme,
-    group: &GroupRow,
-    now: u64,
-    states: &[(State, &str)],
-    line: Rect,
-    buffer: &mut Buffer,
-) {
-    let count = |number: usize| match number {
-        0 => "-".to_owned(),
-        number => text::short_count(u64::try_from(number).unwrap_or(u64::MAX)),
-    };
-    let is_suspicious = group.suspicious > 0;
-    let mark = if is_suspicious { "! " } else { "  " };
-    Span::styled(mark, theme.alarm()).render(line, buffer);
-    let place =
-        Rect { x: line.x + 2, width: u16::try_from(NAME - 2).unwrap_or(0), ..line }.intersection(line);
-    put(buffer, place, &name(&group.key), Alignment::Left, theme::PLAIN);
-    let oldest = text::duration(now.saturating_sub(group.oldest));
-    let numbers = [count(group.count), count(group.suspicious), oldest].into_iter();
-    let numbers = numbers.chain(states.iter().map(|(state, _)| count(group.by_state[state.index()])));
-    for (n, (cell, words)) in cells(states, line).zip(numbers).enumerate() {
-        let style = if n == 1 && is_suspicious { theme.alarm() } else { theme::PLAIN };
-        put(buffer, cell, &words, Alignment::Right, style);
-    }
+fn style(theme: Theme, group: &GroupRow, column: Column) -> Style {
+    if column == Column::Suspicious && group.suspicious > 0 { theme.alarm() } else { theme::PLAIN }
 }

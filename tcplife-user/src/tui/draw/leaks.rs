@@ -11,7 +11,7 @@ use tcplife_core::{
     timeline::Age,
 };
 
-use super::{comm, fill};
+use super::{cells, comm, fill};
 use crate::{
     sinks::leaks::advice,
     tui::{
@@ -129,11 +129,7 @@ fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let after = text::duration(app.setup.leak_after);
     let second = format!("A leak is held open for {after} or more after the other end closed.");
-    for (n, words) in [first, second].into_iter().enumerate() {
-        let y = area.y + area.height / 2 + u16::try_from(n).unwrap_or(0);
-        let place = Rect { y, height: 1, ..area }.intersection(area);
-        Line::styled(words, theme::QUIET).centered().render(place, buffer);
-    }
+    cells::write_nothing([first.as_str(), &second], area, buffer);
 }
 
 fn to_u64(count: usize) -> u64 {

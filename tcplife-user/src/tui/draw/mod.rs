@@ -4,6 +4,7 @@
 //! each panel is drawn within its rectangle of [`super::layout`] and knows no other; text from outside is escaped
 //! before it gets here.
 
+mod cells;
 mod columns;
 pub mod detail;
 mod events;
@@ -23,7 +24,6 @@ use ratatui::{
     Frame,
     buffer::Buffer,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
     widgets::{Clear, Widget},
 };
@@ -31,7 +31,7 @@ use tcplife_core::owner::Process;
 
 use super::{
     app::{App, Overlay, Tab},
-    layout, text, theme,
+    layout, theme,
 };
 use crate::escape;
 
@@ -112,46 +112,9 @@ fn fill<'a>(groups: impl IntoIterator<Item = Vec<Span<'a>>>, gap: usize, width: 
     line
 }
 
-/// The columns, each a name and a width, that have room in `width` with a blank between them: those at the end give way
-/// first. Returns what is left of the width, and the columns in the order in which `order` names them.
-fn fitting(
-    columns: &[(&'static str, usize)],
-    order: &[&str],
-    width: usize,
-) -> (usize, Vec<(&'static str, usize)>) {
-    let mut left = width;
-    let mut chosen: Vec<(&'static str, usize)> = Vec::new();
-    for &(name, wide) in columns {
-        if left > wide {
-            left -= wide + 1;
-            chosen.push((name, wide));
-        }
-    }
-    chosen.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
-    (left, chosen)
-}
-
 /// A label and its value.
 fn labelled(label: &'static str, value: impl Into<String>) -> Vec<Span<'static>> {
     vec![Span::styled(label, theme::QUIET), Span::raw(" "), Span::raw(value.into())]
-}
-
-/// Writes text at a place of a line, cut to `width`; aligned to the right end of it for numbers.
-fn put(buffer: &mut Buffer, place: Rect, content: &str, alignment: Alignment, style: Style) {
-    let content = text::cut(content, usize::from(place.width));
-    let wide = u16::try_from(text::columns(&content)).unwrap_or(place.width);
-    let indent = match alignment {
-        Alignment::Left => 0,
-        Alignment::Right => place.width.saturating_sub(wide),
-    };
-    buffer.set_stringn(place.x + indent, place.y, content, usize::from(place.width), style);
-}
-
-/// To which end of its column something is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Alignment {
-    Left,
-    Right,
 }
 
 /// A box with a title in the middle of `area`, emptied, at most `width` by `height`. Returns the room inside.

@@ -4,6 +4,7 @@
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
+    style::Style,
     text::{Line, Span},
     widgets::{Block, Borders, Widget},
 };
@@ -12,7 +13,10 @@ use tcplife_core::{
     state::State,
 };
 
-use super::{Alignment, comm, fitting, put};
+use super::{
+    cells::{self, Alignment},
+    comm,
+};
 use crate::{
     facts::{FACTS, Reading},
     tui::{
@@ -34,32 +38,72 @@ const SETTINGS: [&str; 7] = [
     "tcp_rfc1337",
 ];
 
-/// A column and its width; those at the end give way first.
-const COLUMNS: [(&str, usize); 9] = [
-    ("PORTS", 6),
-    ("USED", 5),
-    ("TIME_WAIT", 9),
-    ("ENDS IN", 7),
-    ("NEW/s", 5),
-    ("MOST BY", 18),
-    ("ESTAB", 6),
-    ("OTHER", 6),
-    ("CLOSED HERE", 11),
-];
-/// From left to right.
-const ORDER: [&str; 9] =
-    ["PORTS", "USED", "TIME_WAIT", "ESTAB", "OTHER", "CLOSED HERE", "NEW/s", "ENDS IN", "MOST BY"];
+/// A column, from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Column {
+    Place,
+    Ports,
+    Used,
+    TimeWait,
+    Established,
+    Other,
+    ClosedHere,
+    New,
+    EndsIn,
+    MostBy,
+}
+
 /// Least columns for the two ends.
 const PLACE: usize = 22;
+/// The columns with their widths; those at the end give way first.
+const COLUMNS: [(Column, usize); 10] = [
+    (Column::Place, PLACE),
+    (Column::Ports, 6),
+    (Column::Used, 5),
+    (Column::TimeWait, 9),
+    (Column::EndsIn, 7),
+    (Column::New, 5),
+    (Column::MostBy, 18),
+    (Column::Established, 6),
+    (Column::Other, 6),
+    (Column::ClosedHere, 11),
+];
 
-/// The columns for the two ends, as many as the listed rows need if there is room, and the other columns.
-fn columns(app: &App, width: usize) -> (usize, Vec<(&'static str, usize)>) {
-    let (left, chosen) = fitting(&COLUMNS, &ORDER, width.saturating_sub(PLACE));
+impl Column {
+    const fn head(self) -> &'static str {
+        match self {
+            Self::Place => "FROM → TO",
+            Self::Ports => "PORTS",
+            Self::Used => "USED",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Established => "ESTAB",
+            Self::Other => "OTHER",
+            Self::ClosedHere => "CLOSED HERE",
+            Self::New => "NEW/s",
+            Self::EndsIn => "ENDS IN",
+            Self::MostBy => "MOST BY",
+        }
+    }
+}
+
+impl cells::Column for Column {
+    fn alignment(self) -> Alignment {
+        if matches!(self, Self::Place | Self::MostBy) { Alignment::Left } else { Alignment::Right }
+    }
+}
+
+/// The columns, the first with as much room as the listed rows need, if there is so much.
+fn columns(app: &App, width: usize) -> Vec<(Column, usize)> {
+    let mut columns = cells::fitting(&COLUMNS, width);
+    let left = (width + 1).saturating_sub(columns.iter().map(|(_, wide)| wide + 1).sum());
     let rows = app.frame.ports().map(|ports| &*ports.usages.rows).unwrap_or_default();
     let spans = spans(rows);
     let shown = rows.iter().skip(app.ports.top).take(app.visible_rows());
     let widest = shown.map(|usage| text::columns(&whole_place(usage, spans))).max().unwrap_or(0);
-    (widest.clamp(PLACE, PLACE + left), chosen)
+    if let Some((Column::Place, wide)) = columns.first_mut() {
+        *wide = widest.clamp(PLACE, PLACE + left);
+    }
+    columns
 }
 
 /// Whether they are of several namespaces.
@@ -69,54 +113,25 @@ fn spans(rows: &[Usage]) -> bool {
 
 /// Draws the places in view.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let (place_width, columns) = columns(app, usize::from(area.width));
+    let columns = columns(app, usize::from(area.width));
     let mut lines = area.rows();
     let Some(head) = lines.next() else { return };
-    buffer.set_style(head, theme::HEAD);
-    put(buffer, head, "FROM → TO", Alignment::Left, theme::HEAD);
-    for ((name, _), cell) in columns.iter().zip(cells(&columns, place_width, head)) {
-        put(buffer, cell, name, alignment(name), theme::HEAD);
-    }
+    cells::write_heads(&columns, head, buffer, |column| column.head().to_owned());
     let Some(ports) = app.frame.ports() else { return };
     if ports.usages.rows.is_empty() {
-        let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
-        Line::styled("No wanted connection holds a local port.", theme::QUIET)
-            .centered()
-            .render(middle, buffer);
+        cells::write_nothing(["No wanted connection holds a local port."], area, buffer);
     }
     let spans = spans(&ports.usages.rows);
     let first = app.ports.top;
     for (n, (usage, line)) in ports.usages.rows.iter().skip(first).zip(lines).enumerate() {
-        let words = place(usage, spans, place_width);
-        put(
-            buffer,
-            Rect { width: to_u16(place_width), ..line }.intersection(line),
-            &words,
-            Alignment::Left,
-            theme::PLAIN,
-        );
         let range = app.frame.reading(usage.netns).and_then(Reading::local_ports);
-        for ((name, width), cell) in columns.iter().zip(cells(&columns, place_width, line)) {
-            let (words, style) = cell_of(app.setup.theme, name, usage, range, *width);
-            put(buffer, cell, &words, alignment(name), style);
-        }
+        cells::write(&columns, line, buffer, |column, width| {
+            cell(app.setup.theme, column, usage, (spans, range), width)
+        });
         if first + n == app.ports.at {
             buffer.set_style(line, theme::SELECTED);
         }
     }
-}
-
-fn alignment(name: &str) -> Alignment {
-    if name == "MOST BY" { Alignment::Left } else { Alignment::Right }
-}
-
-fn cells(columns: &[(&str, usize)], place: usize, line: Rect) -> impl Iterator<Item = Rect> {
-    let mut x = line.x.saturating_add(to_u16(place));
-    columns.iter().map(move |&(_, width)| {
-        let cell = Rect { x: x.saturating_add(1), width: to_u16(width), ..line }.intersection(line);
-        x = x.saturating_add(to_u16(width)).saturating_add(1);
-        cell
-    })
 }
 
 /// Both ends and the namespace.
@@ -146,35 +161,36 @@ fn place(usage: &Usage, with_netns: bool, width: usize) -> String {
     }
 }
 
-fn cell_of(
+fn cell(
     theme: Theme,
-    name: &str,
+    column: Column,
     usage: &Usage,
-    range: Option<usize>,
+    (spans, range): (bool, Option<usize>),
     width: usize,
-) -> (String, ratatui::style::Style) {
+) -> (String, Style) {
     let of = |state: State| usage.by_state[state.index()];
     let count = |number: usize| text::short_count(u64::try_from(number).unwrap_or(u64::MAX));
     let range = range.filter(|_| matches!(usage.place, Place::To { .. }));
     let known = of(State::TimeWait) + of(State::Established);
-    let words = match name {
-        "PORTS" => count(usage.total),
-        "USED" => match range {
+    let words = match column {
+        Column::Place => place(usage, spans, width),
+        Column::Ports => count(usage.total),
+        Column::Used => match range {
             Some(range) if range > 0 => return used(theme, usage.total, range),
             _ => "-".to_owned(),
         },
-        "TIME_WAIT" => count(of(State::TimeWait)),
-        "ESTAB" => count(of(State::Established)),
-        "OTHER" => count(usage.total.saturating_sub(known)),
-        "CLOSED HERE" => count(usage.closed_here),
-        "NEW/s" => count(usage.per_second()),
-        "ENDS IN" => match range.map(|range| usage.exhaustion(range)) {
+        Column::TimeWait => count(of(State::TimeWait)),
+        Column::Established => count(of(State::Established)),
+        Column::Other => count(usage.total.saturating_sub(known)),
+        Column::ClosedHere => count(usage.closed_here),
+        Column::New => count(usage.per_second()),
+        Column::EndsIn => match range.map(|range| usage.exhaustion(range)) {
             None => "-".to_owned(),
             Some(Exhaustion::Never) => "never".to_owned(),
             Some(Exhaustion::In(ns)) => return (text::duration(ns), theme.alarm()),
             Some(Exhaustion::Now) => return ("NOW".to_owned(), theme.alarm()),
         },
-        _ => usage.creator.map_or_else(
+        Column::MostBy => usage.creator.map_or_else(
             || "-".to_owned(),
             |(process, _)| {
                 let more =
@@ -188,7 +204,7 @@ fn cell_of(
 }
 
 /// The share of the range, alarming from three quarters on.
-fn used(theme: Theme, total: usize, range: usize) -> (String, ratatui::style::Style) {
+fn used(theme: Theme, total: usize, range: usize) -> (String, Style) {
     let percent = total.saturating_mul(100) / range;
     let words = if percent == 0 && total > 0 { "<1%".to_owned() } else { format!("{percent}%") };
     let is_alarming = percent >= 75;
@@ -213,7 +229,8 @@ pub fn draw_settings(app: &App, area: Rect, buffer: &mut Buffer) {
     let room = block.inner(area);
     block.render(area, buffer);
     let mut lines = Vec::new();
-    let (place_width, _) = columns(app, usize::from(area.width));
+    let columns = columns(app, usize::from(area.width));
+    let place_width = columns.first().map_or(0, |&(_, width)| width);
     if let Some(usage @ Usage { place: Place::To { source, .. }, .. }) = selected
         && text::columns(&whole_place(usage, false)) > place_width
     {
@@ -253,8 +270,4 @@ fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: 
     } else {
         format!(" netns{netns}{read}; TIME_WAIT ended early: {early}{more} ")
     }
-}
-
-fn to_u16(number: usize) -> u16 {
-    u16::try_from(number).unwrap_or(u16::MAX)
 }

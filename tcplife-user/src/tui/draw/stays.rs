@@ -3,12 +3,16 @@
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
+    style::Style,
     text::{Line, Span},
     widgets::{Block, Borders, Widget},
 };
 use tcplife_core::histogram::{Bar, Lengths, OpenAge};
 
-use super::{Alignment, fill, fitting, labelled, put};
+use super::{
+    cells::{self, Alignment, put},
+    fill, labelled,
+};
 use crate::{
     stays::{Row, Section, Which},
     tui::{
@@ -23,47 +27,95 @@ const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇"
 /// What open stays are drawn with.
 const OPEN: &str = "░";
 
-/// The columns; those at the end give way first, but the open stays never do.
-const COLUMNS: [(&str, usize); 9] = [
-    ("COUNT", 7),
-    ("OPEN", 6),
-    ("OLDEST", 7),
-    ("P50", 7),
-    ("P99", 7),
-    ("MAX", 7),
-    ("P90", 7),
-    ("P99.9", 7),
-    ("MIN", 7),
-];
-/// From left to right.
-const ORDER: [&str; 9] = ["COUNT", "MIN", "P50", "P90", "P99", "P99.9", "MAX", "OPEN", "OLDEST"];
-/// Columns of a state's name.
-const NAME: usize = 14;
+/// A column, from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Column {
+    State,
+    Count,
+    Min,
+    P50,
+    P90,
+    P99,
+    P999,
+    Max,
+    Open,
+    Oldest,
+}
 
-fn columns(width: usize) -> Vec<(&'static str, usize)> {
-    fitting(&COLUMNS, &ORDER, width.saturating_sub(NAME)).1
+/// The columns with their widths; those at the end give way first, but the open stays never do.
+const COLUMNS: [(Column, usize); 10] = [
+    (Column::State, 14),
+    (Column::Count, 7),
+    (Column::Open, 6),
+    (Column::Oldest, 7),
+    (Column::P50, 7),
+    (Column::P99, 7),
+    (Column::Max, 7),
+    (Column::P90, 7),
+    (Column::P999, 7),
+    (Column::Min, 7),
+];
+
+impl Column {
+    const fn head(self) -> &'static str {
+        match self {
+            Self::State => "  STATE",
+            Self::Count => "COUNT",
+            Self::Min => "MIN",
+            Self::P50 => "P50",
+            Self::P90 => "P90",
+            Self::P99 => "P99",
+            Self::P999 => "P99.9",
+            Self::Max => "MAX",
+            Self::Open => "OPEN",
+            Self::Oldest => "OLDEST",
+        }
+    }
+
+    fn text(self, row: &Row) -> String {
+        let length = |of: fn(&Lengths) -> u64| {
+            let lengths = row.finished.lengths.as_ref();
+            lengths.map_or_else(|| "-".to_owned(), |lengths| text::precise(of(lengths)))
+        };
+        match self {
+            Self::State => format!("  {}", row.state.upper()),
+            Self::Count => text::short_count(row.finished.count),
+            Self::Min => length(|lengths| lengths.min),
+            Self::P50 => length(|lengths| lengths.p50),
+            Self::P90 => length(|lengths| lengths.p90),
+            Self::P99 => length(|lengths| lengths.p99),
+            Self::P999 => length(|lengths| lengths.p999),
+            Self::Max => length(|lengths| lengths.max),
+            Self::Open if row.open.count == 0 => "-".to_owned(),
+            Self::Open => text::short_count(row.open.count),
+            Self::Oldest => row.open.ages.map_or_else(|| "-".to_owned(), |ages| at_least(ages.oldest)),
+        }
+    }
+}
+
+impl cells::Column for Column {
+    fn alignment(self) -> Alignment {
+        if self == Self::State { Alignment::Left } else { Alignment::Right }
+    }
 }
 
 /// Draws the table.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
-    let columns = columns(usize::from(area.width));
+    let columns = cells::fitting(&COLUMNS, usize::from(area.width));
     let mut places = area.rows();
     let Some(head) = places.next() else { return };
-    buffer.set_style(head, theme::HEAD);
-    put(buffer, head, "  STATE", Alignment::Left, theme::HEAD);
-    for ((name, _), place) in columns.iter().zip(cells(&columns, head)) {
-        put(buffer, place, name, Alignment::Right, theme::HEAD);
-    }
+    cells::write_heads(&columns, head, buffer, |column| column.head().to_owned());
     let lines = lines::stays(app.frame.stays());
     if lines.is_empty() {
-        let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
-        Line::styled("No stay has been seen yet.", theme::QUIET).centered().render(middle, buffer);
+        cells::write_nothing(["No stay has been seen yet."], area, buffer);
     }
     let first = app.stays.cursor.top;
     for (n, (line, place)) in lines.iter().skip(first).zip(places).enumerate() {
         match line {
             StayLine::Head(section) => Span::styled(name(section), theme::STRONG).render(place, buffer),
-            StayLine::Row(row) => draw_row(app.setup.theme, row, &columns, place, buffer),
+            StayLine::Row(row) => cells::write(&columns, place, buffer, |column, _| {
+                (column.text(row), style(app.setup.theme, row, column))
+            }),
         }
         if first + n == app.stays.cursor.at {
             buffer.set_style(place, theme::SELECTED);
@@ -79,36 +131,8 @@ fn name(section: &Section) -> String {
     }
 }
 
-fn cells(columns: &[(&str, usize)], line: Rect) -> impl Iterator<Item = Rect> {
-    let mut x = line.x.saturating_add(u16::try_from(NAME).unwrap_or(u16::MAX));
-    columns.iter().map(move |&(_, width)| {
-        let width = u16::try_from(width).unwrap_or(u16::MAX);
-        let place = Rect { x: x.saturating_add(1), width, ..line }.intersection(line);
-        x = x.saturating_add(width).saturating_add(1);
-        place
-    })
-}
-
-fn draw_row(theme: Theme, row: &Row, columns: &[(&str, usize)], line: Rect, buffer: &mut Buffer) {
-    put(buffer, line, &format!("  {}", row.state.upper()), Alignment::Left, theme.state(row.state));
-    let length = |of: fn(&Lengths) -> u64| {
-        row.finished.lengths.as_ref().map_or_else(|| "-".to_owned(), |lengths| text::precise(of(lengths)))
-    };
-    for (&(name, _), place) in columns.iter().zip(cells(columns, line)) {
-        let words = match name {
-            "COUNT" => text::short_count(row.finished.count),
-            "MIN" => length(|lengths| lengths.min),
-            "P50" => length(|lengths| lengths.p50),
-            "P90" => length(|lengths| lengths.p90),
-            "P99" => length(|lengths| lengths.p99),
-            "P99.9" => length(|lengths| lengths.p999),
-            "MAX" => length(|lengths| lengths.max),
-            "OPEN" if row.open.count == 0 => "-".to_owned(),
-            "OPEN" => text::short_count(row.open.count),
-            _ => row.open.ages.map_or_else(|| "-".to_owned(), |ages| at_least(ages.oldest)),
-        };
-        put(buffer, place, &words, Alignment::Right, theme::PLAIN);
-    }
+fn style(theme: Theme, row: &Row, column: Column) -> Style {
+    if column == Column::State { theme.state(row.state) } else { theme::PLAIN }
 }
 
 /// Draws the distribution of the state under the cursor: finished and open stays on one logarithmic axis.

@@ -1,11 +1,11 @@
 //! The table of connections.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use tcplife_core::view::{Row, SortKey};
 
 use super::{
+    cells,
     columns::{self, Column, Mark},
-    put,
 };
 use crate::tui::{
     app::App,
@@ -35,7 +35,7 @@ pub fn sort_key_at(app: &App, x: usize) -> Option<SortKey> {
     }
     let columns = columns_for(&rows(app, body.height), app.frame.now, body.width);
     let is_there = |place: &Rect| (usize::from(place.x)..=usize::from(place.right())).contains(&x);
-    places(&columns, body).find(|(_, place)| is_there(place)).and_then(|(column, _)| column.sort_key())
+    cells::places(&columns, body).find(|(_, place)| is_there(place)).and_then(|(column, _)| column.sort_key())
 }
 
 /// Draws the rows in view, with ages as of `now`.
@@ -46,10 +46,12 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let columns = columns_for(&rows, now, area.width);
     draw_head(app, &columns, head, buffer);
     if app.frame.page.matched == 0 {
-        return draw_nothing(app, area, buffer);
+        return cells::write_nothing([why_nothing(app)], area, buffer);
     }
     for (line, &(position, row)) in lines.zip(&rows) {
-        draw_row(app.setup.theme, row, now, &columns, line, buffer);
+        cells::write(&columns, line, buffer, |column, width| {
+            (column.text(row, now, width), style(app.setup.theme, row, column))
+        });
         let is_selected = match app.list.selected() {
             Some(id) => id == row.id,
             None => position == app.list.position,
@@ -60,20 +62,9 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Each column with its place in a line.
-fn places(columns: &[(Column, usize)], line: Rect) -> impl Iterator<Item = (Column, Rect)> {
-    let mut x = line.x;
-    columns.iter().map(move |&(column, width)| {
-        let width = u16::try_from(width).unwrap_or(u16::MAX);
-        let place = Rect { x, width, ..line }.intersection(line);
-        x = x.saturating_add(width).saturating_add(1);
-        (column, place)
-    })
-}
-
 fn draw_head(app: &App, columns: &[(Column, usize)], line: Rect, buffer: &mut Buffer) {
     buffer.set_style(line, theme::HEAD);
-    for (column, place) in places(columns, line) {
+    cells::write(columns, line, buffer, |column, _| {
         let is_sorted = column.sort_key() == Some(app.list.sort);
         let arrow = match (is_sorted, app.list.descending) {
             (false, _) => "",
@@ -81,15 +72,8 @@ fn draw_head(app: &App, columns: &[(Column, usize)], line: Rect, buffer: &mut Bu
             (true, false) => "▲",
         };
         let style = if is_sorted { theme::SORTED_HEAD } else { theme::HEAD };
-        put(buffer, place, &format!("{}{arrow}", column.head()), column.alignment(), style);
-    }
-}
-
-fn draw_row(theme: Theme, row: &Row, now: u64, columns: &[(Column, usize)], line: Rect, buffer: &mut Buffer) {
-    for (column, place) in places(columns, line) {
-        let text = column.text(row, now, usize::from(place.width));
-        put(buffer, place, &text, column.alignment(), style(theme, row, column));
-    }
+        (format!("{}{arrow}", column.head()), style)
+    });
 }
 
 fn style(theme: Theme, row: &Row, column: Column) -> Style {
@@ -102,11 +86,10 @@ fn style(theme: Theme, row: &Row, column: Column) -> Style {
     }
 }
 
-fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
-    let words = match app.frame.page.total {
+/// Why there are no rows.
+fn why_nothing(app: &App) -> &'static str {
+    match app.frame.page.total {
         0 => "No connection has been seen yet.",
         _ => "No connection passes the filters. Esc drops them.",
-    };
-    let middle = Rect { y: area.y + area.height / 2, height: 1, ..area }.intersection(area);
-    Line::styled(words, theme::QUIET).centered().render(middle, buffer);
+    }
 }
