@@ -1,37 +1,39 @@
 //! What iterators tell of a socket.
 
-use super::{Field, Head, Malformed, Mini, Stats, Task, Tuple, exact, kind};
+use super::{Field, Head, Malformed, Stats, Task, Tuple, exact, kind};
 
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
-    pub struct Gauge(48) {
+    pub struct Gauge(56) {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
         /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
         /// made, rounded down to a second. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
         pub stamp_ns: u64 = 8,
+        /// Mini-socket: `tw_timer.expires`, in 64-bit jiffies.
+        pub expires: u64 = 16,
         /// Bytes that the application has not read; a FIN counts as one. Listener: connections not accepted yet.
-        pub recv_queue: u32 = 16,
+        pub recv_queue: u32 = 24,
         /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
-        pub send_queue: u32 = 20,
+        pub send_queue: u32 = 28,
         /// When the last ACK was received (`tcp_sock.rcv_tstamp`).
-        pub last_ack: u32 = 24,
+        pub last_ack: u32 = 32,
         /// When the last data was received (`icsk_ack.lrcvtime`); 0 for never.
-        pub last_data: u32 = 28,
+        pub last_data: u32 = 36,
         /// When the last data was sent (`tcp_sock.lsndtime`).
-        pub last_sent: u32 = 32,
+        pub last_sent: u32 = 40,
         /// `SO_KEEPALIVE` is on.
-        pub keepalive: u32 = 36,
+        pub keepalive: u32 = 44,
         /// The holder's descriptor; see [`super::flag::HELD`].
-        pub fd: u32 = 40,
+        pub fd: u32 = 48,
         /// Mini-socket: `tcp_fin_timeout` of its network namespace, in jiffies; 0 for not known.
-        pub fin_timeout: u32 = 44,
+        pub fin_timeout: u32 = 52,
     }
 }
 
 wire! {
     /// A socket as a dump found it. One that several descriptors hold is found once for each.
-    pub struct Found(208) {
+    pub struct Found(184) {
         /// See [`Head`]; `old` is the protocol's state (of a mini-socket its substate), `new` the kernel object's: a request
         /// is in `SYN_RECV` for the one and in `NEW_SYN_RECV` for the other.
         pub head: Head = 0,
@@ -41,10 +43,8 @@ wire! {
         pub task: Task = 72,
         /// See [`Stats`].
         pub stats: Stats = 104,
-        /// See [`Mini`].
-        pub mini: Mini = 128,
         /// See [`Gauge`].
-        pub gauge: Gauge = 160,
+        pub gauge: Gauge = 128,
     }
 }
 

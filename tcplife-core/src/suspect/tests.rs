@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tcplife_common::wire::{Gauge, Head, Mini, Stats, Task, Tuple, flag};
+use tcplife_common::wire::{Gauge, Head, Stats, Task, Tuple, flag};
 
 use super::{
     groups::{Baseline, ages, groups},
@@ -246,7 +246,7 @@ fn a_peer_in_fin_wait_1_is_not_gone() {
 fn an_orphan_in_a_mini_socket_waits_for_its_peer() {
     let mut client = socket(2, FIN_WAIT2, CLIENT, SERVER);
     client.head.flags = flag::MINI | flag::ORPHAN;
-    client.mini = Mini { address: 2, expires: JIFFIES + 250 * 50, jiffies: JIFFIES, ..Mini::default() };
+    client.gauge.expires = JIFFIES + 250 * 50;
     let server = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
     let suspects = look(&[server, client]);
     let orphan = suspects.iter().find(|suspect| suspect.facts.state == State::FinWait2).unwrap();
@@ -316,15 +316,9 @@ fn orphan(n: u64, state: u8, left: u64, heard: u64) -> Found {
     let hz = u64::from(HZ);
     Found {
         head: Head { flags: flag::MINI | flag::ORPHAN, old: state, ..mini.head },
-        mini: Mini {
-            address: n,
-            expires: JIFFIES + left * hz,
-            jiffies: JIFFIES,
-            substate: u32::from(state),
-            ..Mini::default()
-        },
         gauge: Gauge {
             jiffies: JIFFIES,
+            expires: JIFFIES + left * hz,
             stamp_ns: NOW - heard * SECOND,
             fin_timeout: 60 * HZ,
             ..Gauge::default()

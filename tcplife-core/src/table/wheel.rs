@@ -65,7 +65,7 @@ pub(super) struct Timer {
 impl Timer {
     /// Of a mini-socket that was found.
     pub(super) fn of(found: &Found) -> Self {
-        Self { expires: found.mini.expires, jiffies: found.mini.jiffies, at: found.head.time_ns }
+        Self { expires: found.gauge.expires, jiffies: found.gauge.jiffies, at: found.head.time_ns }
     }
 }
 

@@ -14,7 +14,6 @@ use tcplife_common::{
 use crate::{
     constants::{ABSENT, offset, setting},
     maps::DUMP_STATES,
-    mini,
     read::{
         self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
         TCP_TIME_WAIT, TypedSock,
@@ -153,15 +152,16 @@ fn common<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
 /// A timewait mini-socket. False if its substate was not asked for.
 #[inline(always)]
 fn mini_socket<A: Access>(tw: Sock<A>, found: &mut Found) -> bool {
-    found.mini = mini::describe(tw);
-    if !asked_for(MINI_BITS + found.mini.substate) {
+    let substate: u8 = tw.load(offset!(tw_substate));
+    if !asked_for(MINI_BITS + u32::from(substate)) {
         return false;
     }
     common(tw, TCP_TIME_WAIT, found);
-    found.head.old = found.mini.substate as u8;
+    found.head.old = substate;
     found.head.flags |= flag::MINI | flag::ORPHAN;
+    found.gauge.expires = tw.load(offset!(tw_expires));
     // What tells how old one in FIN_WAIT_2 is.
-    if found.head.old == TCP_FIN_WAIT2
+    if substate == TCP_FIN_WAIT2
         && offset!(tw_ts_recent_stamp) != ABSENT
         && offset!(net_fin_timeout) != ABSENT
     {

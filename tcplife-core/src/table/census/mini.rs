@@ -33,7 +33,7 @@ impl Table {
         let ends = Ends::of(&found.tuple);
         let state = State::from_kernel(head.old)
             .filter(|state| matches!(state, State::FinWait2 | State::TimeWait))?;
-        let stamp = Stamp::of(state, head.sock, found.mini.expires);
+        let stamp = Stamp::of(state, head.sock, found.gauge.expires);
         let candidate = match self.minis.find(head.netns, &ends) {
             Some((slot, known)) if known == stamp && known != Stamp::NONE => return Some(slot),
             other => other.map(|(slot, _)| slot),

@@ -50,7 +50,7 @@ pub(super) fn mini(sock: u64, state: u8, at: u64, left: u64) -> Found {
     let full = found(sock, state, at);
     Found {
         head: Head { flags: flag::MINI | flag::ORPHAN, new: TIME_WAIT, ..full.head },
-        mini: Mini { address: sock, expires: 90_000 + left, jiffies: 90_000, ..Mini::default() },
+        gauge: Gauge { jiffies: 90_000, expires: 90_000 + left, ..Gauge::default() },
         ..full
     }
 }
@@ -308,7 +308,7 @@ fn a_time_wait_is_armed_once_however_often_it_is_seen() {
     for second in 10..60 {
         let left = (70 - second) * 250;
         let mut seen = mini(1, TIME_WAIT, second * SECOND, left);
-        seen.mini = Mini { expires: 90_000 + 60 * 250, jiffies: 90_000 + 60 * 250 - left, ..seen.mini };
+        (seen.gauge.expires, seen.gauge.jiffies) = (90_000 + 60 * 250, 90_000 + 60 * 250 - left);
         take(&mut table, &mut log, second * SECOND - 1, &[seen]);
     }
     table.tick(70 * SECOND, &mut log);
@@ -362,13 +362,14 @@ fn as_found(record: &Record) -> Found {
         Record::End(record) => record.tuple,
         _ => Tuple::default(),
     };
-    let mini = match record {
-        Record::End(wire::End { mini, .. }) => *mini,
-        _ => Mini::default(),
+    let (jiffies, expires) = match record {
+        Record::End(wire::End { mini, .. }) => (mini.jiffies, mini.expires),
+        _ => (0, 0),
     };
     let head = *record.head();
-    let gauge = Gauge { stamp_ns: head.time_ns / 2, fin_timeout: 15_000, ..Gauge::default() };
-    Found { head, tuple, mini, gauge, ..Found::default() }
+    let stamp_ns = head.time_ns / 2;
+    let gauge = Gauge { jiffies, expires, stamp_ns, fin_timeout: 15_000, ..Gauge::default() };
+    Found { head, tuple, gauge, ..Found::default() }
 }
 
 proptest! {

@@ -34,7 +34,7 @@ fn an_unchanged_one_is_known_by_its_address_and_timer() {
     take(&mut table, &mut log, 9 * SECOND, &[at_first]);
     let ends = Ends::of(&at_first.tuple);
     let Some((_, stamp)) = table.minis.find(NETNS, &ends) else { panic!("{:?}", table.minis) };
-    let of = |found: &Found| Stamp::of(State::TimeWait, found.head.sock, found.mini.expires);
+    let of = |found: &Found| Stamp::of(State::TimeWait, found.head.sock, found.gauge.expires);
     assert_eq!(stamp, of(&at_first));
     assert_ne!(stamp, of(&mini(1, TIME_WAIT, 10 * SECOND, 5_001)), "armed again");
     assert_ne!(stamp, of(&mini(2, TIME_WAIT, 10 * SECOND, 5_000)), "another one");
@@ -86,7 +86,7 @@ fn one_that_is_missed_when_its_timer_fires_has_expired() {
     let tick = SECOND / 250;
     for (state, expires, fires) in [(FIN_WAIT2, 16_000, 16_064), (TIME_WAIT, 30_000, 30_208)] {
         let (mut one, listed) = (mini(1, state, 60 * SECOND, 0), 60 * SECOND);
-        (one.mini.jiffies, one.mini.expires) = (15_000, expires);
+        (one.gauge.jiffies, one.gauge.expires) = (15_000, expires);
         let fires = listed + (fires - 15_000) * tick;
         // The jiffy of the first list may have begun almost a tick before it.
         for (begun, end) in [
@@ -157,7 +157,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
 fn a_mini_socket_whose_begin_was_lost_is_its_connections() {
     let in_mini = |state, at| {
         let found = mini(1, state, at, 57 * 250);
-        Found { head: Head { sock: 99, ..found.head }, mini: Mini { address: 99, ..found.mini }, ..found }
+        Found { head: Head { sock: 99, ..found.head }, ..found }
     };
     for (last, state) in [(ESTABLISHED, TIME_WAIT), (FIN_WAIT2, TIME_WAIT), (FIN_WAIT2, FIN_WAIT2)] {
         let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];

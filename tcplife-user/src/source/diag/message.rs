@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use tcplife_common::wire::{Found, Gauge, Head, Mini, Stats, Tuple, flag, kind};
+use tcplife_common::wire::{Found, Gauge, Head, Stats, Tuple, flag, kind};
 
 use crate::source::dump::StateMask;
 
@@ -100,17 +100,8 @@ fn listed(message: &[u8], now: u64, netns: u32) -> Option<Listed> {
     let (expires, inode) = (u32_at(message, 52)?, u32_at(message, 68)?);
     let is_mini = clock == TIMER_TIME_WAIT;
     let mut flags = if inode == 0 { flag::ORPHAN } else { 0 };
-    let mut mini = Mini::default();
     if is_mini {
         flags |= flag::MINI | flag::ORPHAN;
-        let substate = u32::from(state);
-        mini = Mini {
-            address: cookie,
-            expires: u64::from(JIFFIES) + u64::from(expires),
-            jiffies: u64::from(JIFFIES),
-            substate,
-            ..mini
-        };
     }
     let kernel_state = if is_mini { TCP_TIME_WAIT } else { state };
     let found = Found {
@@ -126,11 +117,11 @@ fn listed(message: &[u8], now: u64, netns: u32) -> Option<Listed> {
             cookie,
         },
         tuple: tuple(message, family)?,
-        mini,
         ..Found::default()
     };
     let gauge = Gauge {
         jiffies: u64::from(JIFFIES),
+        expires: u64::from(JIFFIES) + u64::from(expires),
         recv_queue: u32_at(message, 56)?,
         send_queue: u32_at(message, 60)?,
         keepalive: u32::from(clock == TIMER_KEEPALIVE && state != TCP_FIN_WAIT2),
@@ -266,7 +257,7 @@ mod tests {
         let found = one(&reply(5, TIMER_TIME_WAIT, 0)).found;
         assert_eq!(found.head.flags, flag::MINI | flag::ORPHAN);
         assert_eq!((found.head.old, found.head.new), (5, TCP_TIME_WAIT));
-        assert_eq!(found.mini.expires - found.mini.jiffies, 5_000);
+        assert_eq!(found.gauge.expires - found.gauge.jiffies, 5_000);
     }
 
     #[test]
