@@ -11,16 +11,22 @@ use tcplife_core::{
     connection::ConnId,
     filter::{Filter, StateSet},
     state::State,
-    view::{Detail, GroupBy, GroupKey, Query, Row, Search, SortKey},
+    view::{GroupBy, GroupKey, Query, Row, Search, SortKey},
 };
 
 use super::{
+    cursor::Cursor,
     frame::{Flow, Frame, Request},
     keys::Scope,
     layout,
+    lines::{LeakKey, PortKey, StayKey},
+    pane::Pane,
     theme::Theme,
 };
-use crate::{clock::Clock, stays::By};
+use crate::{
+    clock::Clock,
+    stays::{By, Which},
+};
 
 /// The views, in the order of their tabs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,27 +86,6 @@ pub enum Overlay {
     Line(String),
 }
 
-/// What the detail pane shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Pane {
-    /// It is closed.
-    #[default]
-    Closed,
-    /// It is open; the answer is on its way.
-    Waiting,
-    /// The connection as it is.
-    Live(Box<Detail>),
-    /// The connection has left the table; this is what was known last.
-    Gone(Box<Detail>),
-}
-
-impl Pane {
-    /// Whether it takes room.
-    pub const fn is_open(&self) -> bool {
-        !matches!(self, Self::Closed)
-    }
-}
-
 /// What the cursor is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
@@ -113,43 +98,32 @@ pub enum Target {
     Group(GroupKey),
 }
 
-/// A list of lines that are all there: where the cursor is, and the first line in view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    /// The line that is selected.
-    pub at: usize,
-    /// The first line in view.
-    pub top: usize,
-}
-
-impl Cursor {
-    /// Moves to a line, or as near as there are lines, and scrolls as little as needed.
-    pub fn go(&mut self, at: usize, lines: usize, visible: usize) {
-        let visible = visible.max(1);
-        self.at = at.min(lines.saturating_sub(1));
-        let lowest = (self.at + 1).saturating_sub(visible);
-        self.top = self.top.clamp(lowest, self.at).min(lines.saturating_sub(visible));
-    }
-}
-
 /// The view of leaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaksTab {
     /// Which line.
-    pub cursor: Cursor,
+    pub cursor: Cursor<LeakKey>,
     /// Processes whose sockets are shown; by thread-group id, `None` for sockets that no process has.
     pub unfolded: BTreeSet<Option<u32>>,
-    /// The socket whose timeline is open.
-    pub open: Option<ConnId>,
+    /// The timeline of a socket.
+    pub pane: Pane,
 }
 
 /// The view of histograms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaysTab {
     /// What stays are grouped by.
     pub by: Option<By>,
     /// Which line.
-    pub cursor: Cursor,
+    pub cursor: Cursor<StayKey>,
+}
+
+impl Default for StaysTab {
+    /// At the state that tells most, if any connection is or was in it.
+    fn default() -> Self {
+        let on = Some((Which::All, Some(State::CloseWait)));
+        Self { by: None, cursor: Cursor { on, ..Cursor::default() } }
+    }
 }
 
 /// The table of connections.
@@ -224,7 +198,7 @@ pub struct App {
     /// The view of histograms.
     pub stays: StaysTab,
     /// The view of local ports.
-    pub ports: Cursor,
+    pub ports: Cursor<PortKey>,
     /// The view of events.
     pub stream: Stream,
     /// The first line of the open detail that is in view.
@@ -354,6 +328,12 @@ impl App {
         if self.is_grouped() { page.groups.len() } else { page.matched }
     }
 
+    /// Whether the newest data is that of the open view; what was under way when another one was opened is not.
+    pub fn is_answered(&self) -> bool {
+        let asked = &self.frame.request;
+        asked.tab == self.tab && asked.by == self.stays.by
+    }
+
     /// What is wrong with the filter, if anything is.
     pub fn problem(&self) -> Option<String> {
         Search::parse(self.text()).1
@@ -363,7 +343,7 @@ impl App {
     fn shows_settings(&self) -> bool {
         match self.tab {
             Tab::Connections => self.list.pane.is_open(),
-            Tab::Leaks => self.leaks.open.is_some(),
+            Tab::Leaks => self.leaks.pane.is_open(),
             Tab::TimeWait => true,
             Tab::Histograms | Tab::Events => false,
         }

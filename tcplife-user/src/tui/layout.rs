@@ -66,7 +66,7 @@ fn detail_height(app: &App, room: u16) -> u16 {
     };
     match app.tab {
         Tab::Connections if app.list.pane.is_open() => pane,
-        Tab::Leaks if app.leaks.open.is_some() => pane,
+        Tab::Leaks if app.leaks.pane.is_open() => pane,
         Tab::Histograms => PLOT_HEIGHT.min(room / 2),
         Tab::TimeWait => SETTINGS_HEIGHT.min(room / 2),
         Tab::Connections | Tab::Leaks | Tab::Events => 0,

@@ -4,7 +4,10 @@
 //! same data gives the same lines, so that the cursor is on the line that is drawn as selected.
 
 use tcplife_core::{
+    connection::ConnId,
     owner::Process,
+    ports::Place,
+    state::State,
     suspect::{
         Suspect,
         groups::{Group, groups},
@@ -34,9 +37,34 @@ pub enum StayLine<'a> {
     Row(&'a Row),
 }
 
+/// What a line of the view of leaks is about: a process, by thread-group id, or a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeakKey {
+    Group(Option<u32>),
+    Socket(ConnId),
+}
+
+impl LeakLine<'_> {
+    const fn key(&self) -> LeakKey {
+        match self {
+            Self::Group(group) => LeakKey::Group(pid(group.process)),
+            Self::Socket(suspect) => LeakKey::Socket(suspect.connection.id()),
+        }
+    }
+}
+
+/// What a line of the view of histograms is about: whose stays, and in which state; `None` for the group's name.
+pub type StayKey = (Which, Option<State>);
+
+/// What a line of the view of local ports is about: the network namespace, and the ends.
+pub type PortKey = (u32, Place);
+
 /// The thread-group id by which a group is known.
-pub fn pid(process: Option<Process>) -> Option<u32> {
-    process.map(|process| process.pid)
+pub const fn pid(process: Option<Process>) -> Option<u32> {
+    match process {
+        Some(process) => Some(process.pid),
+        None => None,
+    }
 }
 
 /// Processes that leak, the worst first; under those that are unfolded their sockets, leaks first.
@@ -72,14 +100,29 @@ pub fn selected_stay<'a>(lines: &[StayLine<'a>], at: usize) -> Option<&'a Row> {
     })
 }
 
-/// How many lines the open view has, if it is one whose lines are all there.
-pub fn count(app: &App) -> usize {
-    use super::app::Tab;
-    match app.tab {
-        Tab::Leaks => leaks(&app.frame.leaks, &app.leaks).len(),
-        Tab::Histograms => stays(app.frame.stays()).len(),
-        Tab::TimeWait => app.frame.ports().map_or(0, |ports| ports.usages.rows.len()),
-        Tab::Connections => app.rows(),
-        Tab::Events => app.frame.log().len(),
-    }
+/// What each line of the view of leaks is about.
+pub fn leak_keys(app: &App) -> Vec<LeakKey> {
+    leaks(&app.frame.leaks, &app.leaks).iter().map(LeakLine::key).collect()
+}
+
+/// What each line of the view of histograms is about.
+pub fn stay_keys(app: &App) -> Vec<StayKey> {
+    let mut whose = Which::All;
+    let lines = stays(app.frame.stays());
+    lines
+        .iter()
+        .map(|line| match line {
+            StayLine::Head(section) => {
+                whose = section.which;
+                (whose, None)
+            }
+            StayLine::Row(row) => (whose, Some(row.state)),
+        })
+        .collect()
+}
+
+/// What each line of the view of local ports is about.
+pub fn port_keys(app: &App) -> Vec<PortKey> {
+    let rows = app.frame.ports().map(|ports| &*ports.usages.rows).unwrap_or_default();
+    rows.iter().map(|usage| (usage.netns, usage.place)).collect()
 }

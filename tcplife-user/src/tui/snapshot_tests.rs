@@ -122,12 +122,12 @@ fn leaks() {
 
 #[test]
 fn a_leaked_socket() {
-    view("leak", "2\njj\n");
+    view("leak", "2\nj\n");
 }
 
 #[test]
 fn histograms() {
-    view("histograms", "3j");
+    view("histograms", "3");
 }
 
 #[test]

@@ -13,10 +13,11 @@ use tcplife_core::{
 };
 
 use super::{
-    app::{App, Overlay, Pane, Stream, Tab, Target, connected_states},
+    app::{App, Overlay, Stream, Tab, Target, connected_states},
     fixtures::{self as fix, LARGE, SMALL, USUAL, type_keys},
     frame::{Flow, Frame, View},
     log::{Logged, What, Whose},
+    pane::Pane,
     update::{Event, Next, stream_top, update},
 };
 

@@ -14,6 +14,8 @@ use super::{
     app::{App, Target},
     fixtures::{self as fix, LARGE, SMALL, USUAL, type_keys},
     frame::Frame,
+    lines::LeakKey,
+    pane::Pane,
     update::{Event, Next, update},
 };
 use crate::stays::By;
@@ -70,7 +72,7 @@ fn the_cursor_follows_its_group_and_enter_shows_its_connections() {
 
 #[test]
 fn esc_leaves_groups_before_it_drops_filters() {
-    let mut app = grouped(&[1]);
+    let mut app = grouped(&[101]);
     app.list.text = "nginx".to_owned();
     type_keys(&mut app, "\x1b");
     assert_eq!((app.list.group, app.list.text.as_str()), (None, "nginx"));
@@ -104,27 +106,70 @@ fn copying_goes_to_the_terminal_and_says_so_until_the_next_key() {
 #[test]
 fn leaks_unfold_to_sockets_and_a_socket_opens() {
     let mut app = on("2", USUAL);
-    assert_eq!(super::lines::count(&app), 2, "two processes leak; a third has a young socket only");
+    assert_eq!(super::lines::leak_keys(&app).len(), 2, "two processes leak; a third has a young socket only");
     type_keys(&mut app, "\n");
-    assert_eq!(super::lines::count(&app), 5);
+    assert_eq!(super::lines::leak_keys(&app).len(), 5);
     type_keys(&mut app, "j\n");
-    assert!(app.leaks.open.is_some() && app.request().settings);
+    assert!(app.leaks.pane.is_open() && app.request().settings);
     type_keys(&mut app, "K");
     assert!(app.clipboard.as_deref().is_some_and(|text| text.contains("40001'")), "{:?}", app.clipboard);
     type_keys(&mut app, "\x1b");
-    assert_eq!(app.leaks.open, None);
+    assert_eq!(app.leaks.pane, Pane::Closed);
     type_keys(&mut app, "\x1bG");
-    assert_eq!((super::lines::count(&app), app.leaks.cursor.at), (2, 1));
+    assert_eq!((super::lines::leak_keys(&app).len(), app.leaks.cursor.at), (2, 1));
+}
+
+/// New data without the suspects of these numbers.
+fn without(app: &mut App, gone: &[u64]) {
+    let mut leaks = (*fix::views::leaks()).clone();
+    leaks.suspects.retain(|suspect| !gone.contains(&suspect.connection.id().0));
+    let frame = Frame { leaks: std::sync::Arc::new(leaks), ..fix::frame(app) };
+    fix::feed(app, frame);
 }
 
 #[test]
-fn the_cursor_stays_on_a_line_when_lines_go() {
+fn the_cursor_stays_on_a_socket_wherever_its_line_goes() {
     let mut app = on("2", USUAL);
-    type_keys(&mut app, "\nG");
-    assert_eq!(app.leaks.cursor.at, 4);
-    let frame = Frame { leaks: std::sync::Arc::default(), ..fix::frame(&app) };
-    fix::feed(&mut app, frame);
-    assert_eq!(app.leaks.cursor.at, 0);
+    type_keys(&mut app, "\njj");
+    let second = Some(LeakKey::Socket(ConnId(102)));
+    assert_eq!((app.leaks.cursor.on, app.leaks.cursor.at), (second, 2));
+    without(&mut app, &[101]);
+    assert_eq!((app.leaks.cursor.on, app.leaks.cursor.at), (second, 1));
+    type_keys(&mut app, "c");
+    assert!(app.clipboard.take().is_some_and(|text| text.contains(":40002")));
+    without(&mut app, &[101, 102, 104]);
+    assert_eq!(app.leaks.cursor.at, 0, "what comes in its place");
+}
+
+#[test]
+fn a_socket_that_is_read_is_copied_when_it_is_gone_and_no_other_one_is_ended() {
+    let mut app = on("2", USUAL);
+    type_keys(&mut app, "\nj\n");
+    without(&mut app, &[101]);
+    assert!(
+        matches!(&app.leaks.pane, Pane::Gone(detail) if detail.row.id == ConnId(101)),
+        "{:?}",
+        app.leaks.pane
+    );
+    type_keys(&mut app, "K");
+    assert_eq!((app.clipboard.take(), app.notice.is_some()), (None, true));
+    type_keys(&mut app, "c");
+    assert!(app.clipboard.take().is_some_and(|text| text.contains(":40001")));
+    type_keys(&mut app, "\x1b");
+    assert_eq!(app.leaks.cursor.on, Some(LeakKey::Socket(ConnId(102))));
+}
+
+#[test]
+fn keys_before_the_data_of_a_view_move_nothing() {
+    let mut app = on("3", USUAL);
+    type_keys(&mut app, "G");
+    let cursor = app.stays.cursor;
+    type_keys(&mut app, "1");
+    fix::answer(&mut app);
+    type_keys(&mut app, "3k");
+    assert_eq!(app.stays.cursor, cursor);
+    fix::answer(&mut app);
+    assert_eq!(app.stays.cursor, cursor);
 }
 
 #[test]
@@ -230,11 +275,11 @@ fn a_detail_without_rows_beside_it_scrolls_by_lines_and_screens() {
 fn a_detail_beside_rows_scrolls_by_screens_and_goes_with_the_row() {
     let mut app = on("2", Size::new(60, 34));
     type_keys(&mut app, "\nj\n");
-    let first = app.leaks.open;
+    let first = app.leaks.pane.clone();
     update(&mut app, fix::key(KeyCode::PageDown));
-    assert_eq!(app.leaks.open, first);
+    assert_eq!(app.leaks.pane, first);
     let scrolled = app.detail_top;
     assert!(scrolled > 0);
     type_keys(&mut app, "k");
-    assert_eq!((app.leaks.open, app.detail_top), (None, 0), "a process has no detail");
+    assert_eq!((app.leaks.pane, app.detail_top), (Pane::Closed, 0), "a process has no detail");
 }

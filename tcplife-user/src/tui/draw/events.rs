@@ -103,7 +103,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let events = app.frame.log().get(first..last).unwrap_or_default();
     let columns = columns(usize::from(area.width), events);
     cells::write_heads(&columns, head, buffer, |column| column.head().to_owned());
-    if events.is_empty() {
+    if events.is_empty() && app.is_answered() {
         cells::write_nothing(["Nothing has happened yet."], area, buffer);
     }
     let mut stamper = Stamper::new(app.setup.clock);

@@ -60,7 +60,7 @@ pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
         }
         Tab::Leaks => {
             leaks::draw(app, now, panels.body, buffer);
-            detail::draw_leak(app, now, panels.detail, buffer);
+            detail::draw(app, now, panels.detail, buffer);
         }
         Tab::Histograms => {
             stays::draw(app, panels.body, buffer);

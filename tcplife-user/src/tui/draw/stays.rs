@@ -106,7 +106,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(head) = places.next() else { return };
     cells::write_heads(&columns, head, buffer, |column| column.head().to_owned());
     let lines = lines::stays(app.frame.stays());
-    if lines.is_empty() {
+    if lines.is_empty() && app.is_answered() {
         cells::write_nothing(["No stay has been seen yet."], area, buffer);
     }
     let first = app.stays.cursor.top;

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use tcplife_core::{
     state::State,
-    view::{Detail, GroupBy, Row, SortKey},
+    view::{GroupBy, Row, SortKey},
 };
 
 use crate::{
     netns,
     tui::{
-        app::{App, Overlay, Pane, Target, connected_states, natural_direction},
+        app::{App, Overlay, Target, connected_states, natural_direction},
         copy,
         keys::Action,
+        pane::Pane,
     },
 };
 
@@ -168,7 +169,7 @@ pub(super) fn follow(app: &mut App) {
             None => {}
         }
         if is_answer {
-            refresh_pane(&mut app.list.pane, page.detail.as_ref());
+            app.list.pane.refresh(page.detail.clone());
         }
     }
     if let Target::Group(key) = app.list.target
@@ -188,16 +189,6 @@ fn is_asked_for(app: &App) -> bool {
     let (asked, list) = (&app.frame.request.query, &app.list);
     let order = asked.sort == list.sort && asked.descending == list.descending;
     order && asked.group == list.group && asked.states == list.states && asked.text == app.text()
-}
-
-fn refresh_pane(pane: &mut Pane, newest: Option<&Detail>) {
-    if let Some(detail) = newest
-        && pane.is_open()
-    {
-        *pane = Pane::Live(Box::new(detail.clone()));
-    } else if let Pane::Live(known) = pane {
-        *pane = Pane::Gone(known.clone());
-    }
 }
 
 /// Scrolls as little as needed for the cursor to be in view.

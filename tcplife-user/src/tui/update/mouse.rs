@@ -5,12 +5,12 @@ use ratatui::{
     layout::Position,
 };
 
-use super::{Next, act, list, list::requeried, pane};
+use super::{Next, act, list, list::requeried, pane, views};
 use crate::tui::{
     app::{App, Overlay, Tab, natural_direction},
     draw::table,
     keys::Action,
-    layout, lines,
+    layout,
 };
 
 /// Rows that one step of the wheel moves.
@@ -57,26 +57,14 @@ fn wheel(app: &mut App, mouse: MouseEvent, action: Action) -> Next {
 
 /// Selects the row of a view, counted from the first in view.
 fn pick(app: &mut App, row: usize) -> Next {
-    let (lines, page) = (lines::count(app), app.visible_rows().max(1));
-    let cursor = match app.tab {
-        Tab::Connections => {
-            let position = app.list.top + row;
-            if position >= lines || (!app.is_grouped() && app.row(position).is_none()) {
-                return Next::Wait;
-            }
-            list::go(app, position);
-            return Next::Draw;
-        }
-        Tab::Leaks => &mut app.leaks.cursor,
-        Tab::Histograms => &mut app.stays.cursor,
-        Tab::TimeWait => &mut app.ports,
-        Tab::Events => return Next::Wait,
-    };
-    let at = cursor.top + row;
-    if at >= lines {
+    if app.tab != Tab::Connections {
+        return if views::pick(app, row) { Next::Draw } else { Next::Wait };
+    }
+    let position = app.list.top + row;
+    if position >= app.rows() || (!app.is_grouped() && app.row(position).is_none()) {
         return Next::Wait;
     }
-    cursor.go(at, lines, page);
+    list::go(app, position);
     Next::Draw
 }
 

@@ -13,7 +13,7 @@ use crate::tui::{
 pub(super) fn open(app: &App) -> Option<ConnId> {
     match app.tab {
         Tab::Connections if app.list.pane.is_open() => app.list.selected(),
-        Tab::Leaks => app.leaks.open,
+        Tab::Leaks => app.leaks.pane.detail().map(|detail| detail.row.id),
         _ => None,
     }
 }

@@ -1,19 +1,24 @@
 //! Keys and new data in the views whose lines are all there: leaks, histograms, local ports, events.
 
-use tcplife_core::view::{Row, row_of};
+use tcplife_core::{
+    connection::ConnId,
+    view::{Detail, detail_of},
+};
 
 use super::list;
 use crate::{
     stays::By,
     tui::{
-        app::{App, Cursor, Overlay, Stream, Tab},
+        app::{App, Overlay, StaysTab, Stream, Tab},
+        cursor::Cursor,
         keys::Action,
-        lines::{self, LeakLine},
+        lines::{self, LeakKey},
+        pane::Pane,
     },
 };
 
 /// Moves a cursor as a key asks; whether the key is one that moves.
-fn moved(cursor: &mut Cursor, action: Action, lines: usize, page: usize) -> bool {
+fn moved<K: Copy + PartialEq>(cursor: &mut Cursor<K>, action: Action, lines: &[K], page: usize) -> bool {
     let at = match action {
         Action::Up => cursor.at.saturating_sub(1),
         Action::Down => cursor.at.saturating_add(1),
@@ -29,20 +34,17 @@ fn moved(cursor: &mut Cursor, action: Action, lines: usize, page: usize) -> bool
 
 /// A key in the view of leaks.
 pub(super) fn in_leaks(app: &mut App, action: Action) {
-    let (lines, page) = (lines::count(app), app.visible_rows().max(1));
-    if moved(&mut app.leaks.cursor, action, lines, page) {
-        if app.leaks.open.is_some() {
-            app.leaks.open = selected_leak(app).map(|row| row.id);
+    let (lines, page) = (lines::leak_keys(app), app.visible_rows().max(1));
+    if moved(&mut app.leaks.cursor, action, &lines, page) {
+        if app.leaks.pane.is_open() {
+            app.leaks.pane = selected_leak(app).map_or(Pane::Closed, |id| leak_pane(app, id));
         }
         return;
     }
     match action {
-        Action::Back if app.leaks.open.is_some() => app.leaks.open = None,
+        Action::Back if app.leaks.pane.is_open() => app.leaks.pane = Pane::Closed,
         Action::Back => app.leaks.unfolded.clear(),
-        Action::CopyRow | Action::CopyKill => {
-            let row = selected_leak(app);
-            list::copy(app, row.as_ref(), action);
-        }
+        Action::CopyRow | Action::CopyKill => copy_leak(app, action),
         Action::Open => open_leak(app),
         _ => {}
     }
@@ -51,67 +53,130 @@ pub(super) fn in_leaks(app: &mut App, action: Action) {
 
 /// Unfolds the group under the cursor or folds it; opens the timeline of the socket, or closes it.
 fn open_leak(app: &mut App) {
-    let frame = app.frame.clone();
-    match lines::leaks(&frame.leaks, &app.leaks).get(app.leaks.cursor.at) {
-        Some(LeakLine::Group(group)) => {
-            let pid = lines::pid(group.process);
-            if !app.leaks.unfolded.remove(&pid) {
-                app.leaks.unfolded.insert(pid);
-            }
-        }
-        Some(LeakLine::Socket(suspect)) => {
-            let id = suspect.connection.id();
-            app.leaks.open = if app.leaks.open == Some(id) { None } else { Some(id) };
-        }
+    match app.leaks.cursor.on {
+        Some(LeakKey::Group(pid)) if app.leaks.unfolded.remove(&pid) => {}
+        Some(LeakKey::Group(pid)) => drop(app.leaks.unfolded.insert(pid)),
+        Some(LeakKey::Socket(_)) if app.leaks.pane.is_open() => app.leaks.pane = Pane::Closed,
+        Some(LeakKey::Socket(id)) => app.leaks.pane = leak_pane(app, id),
         None => {}
     }
 }
 
-/// The socket under the cursor.
-fn selected_leak(app: &App) -> Option<Row> {
-    match lines::leaks(&app.frame.leaks, &app.leaks).get(app.leaks.cursor.at)? {
-        LeakLine::Group(_) => None,
-        LeakLine::Socket(suspect) => {
-            Some(row_of(&suspect.connection, suspect.owner, app.setup.leak_after, app.frame.now))
-        }
+/// Copies what the pane shows, or else what is under the cursor: never another socket's row than the one that is read.
+fn copy_leak(app: &mut App, action: Action) {
+    if let (Pane::Gone(_), Action::CopyKill) = (&app.leaks.pane, action) {
+        app.notice = Some("it is closed already: nothing to end".to_owned());
+        return;
     }
+    let shown = app.leaks.pane.detail().map(|detail| detail.row.clone());
+    let row = shown.or_else(|| leak_detail(app, selected_leak(app)?).map(|detail| detail.row));
+    list::copy(app, row.as_ref(), action);
+}
+
+/// The socket under the cursor.
+const fn selected_leak(app: &App) -> Option<ConnId> {
+    match app.leaks.cursor.on {
+        Some(LeakKey::Socket(id)) => Some(id),
+        Some(LeakKey::Group(_)) | None => None,
+    }
+}
+
+/// A suspect's timeline, as of the moment at which the kernel was asked.
+fn leak_detail(app: &App, id: ConnId) -> Option<Detail> {
+    let leaks = &app.frame.leaks;
+    let suspect = leaks.of(id)?;
+    Some(detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, leaks.at))
+}
+
+fn leak_pane(app: &App, id: ConnId) -> Pane {
+    leak_detail(app, id).map_or(Pane::Closed, |detail| Pane::Live(Box::new(detail)))
 }
 
 /// A key in the view of histograms.
 pub(super) fn in_stays(app: &mut App, action: Action) {
-    let (lines, page) = (lines::count(app), app.visible_rows().max(1));
-    if moved(&mut app.stays.cursor, action, lines, page) {
+    let (lines, page) = (lines::stay_keys(app), app.visible_rows().max(1));
+    if moved(&mut app.stays.cursor, action, &lines, page) {
         return;
     }
-    match action {
-        Action::Group => {
-            app.stays.by = match app.stays.by {
-                None => By::ALL.first().copied(),
-                Some(by) => By::ALL.into_iter().skip_while(|&other| other != by).nth(1),
-            };
-            app.stays.cursor = Cursor::default();
-        }
-        Action::Back => app.stays.by = None,
-        _ => {}
-    }
+    let by = match action {
+        Action::Group => match app.stays.by {
+            None => By::ALL.first().copied(),
+            Some(by) => By::ALL.into_iter().skip_while(|&other| other != by).nth(1),
+        },
+        Action::Back => None,
+        _ => return,
+    };
+    app.stays = StaysTab { by, ..StaysTab::default() };
 }
 
 /// A key in the view of local ports.
 pub(super) fn in_ports(app: &mut App, action: Action) {
-    let (lines, page) = (lines::count(app), app.visible_rows().max(1));
-    moved(&mut app.ports, action, lines, page);
+    let (lines, page) = (lines::port_keys(app), app.visible_rows().max(1));
+    moved(&mut app.ports, action, &lines, page);
 }
 
-/// New data, or another size: the cursors stay where there are lines.
+/// New data, or another size: the cursors stay on what they are on.
 pub(super) fn follow(app: &mut App) {
-    let (lines, page) = (lines::count(app), app.visible_rows().max(1));
-    let cursor = match app.tab {
-        Tab::Leaks => &mut app.leaks.cursor,
-        Tab::Histograms => &mut app.stays.cursor,
-        Tab::TimeWait => &mut app.ports,
-        Tab::Connections | Tab::Events => return,
+    if !app.is_answered() {
+        return;
+    }
+    let page = app.visible_rows().max(1);
+    match app.tab {
+        Tab::Leaks => follow_leaks(app, page),
+        Tab::Histograms => {
+            let lines = lines::stay_keys(app);
+            app.stays.cursor.follow(&lines, page);
+        }
+        Tab::TimeWait => {
+            let lines = lines::port_keys(app);
+            app.ports.follow(&lines, page);
+        }
+        Tab::Connections | Tab::Events => {}
+    }
+}
+
+fn follow_leaks(app: &mut App, page: usize) {
+    let lines = lines::leak_keys(app);
+    let Some(id) = app.leaks.pane.detail().map(|detail| detail.row.id) else {
+        return app.leaks.cursor.follow(&lines, page);
     };
-    cursor.go(cursor.at, lines, page);
+    let newest = leak_detail(app, id);
+    app.leaks.pane.refresh(newest);
+    // While one that is gone is being read, the cursor does not go to another.
+    if lines.contains(&LeakKey::Socket(id)) {
+        app.leaks.cursor.follow(&lines, page);
+    }
+}
+
+/// Selects a line of a view, counted from the first in view; whether there is one.
+pub(super) fn pick(app: &mut App, row: usize) -> bool {
+    fn go<K: Copy + PartialEq>(cursor: &mut Cursor<K>, row: usize, lines: &[K], page: usize) -> bool {
+        let at = cursor.top + row;
+        if at < lines.len() {
+            cursor.go(at, lines, page);
+        }
+        at < lines.len()
+    }
+    let page = app.visible_rows().max(1);
+    match app.tab {
+        Tab::Leaks => {
+            let lines = lines::leak_keys(app);
+            let is_there = go(&mut app.leaks.cursor, row, &lines, page);
+            if is_there && app.leaks.pane.is_open() {
+                app.leaks.pane = selected_leak(app).map_or(Pane::Closed, |id| leak_pane(app, id));
+            }
+            is_there
+        }
+        Tab::Histograms => {
+            let lines = lines::stay_keys(app);
+            go(&mut app.stays.cursor, row, &lines, page)
+        }
+        Tab::TimeWait => {
+            let lines = lines::port_keys(app);
+            go(&mut app.ports, row, &lines, page)
+        }
+        Tab::Connections | Tab::Events => false,
+    }
 }
 
 /// A key in the view of events.

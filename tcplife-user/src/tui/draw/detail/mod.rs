@@ -11,7 +11,7 @@ use ratatui::{
 };
 use tcplife_core::{
     connection::{FirstClose, Role},
-    view::{Detail, Row, detail_of},
+    view::{Detail, Row},
 };
 
 use super::{
@@ -21,14 +21,16 @@ use super::{
 use crate::{
     clock::Stamper,
     tui::{
-        app::{App, Pane, Tab},
-        layout, meaning, text, theme,
+        app::{App, Tab},
+        layout, meaning,
+        pane::Pane,
+        text, theme,
     },
 };
 
-/// Draws the pane, if it is open.
+/// Draws the pane of the open view, if it is open.
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
-    match &app.list.pane {
+    match pane(app) {
         Pane::Closed => {}
         Pane::Waiting => drop(rule("detail", "", area, buffer)),
         Pane::Live(detail) => draw_detail(app, detail, now, "", area, buffer),
@@ -36,31 +38,19 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Draws the timeline of the leaked socket that is open, if one is.
-pub fn draw_leak(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
-    match leak(app) {
-        Some(detail) => draw_detail(app, &detail, now, "", area, buffer),
-        None if app.leaks.open.is_some() => drop(rule("gone", "closed since", area, buffer)),
-        None => {}
+const fn pane(app: &App) -> &Pane {
+    match app.tab {
+        Tab::Leaks => &app.leaks.pane,
+        _ => &app.list.pane,
     }
-}
-
-/// The leaked socket that is open, if it is still one.
-fn leak(app: &App) -> Option<Detail> {
-    let suspect = app.frame.leaks.of(app.leaks.open?)?;
-    Some(detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, app.frame.leaks.at))
 }
 
 /// The last line that the open detail may begin with, so that its end is at the end of the pane.
 pub fn last_top(app: &App) -> usize {
     let area = layout::of(app).detail;
-    let leak = leak(app);
-    let detail = match (app.tab, &app.list.pane) {
-        (Tab::Leaks, _) => leak.as_ref(),
-        (_, Pane::Live(detail) | Pane::Gone(detail)) => Some(&**detail),
-        (_, Pane::Closed | Pane::Waiting) => None,
-    };
-    let lines = detail.map_or(0, |detail| lines(app, detail, app.frame.now, usize::from(area.width)).len());
+    let lines = pane(app)
+        .detail()
+        .map_or(0, |detail| lines(app, detail, app.frame.now, usize::from(area.width)).len());
     lines.saturating_sub(room(area))
 }
 
