@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_getres};
 use tcplife_tests::{
     actor::{Actor, Span},
@@ -170,22 +170,42 @@ fn check_stays(trace: &Output, lives: &Output, all: u64) -> Result<()> {
         stays.len(),
         paths.len()
     );
-    if let Some(path) = paths.values().find(|path| *path != CLIENT_TO_THE_END) {
-        bail!("one went {path}");
-    }
+    let gaps: Vec<&String> = paths.values().filter(|path| *path != CLIENT_TO_THE_END).collect();
+    ensure!(
+        gaps.len() as u64 <= gaps_of(trace),
+        "{} went as {:?}: {:?}",
+        gaps.len(),
+        gaps.first(),
+        trace.summary
+    );
+    let mut gaps = Vec::new();
     for record in &lives.records {
         match record {
-            Record::Life(life) => check_life(life, &stays)?,
+            Record::Life(life) if life.complete => check_life(life, &stays)?,
+            Record::Life(life) => gaps.push(life),
             // Of an accept, say, which no life needs. What is needed is not whole without it.
             _ => ensure!(record.is_of_misses(), "{record}"),
         }
     }
+    ensure!(
+        gaps.len() as u64 <= gaps_of(lives),
+        "{} have gaps, as {:?}: {:?}",
+        gaps.len(),
+        gaps.first(),
+        lives.summary
+    );
     Ok(())
+}
+
+/// Connections that may have gaps: where tracepoints can be preempted, programs are now and then not run, and each miss is counted.
+/// One that was missed leaves a gap, or makes two connections of one.
+const fn gaps_of(output: &Output) -> u64 {
+    2 * output.summary.lost
 }
 
 fn check_life(life: &Life, stays: &BTreeMap<std::net::SocketAddr, u64>) -> Result<()> {
     let told = life.states.get("time_wait").copied().flatten();
-    ensure!(life.complete && life.end == "fin", "{life:?}");
+    ensure!(life.end == "fin", "{life:?}");
     if life.connection.role.as_deref() == Some("server") {
         ensure!(told.is_none(), "{life:?}");
         return Ok(());
