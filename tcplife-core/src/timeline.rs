@@ -39,6 +39,14 @@ impl Since {
         }
     }
 
+    /// When it was in the state, at the latest.
+    pub const fn latest(self) -> u64 {
+        match self {
+            Self::Seen(at) => at,
+            Self::Between { latest, .. } => latest,
+        }
+    }
+
     /// The moment of entry, if it was seen.
     pub const fn seen(self) -> Option<u64> {
         match self {

@@ -10,7 +10,7 @@ use tcplife_core::{
     filter::{Families, Filter},
     state::State,
     table::{Config, Table},
-    view::{GroupBy, Page, Query, SortKey, page},
+    view::{GroupBy, GroupKey, Page, Query, SortKey, page},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -151,6 +151,33 @@ fn suspicious_rows_are_marked_and_counted() {
     assert_eq!(page.suspicious, 2);
     let marked: Vec<u64> = page.rows.iter().filter(|row| row.suspicious).map(|row| row.id.0).collect();
     assert_eq!(marked, [4, 8]);
+}
+
+#[test]
+fn suspicious_rows_come_before_older_ones() {
+    let table = table(12);
+    let query = Query { leak_after: 30 * SECOND, sort: SortKey::Suspicion, ..Query::default() };
+    assert_eq!(ids(&page(&table, &query, 40 * SECOND))[..4], [4, 8, 1, 2]);
+}
+
+/// Where nobody saw who opened it, the port that has a listener is the service's.
+#[test]
+fn a_connection_that_was_there_before_is_in_the_group_of_its_service() {
+    let mut table = table(0);
+    for (sock, old, new, local_port, remote_port) in
+        [(1, 7, 10, 80, 0), (2, 1, 8, 80, 4000), (3, 1, 4, 4000, 80)]
+    {
+        let head = Head { old, new, sock, time_ns: SECOND, ..Head::default() };
+        let remote = if remote_port == 0 { [0; 16] } else { mapped(1) };
+        let tuple = Tuple { local: mapped(1), remote, local_port, remote_port, ..Tuple::default() };
+        table.apply(&Record::Move(Move { head, tuple, task: Task::default() }), &mut ());
+    }
+    let query = Query { group: Some(GroupBy::Port), ..Query::default() };
+    let groups = page(&table, &query, 2 * SECOND).groups;
+    assert_eq!(
+        groups.iter().map(|group| (group.key, group.count)).collect::<Vec<_>>(),
+        [(GroupKey::Port(80), 3)]
+    );
 }
 
 #[test]

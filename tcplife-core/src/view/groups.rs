@@ -11,6 +11,7 @@ use crate::{
     owner::{Owner, Process},
     state::State,
     table::Table,
+    timeline::Since,
 };
 
 /// Groups that are listed at most; the largest come first.
@@ -65,12 +66,13 @@ impl Hash for GroupKey {
 
 impl GroupKey {
     /// The group of a connection.
-    pub fn of(by: GroupBy, connection: &Connection, owner: Option<Owner>) -> Self {
+    fn of(by: GroupBy, table: &Table, connection: &Connection) -> Self {
         match by {
             GroupBy::Process => {
+                let owner = table.owner(connection);
                 Self::Process(owner.map(|Owner { process: Process { pid, comm, .. }, .. }| (pid, comm)))
             }
-            GroupBy::Port => Self::Port(service_port(connection)),
+            GroupBy::Port => Self::Port(service_port(table, connection)),
             GroupBy::Peer => Self::Peer(connection.remote().ip()),
         }
     }
@@ -79,7 +81,7 @@ impl GroupKey {
     fn mark(by: GroupBy, table: &Table, connection: &Connection) -> u32 {
         match by {
             GroupBy::Process => table.owner_mark(connection),
-            GroupBy::Port => u32::from(service_port(connection)),
+            GroupBy::Port => u32::from(service_port(table, connection)),
             GroupBy::Peer => 0,
         }
     }
@@ -99,10 +101,14 @@ impl GroupKey {
     }
 }
 
-/// The port of the service that a connection uses.
-fn service_port(connection: &Connection) -> u16 {
+/// The port of the service that a connection uses. Where it is not known who opened it, that is the port that has a listener.
+fn service_port(table: &Table, connection: &Connection) -> u16 {
     let ends = connection.ends();
-    if connection.role() == Some(Role::Client) { ends.remote_port } else { ends.local_port }
+    let is_client = match connection.role() {
+        Some(role) => role == Role::Client,
+        None => !table.has_listener(connection.netns(), ends.local_port),
+    };
+    if is_client && ends.remote_port != 0 { ends.remote_port } else { ends.local_port }
 }
 
 /// A group as a row of the screen.
@@ -116,8 +122,8 @@ pub struct GroupRow {
     pub by_state: [usize; State::COUNT],
     /// How many of them are suspicious.
     pub suspicious: usize,
-    /// When the first of them entered its state, at the latest, nanoseconds of `CLOCK_MONOTONIC`.
-    pub oldest: u64,
+    /// When the first of them entered its state.
+    pub oldest: Since,
     /// Segments sent again on them.
     pub retransmits: u64,
 }
@@ -138,7 +144,7 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, table: &Table, slot: u32, connection: &Connection, is_suspicious: bool) {
-        let key = || GroupKey::of(self.by, connection, table.owner(connection));
+        let key = || GroupKey::of(self.by, table, connection);
         self.groups.add(GroupKey::mark(self.by, table, connection), key);
         self.members.push((slot, is_suspicious));
     }
@@ -179,14 +185,16 @@ impl GroupRow {
             count: count as usize,
             by_state: [0; State::COUNT],
             suspicious: suspicious as usize,
-            oldest: u64::MAX,
+            oldest: Since::Seen(u64::MAX),
             retransmits: 0,
         }
     }
 
     fn add(&mut self, connection: &Connection) {
         self.by_state[connection.state().index()] += 1;
-        self.oldest = self.oldest.min(connection.entered());
+        if connection.entered() < self.oldest.latest() {
+            self.oldest = connection.since();
+        }
         self.retransmits += u64::from(connection.retransmits());
     }
 }

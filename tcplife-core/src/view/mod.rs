@@ -30,8 +30,10 @@ pub use search::{Search, Subject};
 /// By what rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SortKey {
-    /// Time in the present state, at least.
+    /// Whether it is suspicious, then time in the present state.
     #[default]
+    Suspicion,
+    /// Time in the present state, at least.
     Age,
     /// State, in the protocol's order.
     State,
@@ -53,7 +55,8 @@ pub enum SortKey {
 
 impl SortKey {
     /// Every key, in the order in which the screen offers them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Suspicion,
         Self::Age,
         Self::State,
         Self::Pid,
@@ -68,6 +71,7 @@ impl SortKey {
     /// The name on the screen.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Suspicion => "suspicion, then age",
             Self::Age => "age",
             Self::State => "state",
             Self::Owner => "owner",
@@ -244,7 +248,7 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
             tally.add(table, slot, connection, suspicious);
             continue;
         }
-        let place = place(query, slot, connection, owner);
+        let place = place(query, slot, connection, owner, suspicious);
         if is_selected {
             selected = Some(place);
         }
@@ -278,11 +282,13 @@ fn window(places: &mut [Place], offset: usize, limit: usize) -> &[Place] {
     shown
 }
 
-fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>) -> Place {
+fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>, suspicious: bool) -> Place {
     let ends = connection.ends();
+    // Entered late is a small age.
+    let age = u128::from(u64::MAX - connection.entered());
     let (major, minor) = match query.sort {
-        // Entered late is a small age.
-        SortKey::Age => (u128::from(u64::MAX - connection.entered()), 0),
+        SortKey::Suspicion => (u128::from(suspicious) << 64 | age, 0),
+        SortKey::Age => (age, 0),
         SortKey::State => (connection.state().index() as u128, 0),
         SortKey::Owner => match owner {
             Some(Owner { process, .. }) => (u128::from_be_bytes(process.comm), process.pid),

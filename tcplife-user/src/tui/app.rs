@@ -216,23 +216,27 @@ pub fn connected_states() -> StateSet {
     State::ALL.into_iter().filter(|&state| state != State::Listen).collect()
 }
 
+/// The states that are shown at first: if the command line asks for some, all of those.
+pub fn first_states(filter: &Filter) -> StateSet {
+    if filter.states.is_empty() { connected_states() } else { StateSet::default() }
+}
+
 /// The direction in which a column is read first: the oldest and the most troubled at the top, the rest as in a book.
 pub const fn natural_direction(sort: SortKey) -> bool {
-    matches!(sort, SortKey::Age | SortKey::Retransmits)
+    matches!(sort, SortKey::Suspicion | SortKey::Age | SortKey::Retransmits)
 }
 
 impl List {
-    /// Oldest first, at the top. Listeners are shown only if the command line asks for a choice of states.
+    /// The most suspicious at the top, the oldest of them first. Listeners are shown only if the command line asks for a choice of states.
     fn new(filter: &Filter) -> Self {
-        let states = if filter.states.is_empty() { connected_states() } else { StateSet::default() };
         Self {
             target: Target::Position,
             position: 0,
             top: 0,
-            sort: SortKey::Age,
-            descending: natural_direction(SortKey::Age),
+            sort: SortKey::Suspicion,
+            descending: natural_direction(SortKey::Suspicion),
             text: String::new(),
-            states,
+            states: first_states(filter),
             group: None,
             pane: Pane::Closed,
         }

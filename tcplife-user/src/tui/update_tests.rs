@@ -146,7 +146,7 @@ fn an_answer_that_was_under_way_does_not_move_the_cursor() {
 #[test]
 fn at_the_top_another_order_stays_at_the_top_and_elsewhere_it_follows() {
     let mut app = fix::app(USUAL);
-    type_keys(&mut app, "s");
+    type_keys(&mut app, "ss");
     assert_eq!((app.list.sort, app.list.descending), (SortKey::State, false));
     assert_eq!(app.list.target, Target::Position);
     let mut late = fix::frame(&app);
@@ -172,7 +172,7 @@ fn every_column_can_be_sorted_by_and_the_first_comes_again() {
     }
     assert_eq!(keys, SortKey::ALL);
     type_keys(&mut app, "s");
-    assert_eq!((app.list.sort, app.list.descending), (SortKey::Age, true));
+    assert_eq!((app.list.sort, app.list.descending), (SortKey::Suspicion, true));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ratatui::{
 use tcplife_core::{
     connection::ConnId,
     state::State,
+    timeline::Since,
     view::{GroupBy, GroupKey, GroupRow, SortKey},
 };
 
@@ -30,7 +31,14 @@ fn on(tab: &str, size: Size) -> App {
 
 fn group(pid: u32, suspicious: usize) -> GroupRow {
     let key = GroupKey::Process(Some((pid, [b'x'; 16])));
-    GroupRow { key, count: 3, by_state: [0; State::COUNT], suspicious, oldest: fix::NOW, retransmits: 0 }
+    GroupRow {
+        key,
+        count: 3,
+        by_state: [0; State::COUNT],
+        suspicious,
+        oldest: Since::Seen(fix::NOW),
+        retransmits: 0,
+    }
 }
 
 /// A screen with these groups.

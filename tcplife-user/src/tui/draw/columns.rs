@@ -71,18 +71,18 @@ impl Column {
     }
 
     /// What sorting by the column is called.
-    pub const fn sort_key(self) -> Option<SortKey> {
+    pub const fn sort_key(self) -> SortKey {
         match self {
-            Self::State => Some(SortKey::State),
-            Self::Age => Some(SortKey::Age),
-            Self::Comm => Some(SortKey::Owner),
-            Self::Local => Some(SortKey::Local),
-            Self::Remote => Some(SortKey::Remote),
-            Self::Netns => Some(SortKey::Netns),
-            Self::Retransmits => Some(SortKey::Retransmits),
-            Self::Pid => Some(SortKey::Pid),
-            Self::Via => Some(SortKey::Via),
-            Self::Mark | Self::Note => None,
+            Self::State => SortKey::State,
+            Self::Age => SortKey::Age,
+            Self::Comm => SortKey::Owner,
+            Self::Local => SortKey::Local,
+            Self::Remote => SortKey::Remote,
+            Self::Netns => SortKey::Netns,
+            Self::Retransmits => SortKey::Retransmits,
+            Self::Pid => SortKey::Pid,
+            Self::Via => SortKey::Via,
+            Self::Mark | Self::Note => SortKey::Suspicion,
         }
     }
 

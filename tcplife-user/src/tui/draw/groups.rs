@@ -3,6 +3,7 @@
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use tcplife_core::{
     state::State,
+    timeline::Age,
     view::{GroupBy, GroupKey, GroupRow},
 };
 
@@ -58,7 +59,11 @@ impl Column {
             Self::Name => format!("{} {}", if group.suspicious > 0 { '!' } else { ' ' }, name(&group.key)),
             Self::Count => count(group.count),
             Self::Suspicious => count(group.suspicious),
-            Self::Oldest => text::duration(now.saturating_sub(group.oldest)),
+            Self::Oldest => {
+                let Age { min, max } = group.oldest.age(now);
+                let bound = if max == Some(min) { "" } else { ">" };
+                format!("{bound}{}", text::duration(min))
+            }
             Self::State(nth) => count(group.by_state[STATES[nth].0.index()]),
         }
     }

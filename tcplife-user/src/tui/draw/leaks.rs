@@ -11,7 +11,7 @@ use tcplife_core::{
     timeline::Age,
 };
 
-use super::{cells, comm, fill};
+use super::{cells, comm, fill_marked};
 use crate::{
     sinks::leaks::advice,
     tui::{
@@ -68,7 +68,6 @@ fn group_line(app: &App, group: &Group<'_>, since: u64, width: usize) -> Line<'s
         || "no process".to_owned(),
         |process| format!("{} pid {}", text::cut(&comm(&process), 24), process.pid),
     );
-    let oldest = group.suspects.iter().map(|suspect| suspect.facts.age).max_by_key(|age| age.min);
     let mut groups = vec![
         vec![Span::raw(format!("{mark} ")), Span::styled(name, theme::STRONG)],
         vec![Span::styled(
@@ -76,19 +75,35 @@ fn group_line(app: &App, group: &Group<'_>, since: u64, width: usize) -> Line<'s
             app.setup.theme.alarm(),
         )],
     ];
-    if let Some(age) = oldest {
+    let leaks = || group.suspects.iter().filter(|suspect| suspect.verdict.is_leak());
+    groups.extend(service(group).map(|words| vec![Span::raw(words)]));
+    if let Some(age) = leaks().map(|suspect| suspect.facts.age).max_by_key(|age| age.min) {
         groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(older(age, since)))]);
     }
-    for (verdict, of) in group.by_verdict() {
-        let word = format!("{} {}", text::count(to_u64(of.len())), verdict.name());
-        groups.push(vec![Span::raw(word)]);
-    }
-    let others = group.others();
-    if !others.is_empty() {
-        let word = format!("{} other processes hold some", others.len());
+    let others = group.others().len();
+    if others > 0 {
+        let word = format!("+{others} {}", if others == 1 { "holder" } else { "holders" });
         groups.push(vec![Span::styled(word, app.setup.theme.alarm())]);
     }
-    fill(groups, 3, width)
+    let mut verdicts: Vec<_> = group.by_verdict().map(|(verdict, of)| (verdict, of.len())).collect();
+    verdicts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    for (verdict, count) in verdicts {
+        groups.push(vec![Span::raw(format!("{} {}", text::count(to_u64(count)), verdict.name()))]);
+    }
+    fill_marked(groups, if width < 100 { 2 } else { 3 }, width)
+}
+
+/// At which port the most of what the process has to close came in, or where it went to if the process opened it.
+fn service(group: &Group<'_>) -> Option<String> {
+    let ports = group.local_ports();
+    let is_server = group.suspects.iter().find(|suspect| suspect.is_closable())?.of_server;
+    if !is_server {
+        let peers = group.peers();
+        let more = if peers.len() > 1 { ".." } else { "" };
+        return peers.first().map(|&(peer, _)| format!("to {}{more}", text::address(peer)));
+    }
+    let more = if ports.len() > 1 { ".." } else { "" };
+    ports.first().map(|(port, _)| format!("port {port}{more}"))
 }
 
 fn socket_line(theme: Theme, suspect: &Suspect, since: u64, width: usize) -> Line<'static> {

@@ -112,6 +112,17 @@ fn fill<'a>(groups: impl IntoIterator<Item = Vec<Span<'a>>>, gap: usize, width: 
     line
 }
 
+/// The same, with an ellipsis where there is more than room.
+fn fill_marked(groups: Vec<Vec<Span<'_>>>, gap: usize, width: usize) -> Line<'_> {
+    let all = fill(groups.clone(), gap, usize::MAX);
+    if all.width() <= width {
+        return all;
+    }
+    let mut line = fill(groups, gap, width.saturating_sub(2));
+    line.push_span(Span::styled(" …", theme::QUIET));
+    line
+}
+
 /// A label and its value.
 fn labelled(label: &'static str, value: impl Into<String>) -> Vec<Span<'static>> {
     vec![Span::styled(label, theme::QUIET), Span::raw(" "), Span::raw(value.into())]

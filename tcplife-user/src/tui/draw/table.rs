@@ -35,7 +35,7 @@ pub fn sort_key_at(app: &App, x: usize) -> Option<SortKey> {
     }
     let columns = columns_for(&rows(app, body.height), app.frame.now, body.width);
     let is_there = |place: &Rect| (usize::from(place.x)..=usize::from(place.right())).contains(&x);
-    cells::places(&columns, body).find(|(_, place)| is_there(place)).and_then(|(column, _)| column.sort_key())
+    cells::places(&columns, body).find(|(_, place)| is_there(place)).map(|(column, _)| column.sort_key())
 }
 
 /// Draws the rows in view, with ages as of `now`.
@@ -65,7 +65,7 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
 fn draw_head(app: &App, columns: &[(Column, usize)], line: Rect, buffer: &mut Buffer) {
     buffer.set_style(line, theme::HEAD);
     cells::write(columns, line, buffer, |column, _| {
-        let is_sorted = column.sort_key() == Some(app.list.sort);
+        let is_sorted = column.sort_key() == app.list.sort;
         let arrow = match (is_sorted, app.list.descending) {
             (false, _) => "",
             (true, true) => "▼",

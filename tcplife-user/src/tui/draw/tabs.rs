@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Columns of a text filter that is shown: at 80 there is room for it and for the number of leaks.
+const LONGEST_FILTER: usize = 16;
+
 /// Draws the tabs at the left and what is selected at the right.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
@@ -30,28 +33,32 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let used = places.iter().map(|place| place.width).sum::<u16>() + 1;
     let room = Rect { x: area.x + used, width: area.width.saturating_sub(used), ..area };
     let mut groups = Vec::new();
-    if app.flow == Flow::Paused {
-        groups.push(vec![Span::styled(pause(app), theme::SELECTED)]);
-    }
-    let leaks = app.frame.leaks.count();
-    if leaks > 0 && app.tab != Tab::Leaks {
-        groups.push(vec![Span::styled(format!("! {} leaked", text::count(to_u64(leaks))), theme.alarm())]);
-    }
     if app.overlay == Overlay::None
         && let Some(problem) = app.problem()
     {
         let words = text::cut(&format!("! {problem}"), usize::from(room.width));
-        groups.insert(0, vec![Span::styled(words, theme.alarm())]);
+        groups.push(vec![Span::styled(words, theme.alarm())]);
+    }
+    if app.flow == Flow::Paused {
+        groups.push(vec![Span::styled(pause(app), theme::SELECTED)]);
+    }
+    // What hides rows goes before what counts them.
+    if matches!(app.tab, Tab::Connections | Tab::Events) {
+        groups.extend(text_filter(app));
+    }
+    if app.tab == Tab::Connections {
+        groups.extend(choice_of_states(app).map(|choice| vec![Span::raw(choice)]));
+    }
+    let leaks = app.frame.leaks.count();
+    if leaks > 0 && app.tab != Tab::Leaks {
+        groups.push(vec![Span::styled(format!("! {} leaked", text::count(to_u64(leaks))), theme.alarm())]);
     }
     match app.tab {
         Tab::Connections => connections(app, theme, &mut groups),
         Tab::Leaks => groups.push(confirmed(app)),
         Tab::Histograms => groups.push(vec![Span::styled(grouping(app), theme::QUIET)]),
         Tab::TimeWait => groups.push(vec![Span::styled("ports by destination", theme::QUIET)]),
-        Tab::Events => {
-            groups.push(vec![Span::styled("newest first", theme::QUIET)]);
-            text_filter(app, &mut groups);
-        }
+        Tab::Events => groups.push(vec![Span::styled("newest first", theme::QUIET)]),
     }
     fill(groups, 2, usize::from(room.width)).right_aligned().render(room, buffer);
 }
@@ -68,15 +75,17 @@ fn pause(app: &App) -> String {
 fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
     let page = &app.frame.page;
     if app.frame.leaks.count() == 0 && page.suspicious > 0 {
-        let leak_after = text::duration(app.setup.leak_after);
-        let word = format!("! {} in CLOSE_WAIT over {leak_after}", text::count(to_u64(page.suspicious)));
+        // Beside what hides rows there is little room.
+        let what = if groups.is_empty() {
+            format!("in CLOSE_WAIT over {}", text::duration(app.setup.leak_after))
+        } else {
+            "suspect".to_owned()
+        };
+        let word = format!("! {} {what}", text::count(to_u64(page.suspicious)));
         groups.push(vec![Span::styled(word, theme.alarm())]);
     }
     groups.push(vec![Span::styled(shown_of(app), theme::QUIET)]);
-    text_filter(app, groups);
-    if let Some(choice) = choice_of_states(app) {
-        groups.push(vec![Span::raw(choice)]);
-    }
+    groups.extend(hidden_listeners(app).map(|words| vec![Span::styled(words, theme::QUIET)]));
 }
 
 /// When the kernel was asked, and what it said.
@@ -102,10 +111,10 @@ fn grouping(app: &App) -> String {
     }
 }
 
-fn text_filter(app: &App, groups: &mut Vec<Vec<Span<'static>>>) {
-    if !app.text().is_empty() {
-        groups.push(vec![Span::styled("with ", theme::QUIET), Span::raw(format!("\"{}\"", app.text()))]);
-    }
+/// The text that rows have to contain, or the begin of it.
+fn text_filter(app: &App) -> Option<Vec<Span<'static>>> {
+    let text = text::cut(app.text(), LONGEST_FILTER);
+    (!text.is_empty()).then(|| vec![Span::styled("with ", theme::QUIET), Span::raw(format!("\"{text}\""))])
 }
 
 fn shown_of(app: &App) -> String {
@@ -120,6 +129,12 @@ fn shown_of(app: &App) -> String {
     }
 }
 
+/// That listeners are not shown, if there are any.
+fn hidden_listeners(app: &App) -> Option<String> {
+    let hides = app.list.states == connected_states() && app.frame.totals.live[State::Listen.index()] > 0;
+    hides.then(|| format!("{} hidden (f)", State::Listen.upper()))
+}
+
 /// The choice of states in words, if it is not every connection.
 fn choice_of_states(app: &App) -> Option<String> {
     let states = app.list.states;
@@ -128,8 +143,7 @@ fn choice_of_states(app: &App) -> Option<String> {
     }
     let shown: Vec<State> = State::ALL.into_iter().filter(|&state| states.contains(state)).collect();
     match shown[..] {
-        _ if states == connected_states() => (app.frame.totals.live[State::Listen.index()] > 0)
-            .then(|| format!("{} hidden (f)", State::Listen.upper())),
+        _ if states == connected_states() => None,
         [only] => Some(format!("{} only", only.upper())),
         _ => Some(format!("{} of {} states", shown.len(), State::COUNT)),
     }

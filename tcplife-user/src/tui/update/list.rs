@@ -10,7 +10,7 @@ use tcplife_core::{
 use crate::{
     netns,
     tui::{
-        app::{App, Overlay, Target, connected_states, natural_direction},
+        app::{App, Overlay, Target, first_states, natural_direction},
         copy,
         keys::Action,
         pane::Pane,
@@ -74,8 +74,8 @@ fn back(app: &mut App) {
     } else if !app.list.text.is_empty() {
         app.list.text.clear();
         requeried(app);
-    } else if app.setup.filter.states.is_empty() && app.list.states != connected_states() {
-        app.list.states = connected_states();
+    } else if app.list.states != first_states(&app.setup.filter) {
+        app.list.states = first_states(&app.setup.filter);
         requeried(app);
     }
 }
