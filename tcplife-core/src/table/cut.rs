@@ -5,7 +5,8 @@
 //!
 //! The kernel ends the socket first and sends the reset then. Data that comes in FIN_WAIT_1 or FIN_WAIT_2 after `close` ends it by
 //! `tcp_reset`, as if a reset had been received; with the ACK of the FIN, by `tcp_done`, as if all were in order
-//! (`tcp_rcv_state_process`). Only the reset that follows tells.
+//! (`tcp_rcv_state_process`). Only the reset that follows tells. A connection that waits to be accepted while its listener is closed ends
+//! before its reset as well (`inet_csk_listen_stop`, `tcp_disconnect`), and nobody has it any more when that comes.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -55,6 +56,19 @@ impl Cuts {
     }
 }
 
+/// Whether a reset may follow an end from the state `old`, which then is what made it.
+const fn may_be_cut(end: &wire::End, old: State) -> bool {
+    let in_order = end.tuple.err == 0 && !end.head.has(flag::MINI);
+    in_order
+        && match old {
+            State::FinWait2 => true,
+            State::SynReceived | State::Established | State::CloseWait | State::FinWait1 => {
+                end.head.has(flag::ORPHAN)
+            }
+            _ => false,
+        }
+}
+
 impl Table {
     /// Whether a record was held back, or applied with others that were.
     pub(super) fn holds_back<O: Observer + ?Sized>(&mut self, record: &Record, observer: &mut O) -> bool {
@@ -81,7 +95,7 @@ impl Table {
             (Record::Reset(note), Some(State::FinWait1 | State::FinWait2)) if !head.has(flag::SENT) => {
                 Cut { until, received: Some(*note), end: None }
             }
-            (Record::End(end), Some(State::FinWait2)) if end.tuple.err == 0 && !head.has(flag::MINI) => {
+            (Record::End(end), Some(old)) if may_be_cut(end, old) => {
                 Cut { until, received: None, end: Some(*end) }
             }
             _ => return false,

@@ -30,7 +30,12 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> End {
     let err = match record.tuple.err {
         // Left over from an earlier connection of the same socket (connect(AF_UNSPEC) keeps sk_err).
         EPIPE | ECONNRESET if by_task && connection.resets_received == 0 => 0,
-        err => err,
+        0 | EPIPE | ECONNABORTED | ECONNRESET | ETIMEDOUT => record.tuple.err,
+        err if old == State::SynSent => err,
+        // What an ICMP message said, which stays in sk_err where IP_RECVERR is set until somebody asks for it (tcp_v4_err): it ends
+        // nothing. Where the kernel gives up sending it tells that in place of ETIMEDOUT (tcp_write_err).
+        _ if record.stats.retransmits == 0 => 0,
+        _ => ETIMEDOUT,
     };
     if record.head.has(flag::MINI) {
         return End::Fin;
@@ -39,7 +44,10 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> End {
         (ECONNREFUSED, State::SynSent) => End::Refused,
         (ETIMEDOUT, _) => End::Timeout,
         (EPIPE | ECONNRESET, _) => End::ResetReceived,
-        (0, State::FinWait2) if connection.resets_sent > 0 => End::ResetSent,
+        // Out of memory for orphans, or of orphans, the kernel sends one before (tcp_out_of_resources).
+        (0, State::FinWait2 | State::LastAck | State::Closing) if connection.resets_sent > 0 => {
+            End::ResetSent
+        }
         (0, State::LastAck | State::Closing | State::FinWait2) => End::Fin,
         (0, State::SynReceived | State::Established | State::CloseWait | State::FinWait1) => End::ResetSent,
         // ECONNABORTED is SOCK_DESTROY (tcp_abort); without an error the application gave up a connect.

@@ -75,6 +75,7 @@ fn the_connection_that_it_becomes_is_the_same() {
         let stay = Some(3 * SECOND + 2);
         assert_eq!(lengths, [(id, State::Listen, None), (id, State::SynReceived, stay)]);
         table.apply(&ended(1, ESTABLISHED, 12 * SECOND), &mut log);
+        table.tick(13 * SECOND, &mut log);
         assert!(table.is_empty());
         assert_eq!((table.totals().opened, table.totals().closed, log.lives().count()), (1, 1, 1));
     }
@@ -126,6 +127,7 @@ fn a_full_socket_whose_making_was_lost_is_the_request() {
     assert_eq!((connection.id().0, connection.netns()), (id, NETNS));
     assert!(!connection.complete());
     table.apply(&ended(1, ESTABLISHED, 32 * SECOND), &mut log);
+    table.tick(33 * SECOND, &mut log);
     assert_eq!(log.lives().count(), 1);
 }
 
