@@ -32,6 +32,24 @@ pub enum HookKind {
 }
 
 impl HookKind {
+    /// Every kind.
+    #[cfg(test)]
+    pub const ALL: [Self; 13] = [
+        Self::State,
+        Self::SocketGone,
+        Self::Accept,
+        Self::SynReceived,
+        Self::ResetSent,
+        Self::ResetReceived,
+        Self::Retransmit,
+        Self::RetransmitSynAck,
+        Self::TimeWaitBegin,
+        Self::TimeWaitFromFinWait2,
+        Self::TimeWaitEnd,
+        Self::TimeWaitCause,
+        Self::Dump,
+    ];
+
     /// The name in `summary.hooks`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -107,25 +107,54 @@ fn section(title: &'static str, lines: &mut Vec<Line<'static>>) {
     lines.push(Line::styled(title, theme::HEAD));
 }
 
-fn entry(left: &str, right: &str) -> Line<'static> {
+fn entry(left: &str, right: impl Into<Span<'static>>) -> Line<'static> {
     let key = Span::styled(format!("{left:<LEFT$}"), theme::STRONG);
-    Line::from(vec![key, Span::raw(right.to_owned())])
+    Line::from(vec![key, right.into()])
+}
+
+/// Words as long as the right column, one below the other.
+fn wrapped(words: &str) -> impl Iterator<Item = Span<'static>> {
+    textwrap::wrap(words, RIGHT).into_iter().map(|line| Span::raw(line.into_owned()))
+}
+
+/// A name with lines beside it; one that would touch them has a line of its own.
+fn beside(name: &str, right: impl Iterator<Item = Span<'static>>) -> Vec<Line<'static>> {
+    let (alone, first) = if name.len() < LEFT { (None, name) } else { (Some(name), "") };
+    let left = std::iter::once(first).chain(std::iter::repeat(""));
+    let rest = left.zip(right).map(|(left, right)| entry(left, right));
+    alone.map(|name| entry(name, "")).into_iter().chain(rest).collect()
 }
 
 fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
+    let name = hook.kind.name();
     if let Some(mechanism) = &hook.mechanism {
-        return vec![entry(hook.kind.name(), mechanism)];
+        return beside(name, wrapped(mechanism));
     }
-    let mut off = entry(hook.kind.name(), "");
-    off.push_span(Span::styled("off", theme.alarm()));
-    let mut lines = vec![off];
-    lines.extend(textwrap::wrap(&hook.why_off, RIGHT).iter().map(|line| entry("", line)));
-    lines
+    let off = Span::styled("off", theme.alarm());
+    beside(name, std::iter::once(off).chain(wrapped(&hook.why_off)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::HookKind;
+
+    #[test]
+    fn no_hook_touches_what_is_said_of_it() {
+        let words = "fentry/tcp_retransmit_synack and fexit/one_more_function, each second or slower";
+        for kind in HookKind::ALL {
+            for hook in [Hook::on(kind, words.to_owned()), Hook::off(kind, words.to_owned())] {
+                let lines = hook_lines(Theme::Plain, &hook);
+                assert!(lines.iter().all(|line| line.width() <= LEFT + RIGHT), "{lines:?}");
+                let after = lines[0].to_string().replacen(kind.name(), "", 1);
+                assert!(after.is_empty() || after.starts_with(' '), "{lines:?}");
+                let shown: String = lines.iter().map(ToString::to_string).collect();
+                let off = if hook.mechanism.is_some() { "" } else { "off" };
+                let all = format!("{}{off}{words}", kind.name());
+                assert_eq!(shown.replace(' ', ""), all.replace(' ', ""));
+            }
+        }
+    }
 
     #[test]
     fn every_line_fits() {
