@@ -22,6 +22,9 @@ const WIDTH: u16 = 60;
 /// Lines of the box that are not its text.
 const FRAME: u16 = 2;
 
+/// The scope whose keys come first, those that work everywhere among them.
+const COMMON: Scope = Scope::Connections;
+
 /// Columns of the keys.
 const LEFT: usize = 17;
 /// Columns of what they do.
@@ -35,6 +38,12 @@ const MARKS: [(&str, &str); 7] = [
     (">5m00s", "age: begun before the trace"),
     ("?", "owner not known"),
     ("(none)", "nobody owns it"),
+];
+
+const LEAKS: [(&str, &str); 3] = [
+    ("Enter, a process", "show its sockets, or fold them"),
+    ("Enter, a socket", "open its timeline, or close it"),
+    ("Esc", "close the timeline, then fold all"),
 ];
 
 const FILTER: [(&str, &str); 9] = [
@@ -76,28 +85,29 @@ pub fn last_top(screen: Size, health: &Health) -> usize {
 
 fn lines(theme: Theme, health: &Health) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    let first = Scope::Connections;
-    let sections = [
-        ("Keys", first),
-        ("In histograms", Scope::Histograms),
-        ("In the list of states", Scope::Picker),
-        ("While a filter is typed", Scope::Line),
-    ];
-    for (title, scope) in sections {
-        section(title, &mut lines);
-        // What works everywhere is told once.
-        let own = keys::of(scope).filter(|key| scope == first || !key.scopes.contains(&first));
-        lines.extend(own.map(|binding| entry(binding.shown, binding.help)));
-    }
-    section("Filters: all have to fit", &mut lines);
-    lines.extend(FILTER.map(|(what, help)| entry(what, help)));
-    section("Mouse", &mut lines);
-    lines.extend(MOUSE.map(|(what, help)| entry(what, help)));
-    section("Marks", &mut lines);
-    lines.extend(MARKS.map(|(mark, help)| entry(mark, help)));
+    keys_of("Keys", COMMON, &mut lines);
+    table("In leaks", &LEAKS, &mut lines);
+    keys_of("In histograms", Scope::Histograms, &mut lines);
+    keys_of("In the list of states", Scope::Picker, &mut lines);
+    keys_of("While a filter is typed", Scope::Line, &mut lines);
+    table("Filters: all have to fit", &FILTER, &mut lines);
+    table("Mouse", &MOUSE, &mut lines);
+    table("Marks", &MARKS, &mut lines);
     section("Hooks", &mut lines);
     lines.extend(health.hooks.iter().flat_map(|hook| hook_lines(theme, hook)));
     lines
+}
+
+/// The keys of a scope. What works everywhere is told once.
+fn keys_of(title: &'static str, scope: Scope, lines: &mut Vec<Line<'static>>) {
+    section(title, lines);
+    let own = keys::of(scope).filter(|key| scope == COMMON || !key.scopes.contains(&COMMON));
+    lines.extend(own.map(|binding| entry(binding.shown, binding.help)));
+}
+
+fn table(title: &'static str, rows: &[(&str, &'static str)], lines: &mut Vec<Line<'static>>) {
+    section(title, lines);
+    lines.extend(rows.iter().map(|&(what, help)| entry(what, help)));
 }
 
 fn section(title: &'static str, lines: &mut Vec<Line<'static>>) {
@@ -112,7 +122,7 @@ fn entry(left: &str, right: impl Into<Span<'static>>) -> Line<'static> {
     Line::from(vec![key, right.into()])
 }
 
-/// Words as long as the right column, one below the other.
+/// Words over as many lines of the right column as they need.
 fn wrapped(words: &str) -> impl Iterator<Item = Span<'static>> {
     textwrap::wrap(words, RIGHT).into_iter().map(|line| Span::raw(line.into_owned()))
 }
@@ -161,7 +171,7 @@ mod tests {
         for binding in keys::BINDINGS {
             assert!(binding.shown.len() < LEFT && binding.help.len() <= RIGHT, "{}", binding.help);
         }
-        for (mark, help) in MARKS.into_iter().chain(MOUSE).chain(FILTER) {
+        for (mark, help) in MARKS.into_iter().chain(LEAKS).chain(MOUSE).chain(FILTER) {
             assert!(mark.len() < LEFT && help.len() <= RIGHT, "{help}");
         }
     }
