@@ -150,7 +150,7 @@ impl Notes {
 }
 
 /// What a cause of loss means and what helps.
-const fn explain(cause: LossCause) -> &'static str {
+pub const fn explain(cause: LossCause) -> &'static str {
     match cause {
         LossCause::RingFull => {
             "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"

@@ -10,9 +10,11 @@ use ratatui::{
 use super::popup;
 use crate::{
     health::{Health, Hook},
+    sinks::notes,
     tui::{
         app::App,
         keys::{self, Scope},
+        text,
         theme::{self, Theme},
     },
 };
@@ -94,6 +96,7 @@ fn lines(theme: Theme, health: &Health) -> Vec<Line<'static>> {
     table("Mouse", &MOUSE, &mut lines);
     table("Marks", &MARKS, &mut lines);
     section("Hooks", &mut lines);
+    lines.extend(loss_lines(theme, health));
     lines.extend(health.hooks.iter().flat_map(|hook| hook_lines(theme, hook)));
     lines
 }
@@ -135,6 +138,16 @@ fn beside(name: &str, right: impl Iterator<Item = Span<'static>>) -> Vec<Line<'s
     alone.map(|name| entry(name, "")).into_iter().chain(rest).collect()
 }
 
+/// How many events were lost for each reason, and what that means: the header has room for reasons on a wide screen
+/// only.
+fn loss_lines(theme: Theme, health: &Health) -> impl Iterator<Item = Line<'static>> {
+    health.lost.iter().filter(|&(_, count)| count > 0).flat_map(move |(cause, count)| {
+        let count = Span::styled(text::count(count), theme.alarm());
+        let meaning = wrapped(notes::explain(cause));
+        beside(&format!("lost: {}", cause.name()), std::iter::once(count).chain(meaning))
+    })
+}
+
 fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
     let name = hook.kind.name();
     if let Some(mechanism) = &hook.mechanism {
@@ -147,7 +160,28 @@ fn hook_lines(theme: Theme, hook: &Hook) -> Vec<Line<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::HookKind;
+    use crate::{
+        health::{HookKind, LossCause, Losses},
+        tui::fixtures as fix,
+    };
+
+    #[test]
+    fn every_cause_of_loss_is_told_with_its_count() {
+        let told = |lost| {
+            let health = Health { lost, ..fix::health() };
+            let lines = lines(Theme::Plain, &health);
+            assert!(lines.iter().all(|line| line.width() <= LEFT + RIGHT), "{lines:?}");
+            lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert!(!told(Losses::default()).contains("lost"));
+        for cause in LossCause::ALL {
+            let text = told(Losses::default().with(cause, 1234));
+            let name = format!("lost: {}", cause.name());
+            assert!(text.contains(&format!("\nHooks\n{name:<LEFT$}1,234\n")), "{text}");
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words(&text).contains(&words(notes::explain(cause))), "{text}");
+        }
+    }
 
     #[test]
     fn no_hook_touches_what_is_said_of_it() {
