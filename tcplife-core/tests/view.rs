@@ -131,6 +131,22 @@ fn groups_hold_every_row_that_matches() {
 }
 
 #[test]
+fn states_are_counted_before_the_text_and_the_choice_of_states() {
+    let table = table(12);
+    let query = Query {
+        text: "worker-e".to_owned(),
+        states: [State::CloseWait].into_iter().collect(),
+        filter: Filter { pids: vec![4, 5, 12], ..Filter::default() },
+        ..Query::default()
+    };
+    let page = page(&table, &query, 0);
+    assert_eq!((ids(&page), page.matched), (vec![4], 1));
+    let of = |state: State| page.by_state[state.index()];
+    assert_eq!((of(State::CloseWait), of(State::Established)), (2, 1));
+    assert_eq!(page.by_state.iter().sum::<usize>(), 3);
+}
+
+#[test]
 fn states_and_filters_join() {
     let table = table(12);
     let query = Query {

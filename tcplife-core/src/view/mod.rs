@@ -201,7 +201,7 @@ pub struct Page {
     pub total: usize,
     /// How many of those that match are suspicious.
     pub suspicious: usize,
-    /// How many of those that match there are in each state.
+    /// How many there are in each state of those that [`Query::filter`] leaves, whatever text and states are asked for.
     pub by_state: [usize; State::COUNT],
     /// Position of the selected connection among those that match.
     pub selected: Option<usize>,
@@ -233,16 +233,18 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
         if is_selected {
             page.detail = Some(detail_of(connection, owner, query.leak_after, now));
         }
+        if !query.filter.wants(table, connection) {
+            continue;
+        }
         let state = connection.state();
+        page.by_state[state.index()] += 1;
         let wanted = query.states.wants(state)
-            && query.filter.wants(table, connection)
             && (search.is_empty() || search.finds(&Subject::of(connection, owner, now)));
         if !wanted {
             continue;
         }
         let suspicious = is_suspicious(connection, query.leak_after, now);
         page.matched += 1;
-        page.by_state[state.index()] += 1;
         page.suspicious += usize::from(suspicious);
         if let Some(tally) = &mut tally {
             tally.add(table, slot, connection, suspicious);
