@@ -10,15 +10,20 @@ use super::{
 };
 use crate::health::{Health, Knowledge};
 
-fn drawn(app: &App) -> Buffer {
+fn drawn(app: &App, now: u64) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(app.size.width, app.size.height)).unwrap();
-    terminal.draw(|frame| draw(app, fix::NOW, frame)).unwrap();
+    terminal.draw(|frame| draw(app, now, frame)).unwrap();
     terminal.backend().buffer().clone()
 }
 
 /// The text of the screen, each line without the spaces at its end.
 fn text(app: &App) -> String {
-    let buffer = drawn(app);
+    text_at(app, fix::NOW)
+}
+
+/// The same at another time.
+fn text_at(app: &App, now: u64) -> String {
+    let buffer = drawn(app, now);
     let mut out = String::new();
     for y in 0..app.size.height {
         let mut line = String::new();
@@ -123,6 +128,25 @@ fn leaks() {
 #[test]
 fn a_leaked_socket() {
     view("leak", "2\nj\n");
+}
+
+/// The timeline of a leaked socket whose other end is gone, the only one.
+fn one_leak() -> App {
+    let mut app = fix::app(LARGE);
+    fix::type_keys(&mut app, "2");
+    let suspects = vec![fix::views::leaks().suspects[1].clone()];
+    let leaks = super::frame::Leaks { at: fix::NOW, suspects };
+    let frame = super::frame::Frame { leaks: leaks.into(), ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    fix::type_keys(&mut app, "\nj\n");
+    app
+}
+
+#[test]
+fn a_leaked_socket_has_one_age() {
+    let shown = text_at(&one_leak(), fix::NOW + 5 * fix::SECOND);
+    assert!(shown.contains("CLOSE_WAIT for 3m05s"), "{shown}");
+    assert!(shown.contains("eof_unread: the peer closed 3m 5s ago"), "{shown}");
 }
 
 #[test]
@@ -270,7 +294,7 @@ fn every_size_can_be_drawn() {
                 let mut app = fix::app(Size::new(width, height));
                 fix::type_keys(&mut app, keys);
                 fix::answer(&mut app);
-                drawn(&app);
+                drawn(&app, fix::NOW);
             }
         }
     }
@@ -295,7 +319,7 @@ fn no_escape_sequence_gets_to_the_terminal() {
         let mut app = fix::app(LARGE);
         fix::type_keys(&mut app, keys);
         fix::answer(&mut app);
-        let buffer = drawn(&app);
+        let buffer = drawn(&app, fix::NOW);
         assert!(!buffer.content().iter().any(|cell| cell.symbol().contains(char::is_control)));
         assert!(text(&app).contains("\\x1b[2J\\x07evil"));
     }
@@ -307,7 +331,7 @@ fn without_colours_nothing_is_lost() {
     let mut plain = fix::blank(USUAL, Theme::Plain);
     let frame = super::frame::Frame { health: fix::bad_health(), ..fix::frame(&plain) };
     fix::feed(&mut plain, frame);
-    let buffer = drawn(&plain);
+    let buffer = drawn(&plain, fix::NOW);
     let is_plain = |cell: &ratatui::buffer::Cell| {
         cell.fg == ratatui::style::Color::Reset && cell.bg == ratatui::style::Color::Reset
     };

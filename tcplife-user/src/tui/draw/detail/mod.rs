@@ -11,6 +11,8 @@ use ratatui::{
 };
 use tcplife_core::{
     connection::{FirstClose, Role},
+    suspect::{Facts, Suspect},
+    timeline::Age,
     view::{Detail, Row},
 };
 
@@ -102,9 +104,25 @@ fn more(above: usize, below: usize) -> Option<String> {
     }
 }
 
+/// What the kernel said of a connection when it was asked, with times as they are at `now`; nothing if it has moved on.
+fn confirmed(app: &App, row: &Row, now: u64) -> Option<Suspect> {
+    let leaks = &app.frame.leaks;
+    let suspect = leaks.of(row.id).filter(|suspect| suspect.facts.state == row.state)?;
+    let later = |since: u64| since.saturating_add(now.saturating_sub(leaks.at));
+    let Facts { age, since_sent, since_received, .. } = suspect.facts;
+    let facts = Facts {
+        age: Age { min: later(age.min), max: age.max.map(later) },
+        since_sent: since_sent.map(later),
+        since_received: since_received.map(later),
+        ..suspect.facts
+    };
+    Some(Suspect { facts, ..suspect.clone() })
+}
+
 /// All of a detail.
 fn lines(app: &App, detail: &Detail, now: u64, width: usize) -> Vec<Line<'static>> {
-    let suspect = app.frame.leaks.of(detail.row.id);
+    let confirmed = confirmed(app, &detail.row, now);
+    let suspect = confirmed.as_ref();
     let mut lines = ends(&detail.row, width);
     lines.extend(what_now(app, detail, now, width));
     lines.push(diagram::head(width));
