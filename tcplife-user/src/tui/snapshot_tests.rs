@@ -150,6 +150,13 @@ fn a_leaked_socket_has_one_age() {
 }
 
 #[test]
+fn a_peer_that_is_gone_is_in_no_state() {
+    let shown = text(&one_leak());
+    assert!(shown.contains("gone for good"), "{shown}");
+    assert!(shown.contains("FIN ──────  gone "), "{shown}");
+}
+
+#[test]
 fn histograms() {
     view("histograms", "3");
 }

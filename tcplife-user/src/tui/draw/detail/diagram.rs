@@ -1,10 +1,11 @@
-//! A connection as a sequence diagram: our states at the left, what went over the wire, what the peer must be in at the
-//! right.
+//! A connection as a sequence diagram: our states at the left, what went over the wire, what the peer must have been in
+//! then at the right.
 
 use ratatui::text::{Line, Span};
 use tcplife_core::{
     connection::End,
     state::State,
+    suspect::Peer,
     timeline::{Age, Since, Stay},
     view::Detail,
 };
@@ -49,7 +50,7 @@ fn of(from: Option<State>, to: State, end: Option<End>) -> Step {
     };
     match (from, to) {
         (_, Listen) => step(Way::Nowhere, "", ""),
-        (_, SynSent) => step(Way::Out, "SYN", "LISTEN"),
+        (_, SynSent) => step(Way::Out, "SYN", "LISTEN?"),
         (Some(SynSent), SynReceived) => step(Way::In, "SYN", "SYN_SENT, both opened"),
         (_, SynReceived) => step(Way::In, "SYN", "SYN_SENT"),
         (Some(SynSent), Established) => step(Way::In, "SYN+ACK", "SYN_RECEIVED"),
@@ -96,8 +97,14 @@ pub(super) fn head(width: usize) -> Line<'static> {
     Line::styled(ours + &theirs, theme::QUIET)
 }
 
-/// The stays.
-pub(super) fn stays(theme: Theme, detail: &Detail, now: u64, width: usize) -> Vec<Line<'static>> {
+/// The stays. In the one that lasts, what is known of the `peer` counts for more than what follows from the protocol.
+pub(super) fn stays(
+    theme: Theme,
+    detail: &Detail,
+    peer: Option<Peer>,
+    now: u64,
+    width: usize,
+) -> Vec<Line<'static>> {
     let least = |stay: &Stay| stay.since.age(stay.until.unwrap_or(now)).min;
     let total = detail.stays.iter().map(least).fold(0, u64::saturating_add);
     let begin = detail.stays.iter().find_map(|stay| stay.since.seen());
@@ -116,7 +123,8 @@ pub(super) fn stays(theme: Theme, detail: &Detail, now: u64, width: usize) -> Ve
         ]);
         if width >= line.width() + ARROW + 14 {
             line.push_span(Span::styled(format!("  {:<ARROW$} ", arrow(&step)), theme::QUIET));
-            line.push_span(Span::raw(step.peer));
+            let is_gone = stay.until.is_none() && peer == Some(Peer::Gone);
+            line.push_span(Span::raw(if is_gone { "gone" } else { step.peer }));
         }
         if let Some(columns) = width.checked_sub(BEFORE_BAR).filter(|&columns| columns > 4) {
             line.push_span(Span::raw(" ".repeat(BEFORE_BAR.saturating_sub(line.width()))));
@@ -185,5 +193,10 @@ mod tests {
         assert_eq!(of(Some(State::Established), State::CloseWait, None), step(Way::In, "FIN", "FIN_WAIT_2"));
         assert_eq!(of(Some(State::CloseWait), State::LastAck, None).way, Way::Out);
         assert_eq!(of(Some(State::FinWait2), State::TimeWait, None).peer, "LAST_ACK");
+    }
+
+    #[test]
+    fn nobody_may_listen_where_a_syn_goes() {
+        assert_eq!(of(None, State::SynSent, None), step(Way::Out, "SYN", "LISTEN?"));
     }
 }

@@ -126,7 +126,8 @@ fn lines(app: &App, detail: &Detail, now: u64, width: usize) -> Vec<Line<'static
     let mut lines = ends(&detail.row, width);
     lines.extend(what_now(app, detail, now, width));
     lines.push(diagram::head(width));
-    lines.extend(diagram::stays(app.setup.theme, detail, now, width));
+    let peer = suspect.map(|suspect| suspect.peer);
+    lines.extend(diagram::stays(app.setup.theme, detail, peer, now, width));
     lines.extend(wrap(facts(app, detail), width));
     lines.extend(suspect.into_iter().flat_map(|suspect| advice::evidence(suspect, width)));
     lines.extend(advice::advice(detail, suspect, app.frame.reading(detail.row.netns), width));
