@@ -250,6 +250,16 @@ fn pause() {
 }
 
 #[test]
+fn a_pause_stops_ages_and_not_the_uptime() {
+    let app = fix::paused(USUAL);
+    let (before, after) = (text(&app), text_at(&app, fix::NOW + fix::MINUTE));
+    assert!(before.contains(" up 12m07s "), "{before}");
+    assert!(after.contains(" up 13m07s "), "{after}");
+    let rows = |screen: &str| screen.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&before), rows(&after));
+}
+
+#[test]
 fn losses_and_missing_hooks() {
     at_each_size("lost", |size| {
         let mut app = fix::app(size);

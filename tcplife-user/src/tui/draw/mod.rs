@@ -44,8 +44,10 @@ pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
     if !layout::is_large_enough(app) {
         return too_small(app, frame);
     }
-    let (panels, now, buffer) = (layout::of(app), app.clock(now), frame.buffer_mut());
+    let (panels, buffer) = (layout::of(app), frame.buffer_mut());
+    // The trace goes on in a pause: only the data stands still.
     header::draw(app, now, panels.header, buffer);
+    let now = app.clock(now);
     states::draw_counts(app, panels.states, buffer);
     states::draw_moves(app, panels.moves, buffer);
     tabs::draw(app, panels.tabs, buffer);
