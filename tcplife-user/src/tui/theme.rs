@@ -1,8 +1,9 @@
 //! How things look, by what they mean.
 //!
 //! What comes in: whether colours are wanted. What goes out: styles. What always holds: only the terminal's own 16
-//! colours are used, on its own background, and of those the ones that read on light and on dark; whatever a colour
-//! says, a word, a mark or an attribute says as well, so nothing is lost without colours.
+//! colours are used, on its own background, and of those red and magenta alone, whose contrast is more than 3 on white
+//! and on black: green, cyan and yellow fade on white, and blue on black. Whatever a colour says, a word, a mark or an
+//! attribute says as well, so nothing is lost without colours.
 
 use ratatui::style::{Color, Modifier, Style};
 use tcplife_core::state::State;
@@ -43,13 +44,13 @@ impl Theme {
         }
     }
 
-    /// A state's name. Calm where nothing has to be done; the middle of closing stands out.
+    /// A state's name. Calm where nothing has to be done; what waits for somebody's close stands out, and less so what
+    /// waits for an acknowledgement of one.
     pub fn state(self, state: State) -> Style {
         match state {
-            State::Established => self.colour(Color::Green),
-            State::SynSent | State::SynReceived => self.colour(Color::Cyan),
+            State::Established | State::SynSent | State::SynReceived => PLAIN,
             State::CloseWait | State::FinWait2 => self.colour(Color::Magenta),
-            State::FinWait1 | State::Closing | State::LastAck => self.colour(Color::Blue),
+            State::FinWait1 | State::Closing | State::LastAck => STRONG,
             State::Listen | State::TimeWait | State::Closed => QUIET,
         }
     }
@@ -65,14 +66,65 @@ impl Theme {
     }
 
     /// Bars and sparklines.
-    pub fn bar(self) -> Style {
-        self.colour(Color::Cyan)
+    #[expect(clippy::unused_self, reason = "that bars have no colour is for this file alone to know")]
+    pub const fn bar(self) -> Style {
+        PLAIN
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an xterm shows for a colour (XTerm-col.ad), each part of 255.
+    fn shown(colour: Color) -> [u8; 3] {
+        match colour {
+            Color::Red => [205, 0, 0],
+            Color::Green => [0, 205, 0],
+            Color::Yellow => [205, 205, 0],
+            Color::Blue => [0, 0, 238],
+            Color::Magenta => [205, 0, 205],
+            Color::Cyan => [0, 205, 205],
+            Color::White => [255; 3],
+            _ => [0; 3],
+        }
+    }
+
+    /// The contrast of two colours, from 1 to 21 (WCAG 2.1, "contrast ratio" and "relative luminance").
+    fn contrast(one: Color, other: Color) -> f64 {
+        let linear = |part: u8| match f64::from(part) / 255.0 {
+            part if part <= 0.03928 => part / 12.92,
+            part => ((part + 0.055) / 1.055).powf(2.4),
+        };
+        let luminance = |colour| {
+            let [red, green, blue] = shown(colour).map(linear);
+            0.05 + 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        one.max(other) / one.min(other)
+    }
+
+    #[test]
+    fn every_colour_reads_on_light_and_on_dark() {
+        let theme = Theme::Colours;
+        let styles = State::ALL.map(|state| theme.state(state));
+        for colour in styles.iter().chain(&[theme.alarm(), theme.bar()]).filter_map(|style| style.fg) {
+            for ground in [Color::White, Color::Black] {
+                assert!(contrast(colour, ground) > 3.0, "{colour} on {ground}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_close_stands_out() {
+        let (theme, open) = (Theme::Colours, Theme::Colours.state(State::Established));
+        for state in [State::CloseWait, State::FinWait2] {
+            assert!(theme.state(state).fg.is_some() && theme.state(state) != open, "{state}");
+        }
+        for state in [State::FinWait1, State::Closing, State::LastAck] {
+            assert!(theme.state(state).add_modifier.contains(Modifier::BOLD), "{state}");
+        }
+    }
 
     #[test]
     fn no_color_turns_every_colour_off() {
