@@ -9,8 +9,9 @@ use std::sync::Arc;
 use tcplife_core::{
     connection::ConnId,
     ports::Usages,
-    suspect::Suspect,
+    suspect::{Facts, Suspect},
     table::Totals,
+    timeline::Age,
     view::{Page, Query},
 };
 
@@ -87,6 +88,19 @@ impl Leaks {
     /// The suspect of a connection.
     pub fn of(&self, id: ConnId) -> Option<&Suspect> {
         self.suspects.iter().find(|suspect| suspect.connection.id() == id)
+    }
+
+    /// A suspect with its times as they are at `now`, not when the kernel was asked.
+    pub fn as_of(&self, suspect: &Suspect, now: u64) -> Suspect {
+        let later = |since: u64| since.saturating_add(now.saturating_sub(self.at));
+        let Facts { age, since_sent, since_received, .. } = suspect.facts;
+        let facts = Facts {
+            age: Age { min: later(age.min), max: age.max.map(later) },
+            since_sent: since_sent.map(later),
+            since_received: since_received.map(later),
+            ..suspect.facts
+        };
+        Suspect { facts, ..suspect.clone() }
     }
 
     fn looks_like(&self, other: &Self) -> bool {

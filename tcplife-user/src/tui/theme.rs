@@ -8,7 +8,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use tcplife_core::state::State;
 
-/// Anything else.
+/// Anything else, bars among it.
 pub const PLAIN: Style = Style::new();
 /// Labels, units, and what repeats.
 pub const QUIET: Style = Style::new().add_modifier(Modifier::DIM);
@@ -64,12 +64,6 @@ impl Theme {
     pub fn alarm_box(self) -> Style {
         self.alarm().add_modifier(Modifier::REVERSED)
     }
-
-    /// Bars and sparklines.
-    #[expect(clippy::unused_self, reason = "that bars have no colour is for this file alone to know")]
-    pub const fn bar(self) -> Style {
-        PLAIN
-    }
 }
 
 #[cfg(test)]
@@ -108,7 +102,7 @@ mod tests {
     fn every_colour_reads_on_light_and_on_dark() {
         let theme = Theme::Colours;
         let styles = State::ALL.map(|state| theme.state(state));
-        for colour in styles.iter().chain(&[theme.alarm(), theme.bar()]).filter_map(|style| style.fg) {
+        for colour in styles.iter().chain(&[theme.alarm()]).filter_map(|style| style.fg) {
             for ground in [Color::White, Color::Black] {
                 assert!(contrast(colour, ground) > 3.0, "{colour} on {ground}");
             }
@@ -132,7 +126,7 @@ mod tests {
         assert_eq!(Theme::from_no_color(Some("".as_ref())), Theme::Colours);
         let plain = Theme::from_no_color(Some("1".as_ref()));
         assert_eq!(plain, Theme::Plain);
-        for style in State::ALL.map(|state| plain.state(state)).iter().chain(&[plain.alarm(), plain.bar()]) {
+        for style in State::ALL.map(|state| plain.state(state)).iter().chain(&[plain.alarm()]) {
             assert_eq!((style.fg, style.bg), (None, None));
         }
     }

@@ -6,10 +6,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Widget,
 };
-use tcplife_core::{
-    suspect::{Suspect, groups::Group},
-    timeline::Age,
-};
+use tcplife_core::suspect::{Suspect, groups::Group};
 
 use super::{cells, comm, fill_marked};
 use crate::{
@@ -37,13 +34,11 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     if all.is_empty() {
         return draw_nothing(app, area, buffer);
     }
-    // Ages are those of the moment at which the kernel was asked.
-    let since = now.saturating_sub(leaks.at);
     let first = app.leaks.cursor.top;
     for (n, (line, place)) in all.iter().skip(first).zip(places).enumerate() {
         let line = match line {
-            LeakLine::Group(group) => group_line(app, group, since, width),
-            LeakLine::Socket(suspect) => socket_line(app.setup.theme, suspect, since, width),
+            LeakLine::Group(group) => group_line(app, group, now, width),
+            LeakLine::Socket(suspect) => socket_line(app.setup.theme, &leaks.as_of(suspect, now), width),
         };
         line.render(place, buffer);
         if first + n == app.leaks.cursor.at {
@@ -57,11 +52,7 @@ const fn descriptors(width: usize) -> usize {
     if width >= 64 { 13 } else { 11 }
 }
 
-fn older(age: Age, since: u64) -> Age {
-    Age { min: age.min.saturating_add(since), max: age.max.map(|max| max.saturating_add(since)) }
-}
-
-fn group_line(app: &App, group: &Group<'_>, since: u64, width: usize) -> Line<'static> {
+fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'static> {
     let is_unfolded = app.leaks.unfolded.contains(&lines::pid(group.process));
     let mark = if is_unfolded { "▾" } else { "▸" };
     let name = group.process.map_or_else(
@@ -75,10 +66,11 @@ fn group_line(app: &App, group: &Group<'_>, since: u64, width: usize) -> Line<'s
             app.setup.theme.alarm(),
         )],
     ];
-    let leaks = || group.suspects.iter().filter(|suspect| suspect.verdict.is_leak());
+    let leaks = group.suspects.iter().filter(|suspect| suspect.verdict.is_leak());
     groups.extend(service(group).map(|words| vec![Span::raw(words)]));
-    if let Some(age) = leaks().map(|suspect| suspect.facts.age).max_by_key(|age| age.min) {
-        groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(older(age, since)))]);
+    if let Some(oldest) = leaks.max_by_key(|suspect| suspect.facts.age.min) {
+        let age = app.frame.leaks.as_of(oldest, now).facts.age;
+        groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(age))]);
     }
     let others = group.others().len();
     if others > 0 {
@@ -106,14 +98,14 @@ fn service(group: &Group<'_>) -> Option<String> {
     ports.first().map(|(port, _)| format!("port {port}{more}"))
 }
 
-fn socket_line(theme: Theme, suspect: &Suspect, since: u64, width: usize) -> Line<'static> {
+fn socket_line(theme: Theme, suspect: &Suspect, width: usize) -> Line<'static> {
     let leaks = suspect.verdict.is_leak();
     let mark = if leaks { "!" } else { " " };
     let style = if leaks { theme.alarm() } else { theme::QUIET };
     let fds: Vec<String> = suspect.holders.iter().take(2).map(|holder| format!("fd {}", holder.fd)).collect();
     let more = if suspect.holders.len() > 2 { ".." } else { "" };
     let fds = if fds.is_empty() { "-".to_owned() } else { format!("{}{more}", fds.join(" ")) };
-    let age = text::age(older(suspect.facts.age, since));
+    let age = text::age(suspect.facts.age);
     let room = descriptors(width);
     let fds = text::cut(&fds, room);
     let mut line = Line::from(vec![

@@ -85,7 +85,7 @@ fn count(app: &App, state: State) -> u64 {
 
 /// Draws the moves of each of the last seconds, the newest at the right end, and what the trace takes.
 pub fn draw_moves(app: &App, area: Rect, buffer: &mut Buffer) {
-    let (theme, rates) = (app.setup.theme, &app.frame.rates);
+    let rates = &app.frame.rates;
     let own = fill(costs(app), 2, usize::from(area.width));
     let now = text::short_count(rates.moves_now());
     let label = Span::styled(format!("moves/s {now:>5}"), theme::QUIET);
@@ -101,7 +101,6 @@ pub fn draw_moves(app: &App, area: Rect, buffer: &mut Buffer) {
     Sparkline::default()
         .data(newest_first)
         .direction(RenderDirection::RightToLeft)
-        .style(theme.bar())
         .render(Rect { x, width: bars, ..area }, buffer);
     let end = x.saturating_add(bars + 1);
     peak.render(Rect { x: end, width: area.right().saturating_sub(end), ..area }, buffer);

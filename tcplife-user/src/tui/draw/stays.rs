@@ -153,7 +153,7 @@ pub fn draw_plot(app: &App, area: Rect, buffer: &mut Buffer) {
     ])
     .areas(room);
     draw_legend(row, legend, buffer);
-    draw_bars(app.setup.theme, &row.bars, plot, axis, buffer);
+    draw_bars(&row.bars, plot, axis, buffer);
 }
 
 fn at_least(age: OpenAge) -> String {
@@ -184,7 +184,7 @@ fn draw_legend(row: &Row, line: Rect, buffer: &mut Buffer) {
 }
 
 /// Two bars for each step of the axis, and where each step begins.
-fn draw_bars(theme: Theme, bars: &[Bar], plot: Rect, axis: Rect, buffer: &mut Buffer) {
+fn draw_bars(bars: &[Bar], plot: Rect, axis: Rect, buffer: &mut Buffer) {
     let (Some(most), Ok(count)) =
         (bars.iter().map(|bar| bar.finished.max(bar.open)).max(), u16::try_from(bars.len()))
     else {
@@ -199,18 +199,18 @@ fn draw_bars(theme: Theme, bars: &[Bar], plot: Rect, axis: Rect, buffer: &mut Bu
         let open =
             Rect { x: x + half, width: (wide - 1).saturating_sub(half).max(1), ..plot }.intersection(plot);
         if bar.finished > 0 || wide > 2 {
-            draw_bar(theme, bar.finished, most, None, finished, buffer);
+            draw_bar(bar.finished, most, None, finished, buffer);
         }
         if bar.open > 0 {
             let place =
                 if wide > 2 || bar.finished == 0 { if wide > 2 { open } else { finished } } else { open };
-            draw_bar(theme, bar.open, most, Some(OPEN), place, buffer);
+            draw_bar(bar.open, most, Some(OPEN), place, buffer);
         }
     }
     draw_axis(bars, wide, axis, buffer);
 }
 
-fn draw_bar(theme: Theme, count: u64, most: u64, with: Option<&str>, place: Rect, buffer: &mut Buffer) {
+fn draw_bar(count: u64, most: u64, with: Option<&str>, place: Rect, buffer: &mut Buffer) {
     if count == 0 {
         return;
     }
@@ -224,7 +224,7 @@ fn draw_bar(theme: Theme, count: u64, most: u64, with: Option<&str>, place: Rect
             None => EIGHTHS[left],
         };
         if left > 0 {
-            put(buffer, line, &symbol.repeat(usize::from(line.width)), Alignment::Left, theme.bar());
+            put(buffer, line, &symbol.repeat(usize::from(line.width)), Alignment::Left, theme::PLAIN);
         }
     }
 }

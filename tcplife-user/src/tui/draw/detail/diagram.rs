@@ -114,7 +114,7 @@ pub(super) fn stays(
         let step = of(from.replace(stay.state), stay.state, detail.end);
         let (name, bar) = match stay.until {
             Some(_) => (theme.state(stay.state), theme::QUIET),
-            None => (theme.state(stay.state).patch(theme::STRONG), theme.bar()),
+            None => (theme.state(stay.state).patch(theme::STRONG), theme::PLAIN),
         };
         let mut line = Line::from(vec![
             Span::raw("  "),

@@ -11,8 +11,7 @@ use ratatui::{
 };
 use tcplife_core::{
     connection::{FirstClose, Role},
-    suspect::{Facts, Suspect},
-    timeline::Age,
+    suspect::Suspect,
     view::{Detail, Row},
 };
 
@@ -108,15 +107,7 @@ fn more(above: usize, below: usize) -> Option<String> {
 fn confirmed(app: &App, row: &Row, now: u64) -> Option<Suspect> {
     let leaks = &app.frame.leaks;
     let suspect = leaks.of(row.id).filter(|suspect| suspect.facts.state == row.state)?;
-    let later = |since: u64| since.saturating_add(now.saturating_sub(leaks.at));
-    let Facts { age, since_sent, since_received, .. } = suspect.facts;
-    let facts = Facts {
-        age: Age { min: later(age.min), max: age.max.map(later) },
-        since_sent: since_sent.map(later),
-        since_received: since_received.map(later),
-        ..suspect.facts
-    };
-    Some(Suspect { facts, ..suspect.clone() })
+    Some(leaks.as_of(suspect, now))
 }
 
 /// All of a detail.
