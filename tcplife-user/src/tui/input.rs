@@ -1,4 +1,4 @@
-//! Keys and the mouse, from a thread of their own.
+//! Keys, pastes and the mouse, from a thread of their own.
 //!
 //! What comes in: the terminal's input. What goes out: [`Event`]s, in order. What always holds: nothing else reads the
 //! terminal; nobody waits for the thread, which stops soon after its [`Input`] is dropped. Crossterm's reader waits for
@@ -65,7 +65,7 @@ fn read(stop: &AtomicBool, events: &mpsc::Sender<Event>) {
             Err(error) => Err(error),
         };
         let Ok(event) = event else { return };
-        if let Some(event) = translate(&event)
+        if let Some(event) = translate(event)
             && events.blocking_send(event).is_err()
         {
             return;
@@ -73,11 +73,12 @@ fn read(stop: &AtomicBool, events: &mpsc::Sender<Event>) {
     }
 }
 
-fn translate(event: &event::Event) -> Option<Event> {
-    match *event {
+fn translate(event: event::Event) -> Option<Event> {
+    match event {
         event::Event::Key(key) => Some(Event::Key(key)),
         event::Event::Mouse(mouse) => Some(Event::Mouse(mouse)),
+        event::Event::Paste(text) => Some(Event::Paste(text)),
         event::Event::Resize(width, height) => Some(Event::Resize(Size { width, height })),
-        event::Event::FocusGained | event::Event::FocusLost | event::Event::Paste(_) => None,
+        event::Event::FocusGained | event::Event::FocusLost => None,
     }
 }

@@ -37,6 +37,8 @@ mod fixtures;
 #[cfg(test)]
 mod frame_cost;
 #[cfg(test)]
+mod line_tests;
+#[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]
 mod update_tests;

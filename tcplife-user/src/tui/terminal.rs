@@ -1,8 +1,8 @@
 //! The terminal, taken over and given back.
 //!
-//! What comes in: what to draw. What goes out: a full screen in raw mode, with the mouse. What always holds: however
-//! the screen ends - dropped at the end or on an error, or by a panic in any thread - the terminal is given back once,
-//! before anything else is written to it.
+//! What comes in: what to draw. What goes out: a full screen in raw mode, with the mouse and with pastes told apart
+//! from keys. What always holds: however the screen ends - dropped at the end or on an error, or by a panic in any
+//! thread - the terminal is given back once, before anything else is written to it.
 
 use std::{
     io::{self, Stdout, Write},
@@ -57,7 +57,13 @@ impl Screen {
     fn take(&mut self) -> io::Result<()> {
         TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, event::EnableMouseCapture, cursor::Hide)?;
+        execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            event::EnableMouseCapture,
+            event::EnableBracketedPaste,
+            cursor::Hide
+        )?;
         // Clears and draws all anew. `Terminal::clear` would ask the terminal where its cursor is and wait for an
         // answer that our own reader of the input may swallow.
         let size = self.terminal.size()?;
@@ -117,7 +123,13 @@ impl Drop for Screen {
 /// Gives the terminal back, the first time it is called. What fails is of no use to anyone: the terminal is gone.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let _ = execute!(io::stdout(), event::DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+        let _ = execute!(
+            io::stdout(),
+            event::DisableBracketedPaste,
+            event::DisableMouseCapture,
+            LeaveAlternateScreen,
+            cursor::Show
+        );
         let _ = disable_raw_mode();
     }
 }
@@ -129,6 +141,8 @@ mod tests {
     use super::*;
 
     const LEAVE: &str = "\x1b[?1049l";
+    /// A paste comes in brackets; it comes as if it was typed.
+    const BRACKETS: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
 
     /// Runs one of the tests below in a pseudo-terminal, with the terminal's settings before and after it.
     fn in_a_terminal(test: &str) -> String {
@@ -151,6 +165,7 @@ mod tests {
         assert_eq!(settings[0], settings[1]);
         assert!(output.contains("\x1b[?1049h"), "{output}");
         let (before, after) = output.split_once(LEAVE).unwrap();
+        assert!(before.contains(BRACKETS.0) && before.contains(BRACKETS.1), "{output}");
         assert!(!before.contains(message), "told on the screen that went away: {output}");
         assert!(after.contains(message) && !after.contains(LEAVE), "{output}");
     }

@@ -191,15 +191,6 @@ fn a_typed_filter_counts_at_once_enter_keeps_it_and_esc_drops_it() {
 }
 
 #[test]
-fn a_filter_has_a_longest_length_and_no_control_characters() {
-    let mut app = fix::app(USUAL);
-    type_keys(&mut app, "/");
-    type_keys(&mut app, &"x".repeat(1000));
-    update(&mut app, fix::key(KeyCode::Char('\u{9b}')));
-    assert_eq!(app.text(), "x".repeat(64));
-}
-
-#[test]
 fn listeners_are_hidden_until_they_are_asked_for() {
     let mut app = fix::app(USUAL);
     assert!(!app.list.shows(State::Listen));

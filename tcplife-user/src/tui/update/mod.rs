@@ -22,6 +22,7 @@ use super::{
     frame::{Flow, Frame},
     keys::{self, Action, Press},
 };
+use crate::escape;
 use list::{in_connections, keep_in_view, requeried};
 pub use views::stream_top;
 use views::{in_events, in_leaks, in_ports, in_stays};
@@ -34,6 +35,8 @@ const LONGEST_TEXT: usize = 64;
 pub enum Event {
     /// A key was pressed.
     Key(KeyEvent),
+    /// A text was pasted.
+    Paste(String),
     /// The mouse was used.
     Mouse(MouseEvent),
     /// The terminal has another size.
@@ -68,6 +71,7 @@ pub fn update(app: &mut App, event: Event) -> Next {
 fn happened(app: &mut App, event: Event) -> Next {
     match event {
         Event::Key(key) => press(app, key),
+        Event::Paste(text) => paste(app, &text),
         Event::Mouse(mouse) => mouse::click(app, mouse),
         Event::Resize(size) => {
             app.size = size;
@@ -94,15 +98,23 @@ fn press(app: &mut App, key: KeyEvent) -> Next {
     match (keys::action(app.scope(), press), press, &mut app.overlay) {
         (Some(Action::Quit), ..) => Next::Quit,
         (Some(action), ..) => act(app, action),
-        (None, Press { code: KeyCode::Char(c), ctrl: false }, Overlay::Line(text)) => {
-            if text.chars().count() < LONGEST_TEXT && !c.is_control() {
-                text.push(c);
-                requeried(app);
-            }
-            Next::Draw
-        }
+        (None, Press { code: KeyCode::Char(c), ctrl: false }, Overlay::Line(_)) => write(app, [c]),
         (None, ..) => Next::Wait,
     }
+}
+
+/// A pasted text is only ever text: what would be a key does nothing where no line is typed, and ends no line.
+fn paste(app: &mut App, text: &str) -> Next {
+    write(app, text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }))
+}
+
+/// Appends what can be shown to the line that is typed.
+fn write(app: &mut App, characters: impl IntoIterator<Item = char>) -> Next {
+    let Overlay::Line(text) = &mut app.overlay else { return Next::Wait };
+    let room = LONGEST_TEXT.saturating_sub(text.chars().count());
+    text.extend(characters.into_iter().filter(|&c| escape::is_printable(c)).take(room));
+    requeried(app);
+    Next::Draw
 }
 
 fn act(app: &mut App, action: Action) -> Next {
