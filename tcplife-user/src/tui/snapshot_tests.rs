@@ -245,6 +245,16 @@ fn typing_a_filter() {
 }
 
 #[test]
+fn a_filter_that_is_longer_than_the_line() {
+    at_each_size("filter_long", |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "/nginx");
+        fix::type_keys(&mut app, &" -comm:java -peer:10.0.0.2".repeat(12));
+        app
+    });
+}
+
+#[test]
 fn pause() {
     at_each_size("paused", fix::paused);
 }

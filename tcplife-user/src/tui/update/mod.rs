@@ -28,7 +28,7 @@ pub use views::stream_top;
 use views::{in_events, in_leaks, in_ports, in_stays};
 
 /// Longest text filter, in characters.
-const LONGEST_TEXT: usize = 64;
+const LONGEST_TEXT: usize = 256;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -112,7 +112,9 @@ fn paste(app: &mut App, text: &str) -> Next {
 fn write(app: &mut App, characters: impl IntoIterator<Item = char>) -> Next {
     let Overlay::Line(text) = &mut app.overlay else { return Next::Wait };
     let room = LONGEST_TEXT.saturating_sub(text.chars().count());
-    text.extend(characters.into_iter().filter(|&c| escape::is_printable(c)).take(room));
+    let mut shown = characters.into_iter().filter(|&c| escape::is_printable(c));
+    text.extend(shown.by_ref().take(room));
+    app.notice = shown.next().map(|_| format!("full: {LONGEST_TEXT} characters at most"));
     requeried(app);
     Next::Draw
 }
