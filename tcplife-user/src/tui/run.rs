@@ -23,7 +23,7 @@ use super::{
     bridge::{Bridge, Ends},
     draw::draw,
     input::Input,
-    terminal::Screen,
+    terminal::{Screen, stop_group},
     theme::Theme,
     update::{Event, Next, update},
 };
@@ -82,12 +82,14 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    stop: Signal,
     resume: Signal,
 }
 
 /// What a signal asks for.
 enum Asked {
     End,
+    Stop,
     Retake,
 }
 
@@ -97,6 +99,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            stop: signal(SignalKind::from_raw(libc::SIGTSTP))?,
             resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
         })
     }
@@ -106,6 +109,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.terminate.recv() => Asked::End,
             _ = self.hangup.recv() => Asked::End,
+            _ = self.stop.recv() => Asked::Stop,
             _ = self.resume.recv() => Asked::Retake,
         }
     }
@@ -114,6 +118,7 @@ impl Signals {
 /// What the loop goes on with.
 enum Step {
     Update(Event),
+    Stop,
     Retake,
     End,
 }
@@ -149,14 +154,20 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
         }
         next = match step(app, &mut ends, &mut input, &mut signals).await {
             Step::Update(event) => update_all(app, event, &mut input),
+            Step::Stop => {
+                screen.stop()?;
+                Next::Draw
+            }
             Step::Retake => {
                 screen.retake()?;
                 Next::Draw
             }
             Step::End => Next::Quit,
         };
-        if next == Next::Quit {
-            return Ok(());
+        match next {
+            Next::Quit => return Ok(()),
+            Next::Stop => stop_group()?,
+            Next::Wait | Next::Draw => {}
         }
     }
 }
@@ -166,6 +177,7 @@ async fn step(app: &App, ends: &mut Ends, input: &mut Input, signals: &mut Signa
         biased;
         asked = signals.asked() => match asked {
             Asked::End => Step::End,
+            Asked::Stop => Step::Stop,
             Asked::Retake => Step::Retake,
         },
         event = input.next() => event.map_or(Step::End, Step::Update),
@@ -180,7 +192,7 @@ async fn step(app: &App, ends: &mut Ends, input: &mut Input, signals: &mut Signa
 /// Takes in what was typed meanwhile as well, so that a held key is never behind the screen.
 fn update_all(app: &mut App, first: Event, input: &mut Input) -> Next {
     let mut next = update(app, first);
-    while next != Next::Quit
+    while matches!(next, Next::Wait | Next::Draw)
         && let Some(event) = input.ready()
     {
         next = match (update(app, event), next) {

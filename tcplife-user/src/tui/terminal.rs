@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, Stdout, Write},
-    panic,
+    mem, panic, ptr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +23,7 @@ use ratatui::{
     },
     layout::{Rect, Size},
 };
+use rustix::process::{Signal, kill_current_process_group};
 
 /// Whether the terminal is ours at the moment. There is one terminal, and a panic hook has no owner to ask.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -87,6 +88,16 @@ impl Screen {
         self.take()
     }
 
+    /// Gives the terminal back, stops the process, and takes the terminal over again when the process goes on.
+    ///
+    /// # Errors
+    /// As [`Screen::open`].
+    pub fn stop(&mut self) -> io::Result<()> {
+        give_back();
+        stop_process()?;
+        self.take()
+    }
+
     /// Asks the terminal to copy a text (OSC 52); one that cannot does nothing.
     ///
     /// # Errors
@@ -134,20 +145,52 @@ fn give_back() {
     }
 }
 
+/// Asks every process of our group to stop, as the terminal does for Ctrl-Z when it is not in raw mode: a script or a
+/// pipeline that we are part of stops as a whole.
+///
+/// # Errors
+/// No process could be asked.
+pub fn stop_group() -> io::Result<()> {
+    Ok(kill_current_process_group(Signal::TSTP)?)
+}
+
+/// Stops this process as if nobody listened to SIGTSTP, until it is continued. Where no shell could continue it, the
+/// kernel stops nothing (`is_current_pgrp_orphaned` in `get_signal`), and unlike SIGSTOP it hangs no session.
+fn stop_process() -> io::Result<()> {
+    let done = |result| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: all zeroes is a sigaction, that of SIG_DFL; the pointers are of values that live here; what is put back is
+    // what the kernel gave.
+    unsafe {
+        let default: libc::sigaction = mem::zeroed();
+        let mut ours: libc::sigaction = mem::zeroed();
+        done(libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut ours))?;
+        let stopped = done(libc::raise(libc::SIGTSTP));
+        done(libc::sigaction(libc::SIGTSTP, &raw const ours, ptr::null_mut()))?;
+        stopped
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
 
+    const ENTER: &str = "\x1b[?1049h";
     const LEAVE: &str = "\x1b[?1049l";
     /// A paste comes in brackets; it comes as if it was typed.
     const BRACKETS: (&str, &str) = ("\x1b[?2004h", "\x1b[?2004l");
 
     /// Runs one of the tests below in a pseudo-terminal, with the terminal's settings before and after it.
     fn in_a_terminal(test: &str) -> String {
+        in_a_terminal_of("{run}", test)
+    }
+
+    /// The same, with what a shell does about it.
+    fn in_a_terminal_of(script: &str, test: &str) -> String {
         let this = std::env::current_exe().unwrap();
         let run = format!("'{}' --ignored --nocapture --exact tui::terminal::tests::{test}", this.display());
+        let run = script.replace("{run}", &run);
         let output = Command::new("script")
             .args(["--quiet", "--return", "--command"])
             .arg(format!("stty rows 24 cols 80; stty -a; {run}; stty -a"))
@@ -163,7 +206,7 @@ mod tests {
         let settings: Vec<&str> = output.lines().filter(|line| line.contains("icanon")).collect();
         assert_eq!(settings.len(), 2, "{output}");
         assert_eq!(settings[0], settings[1]);
-        assert!(output.contains("\x1b[?1049h"), "{output}");
+        assert!(output.contains(ENTER), "{output}");
         let (before, after) = output.split_once(LEAVE).unwrap();
         assert!(before.contains(BRACKETS.0) && before.contains(BRACKETS.1), "{output}");
         assert!(!before.contains(message), "told on the screen that went away: {output}");
@@ -183,6 +226,34 @@ mod tests {
     #[test]
     fn dropping_the_screen_gives_the_terminal_back() {
         was_given_back(&in_a_terminal("ends"), "after the end");
+    }
+
+    /// The shell that runs it goes on, finds the terminal as it was, and continues it.
+    #[test]
+    fn stopping_gives_the_terminal_back_until_it_goes_on() {
+        let output = in_a_terminal_of("set -m; {run}; stty -a; echo 'while it is stopped'; fg", "stops");
+        let settings: Vec<&str> = output.lines().filter(|line| line.contains("icanon")).collect();
+        assert_eq!(settings.len(), 3, "{output}");
+        assert!(settings.iter().all(|line| *line == settings[0]), "{output}");
+        let parts: Vec<&str> = output.split(LEAVE).collect();
+        assert_eq!(parts.len(), 3, "{output}");
+        assert!(parts[0].contains(ENTER) && parts[1].contains(ENTER), "{output}");
+        assert!(parts[1].contains("while it is stopped") && parts[2].contains("after the end"), "{output}");
+    }
+
+    #[test]
+    fn where_no_shell_could_continue_it_it_does_not_stop() {
+        let output = in_a_terminal("stops");
+        assert!(output.split(LEAVE).count() == 3 && output.contains("after the end"), "{output}");
+    }
+
+    #[test]
+    #[ignore = "run by the tests above, in a terminal"]
+    fn stops() {
+        let mut screen = Screen::open().unwrap();
+        screen.stop().unwrap();
+        drop(screen);
+        println!("after the end");
     }
 
     #[test]

@@ -62,6 +62,16 @@ fn q_and_ctrl_c_quit_and_a_typed_q_does_not() {
 }
 
 #[test]
+fn ctrl_z_stops_from_anywhere() {
+    let ctrl_z = || Event::Key(KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL));
+    for keys in ["", "?", "f", "/", "\n", "5"] {
+        let mut app = fix::app(USUAL);
+        type_keys(&mut app, keys);
+        assert_eq!(update(&mut app, ctrl_z()), Next::Stop, "{keys:?}");
+    }
+}
+
+#[test]
 fn a_key_without_meaning_draws_nothing() {
     let mut app = fix::app(USUAL);
     assert_eq!(type_keys(&mut app, "Z"), Next::Wait);

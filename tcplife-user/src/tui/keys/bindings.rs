@@ -216,4 +216,5 @@ pub const BINDINGS: &[Binding] = &[
         "close the help",
     ),
     bind(&[ctrl('c')], Action::Quit, EVERYWHERE, "Ctrl-C", None, "quit, from anywhere"),
+    bind(&[ctrl('z')], Action::Stop, EVERYWHERE, "Ctrl-Z", None, "stop until the shell's fg"),
 ];

@@ -15,6 +15,8 @@ pub use bindings::BINDINGS;
 pub enum Action {
     /// Leave.
     Quit,
+    /// Stop the process and give the shell the terminal.
+    Stop,
     /// Show every key.
     Help,
     /// One row up.
@@ -159,9 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_has_a_way_out_and_ctrl_c() {
+    fn every_scope_has_a_way_out_and_ctrl_c_and_ctrl_z() {
         for scope in bindings::EVERYWHERE.iter().copied() {
             assert_eq!(action(scope, ctrl('c')), Some(Action::Quit), "{scope:?}");
+            assert_eq!(action(scope, ctrl('z')), Some(Action::Stop), "{scope:?}");
         }
         for scope in &[Scope::Picker, Scope::Line, Scope::Help] {
             assert!(action(*scope, key(KeyCode::Esc)).is_some(), "{scope:?}");

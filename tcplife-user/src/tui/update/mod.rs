@@ -54,6 +54,8 @@ pub enum Next {
     Wait,
     /// The screen is to be drawn again.
     Draw,
+    /// The process is to stop, and the shell to have the terminal.
+    Stop,
     /// The end.
     Quit,
 }
@@ -97,6 +99,7 @@ fn press(app: &mut App, key: KeyEvent) -> Next {
     app.notice = None;
     match (keys::action(app.scope(), press), press, &mut app.overlay) {
         (Some(Action::Quit), ..) => Next::Quit,
+        (Some(Action::Stop), ..) => Next::Stop,
         (Some(action), ..) => act(app, action),
         (None, Press { code: KeyCode::Char(c), ctrl: false }, Overlay::Line(_)) => write(app, [c]),
         (None, ..) => Next::Wait,
