@@ -84,6 +84,8 @@ pub enum Overlay {
     Picker(usize),
     /// The text filter, as typed so far.
     Line(String),
+    /// What the terminal was asked to copy, until the next key.
+    Copied(String),
 }
 
 /// What the cursor is on.
@@ -291,6 +293,7 @@ impl App {
             Overlay::Help(_) => Scope::Help,
             Overlay::Picker(_) => Scope::Picker,
             Overlay::Line(_) => Scope::Line,
+            Overlay::Copied(_) => Scope::Copied,
         }
     }
 
@@ -298,7 +301,7 @@ impl App {
     pub fn text(&self) -> &str {
         match &self.overlay {
             Overlay::Line(text) => text,
-            Overlay::None | Overlay::Help(_) | Overlay::Picker(_) => &self.list.text,
+            Overlay::None | Overlay::Help(_) | Overlay::Picker(_) | Overlay::Copied(_) => &self.list.text,
         }
     }
 

@@ -203,9 +203,15 @@ fn no_leak() {
 
 #[test]
 fn what_was_copied() {
-    let mut app = fix::app(USUAL);
-    fix::type_keys(&mut app, "jjK");
-    insta::assert_snapshot!("copied_80x24", text(&app));
+    let copied = |size| {
+        let mut app = fix::app(size);
+        fix::type_keys(&mut app, "jjK");
+        app
+    };
+    at_each_size("copied", copied);
+    let mut app = copied(USUAL);
+    fix::type_keys(&mut app, "qkK");
+    insta::assert_snapshot!("copied_long_80x24", text(&app));
 }
 
 #[test]
@@ -315,7 +321,7 @@ fn a_terminal_that_is_too_small_says_so() {
 #[test]
 fn every_size_can_be_drawn() {
     let text = "/some text that is rather long, longer than it should be";
-    for keys in ["", "jj\n", "2\nj\n", "3", "3b", "4", "5", "?", "?G", "f", text] {
+    for keys in ["", "jj\n", "2\nj\n", "3", "3b", "4", "5", "?", "?G", "f", "jK", text] {
         for width in [1, 59, 60, 61, 77, 80, 113, 150, 219] {
             for height in [1, 14, 15, 16, 24, 70] {
                 let mut app = fix::app(Size::new(width, height));

@@ -372,3 +372,15 @@ fn events_stay_where_they_are_while_new_ones_come() {
     type_keys(&mut app, "G");
     assert_eq!(stream_top(&app), 100 - app.visible_rows());
 }
+
+#[test]
+fn what_was_copied_and_has_no_room_in_the_bottom_line_is_shown_whole_until_a_key_that_does_nothing_else() {
+    let mut app = fix::app(USUAL);
+    for key in ["q", "\x1b", "\n", " ", "j", "K"] {
+        type_keys(&mut app, "gjjK");
+        let (command, before) = (app.clipboard.take().unwrap(), app.request());
+        assert_eq!((&app.overlay, &app.notice), (&Overlay::Copied(command), &None));
+        assert_eq!(type_keys(&mut app, key), Next::Draw, "{key:?}");
+        assert_eq!((&app.overlay, app.request(), &app.clipboard), (&Overlay::None, before, &None), "{key:?}");
+    }
+}

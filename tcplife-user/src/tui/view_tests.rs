@@ -99,7 +99,7 @@ fn what_is_wrong_with_a_filter_is_told_while_it_is_typed() {
 
 #[test]
 fn copying_goes_to_the_terminal_and_says_so_until_the_next_key() {
-    let mut app = fix::app(USUAL);
+    let mut app = fix::app(LARGE);
     type_keys(&mut app, "jjc");
     let text = "CLOSE_WAIT 2m05s nginx[812] 10.0.0.1:8080 10.0.0.2:40003 netns 4026531840";
     assert_eq!(app.clipboard.take().as_deref(), Some(text));
@@ -121,7 +121,7 @@ fn leaks_unfold_to_sockets_and_a_socket_opens() {
     assert!(app.leaks.pane.is_open() && app.request().settings);
     type_keys(&mut app, "K");
     assert!(app.clipboard.as_deref().is_some_and(|text| text.contains("40001'")), "{:?}", app.clipboard);
-    type_keys(&mut app, "\x1b");
+    type_keys(&mut app, "\x1b\x1b");
     assert_eq!(app.leaks.pane, Pane::Closed);
     type_keys(&mut app, "\x1bG");
     assert_eq!((super::lines::leak_keys(&app).len(), app.leaks.cursor.at), (2, 1));

@@ -35,7 +35,9 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
             let notice = app.notice.as_deref().unwrap_or_default();
             Span::styled(text::cut(notice, width), theme::STRONG).render(area, buffer);
         }
-        Overlay::None | Overlay::Help(_) | Overlay::Picker(_) => hints(app, width).render(area, buffer),
+        Overlay::None | Overlay::Help(_) | Overlay::Picker(_) | Overlay::Copied(_) => {
+            hints(app, width).render(area, buffer);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod cells;
 mod columns;
+mod copied;
 pub mod detail;
 mod events;
 mod footer;
@@ -75,10 +76,11 @@ pub fn draw(app: &App, now: u64, frame: &mut Frame<'_>) {
         Tab::Events => events::draw(app, panels.body, buffer),
     }
     footer::draw(app, panels.footer, buffer);
-    match app.overlay {
+    match &app.overlay {
         Overlay::None | Overlay::Line(_) => {}
-        Overlay::Help(top) => help::draw(app, top, buffer),
-        Overlay::Picker(at) => picker::draw(app, at, buffer),
+        Overlay::Help(top) => help::draw(app, *top, buffer),
+        Overlay::Picker(at) => picker::draw(app, *at, buffer),
+        Overlay::Copied(copied) => copied::draw(app, copied, buffer),
     }
     if let Some(cursor) = footer::cursor(app, panels.footer) {
         frame.set_cursor_position(cursor);

@@ -33,6 +33,7 @@ pub(super) const EVERYWHERE: &[Scope] = &[
     Scope::Picker,
     Scope::Line,
     Scope::Help,
+    Scope::Copied,
 ];
 
 const fn bind(
@@ -214,6 +215,15 @@ pub const BINDINGS: &[Binding] = &[
         "Esc, ?, q",
         Some(("Esc", "close")),
         "close the help",
+    ),
+    // Any other key does the same.
+    bind(
+        &[key(KeyCode::Esc)],
+        Action::Dismiss,
+        &[Scope::Copied],
+        "any key",
+        Some(("any key", "close")),
+        "close what was copied",
     ),
     bind(&[ctrl('c')], Action::Quit, EVERYWHERE, "Ctrl-C", None, "quit, from anywhere"),
     bind(&[ctrl('z')], Action::Stop, EVERYWHERE, "Ctrl-Z", None, "stop until the shell's fg"),

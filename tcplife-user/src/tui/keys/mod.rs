@@ -69,6 +69,8 @@ pub enum Action {
     Clear,
     /// Take the last character back.
     Erase,
+    /// Close what any key closes.
+    Dismiss,
 }
 
 /// What has the keys.
@@ -90,6 +92,8 @@ pub enum Scope {
     Line,
     /// The help.
     Help,
+    /// What was copied, where the bottom line has no room for it.
+    Copied,
 }
 
 /// A key, as the terminal tells it; Shift is in the character.

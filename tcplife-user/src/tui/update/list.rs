@@ -14,6 +14,7 @@ use crate::{
         copy,
         keys::Action,
         pane::Pane,
+        text,
     },
 };
 
@@ -131,11 +132,21 @@ pub(super) fn copy(app: &mut App, row: Option<&Row>, action: Action) {
         }
         _ => Ok(copy::row(row, app.clock(app.frame.now))),
     };
-    app.notice = Some(match &text {
-        Ok(text) => format!("copied: {text}"),
-        Err(why_not) => why_not.clone(),
-    });
+    match &text {
+        Ok(text) => show_copied(app, text),
+        Err(why_not) => app.notice = Some(why_not.clone()),
+    }
     app.clipboard = text.ok();
+}
+
+/// Shows all of what was copied: a terminal that copies nothing does not say so, and it can be typed then.
+fn show_copied(app: &mut App, copied: &str) {
+    let notice = format!("copied: {copied}");
+    if text::columns(&notice) <= usize::from(app.size.width) {
+        app.notice = Some(notice);
+    } else {
+        app.overlay = Overlay::Copied(copied.to_owned());
+    }
 }
 
 /// Other rows or another order were asked for. A cursor at the top stays there; elsewhere it follows its connection.

@@ -102,6 +102,7 @@ fn press(app: &mut App, key: KeyEvent) -> Next {
         (Some(Action::Stop), ..) => Next::Stop,
         (Some(action), ..) => act(app, action),
         (None, Press { code: KeyCode::Char(c), ctrl: false }, Overlay::Line(_)) => write(app, [c]),
+        (None, _, Overlay::Copied(_)) => act(app, Action::Dismiss),
         (None, ..) => Next::Wait,
     }
 }
@@ -127,6 +128,9 @@ fn act(app: &mut App, action: Action) -> Next {
         (Overlay::Help(_), _) => in_help(app, action),
         (Overlay::Picker(_), _) => in_picker(app, action),
         (Overlay::Line(_), _) => in_line(app, action),
+        (Overlay::Copied(_), Action::Dismiss) => app.overlay = Overlay::None,
+        // The wheel.
+        (Overlay::Copied(_), _) => {}
         (Overlay::None, _) => in_tab(app, action),
     }
     Next::Draw
