@@ -79,6 +79,41 @@ fn the_cursor_follows_its_group_and_enter_shows_its_connections() {
 }
 
 #[test]
+fn what_a_group_has_no_use_for_is_told_and_changes_nothing() {
+    let mut app = grouped(&[1, 2]);
+    let before = app.request();
+    for (key, words) in [("c", "a group: "), ("K", "a group: "), ("s", "groups "), ("S", "groups ")] {
+        type_keys(&mut app, key);
+        assert!(
+            app.notice.as_deref().is_some_and(|notice| notice.starts_with(words)),
+            "{key}: {:?}",
+            app.notice
+        );
+        assert_eq!((app.request(), &app.clipboard), (before.clone(), &None), "{key}");
+    }
+    let mut app = on("2", USUAL);
+    for key in ["c", "K"] {
+        type_keys(&mut app, key);
+        assert!(app.notice.as_deref().is_some_and(|notice| notice.starts_with("a group: ")), "{key}");
+        assert_eq!(app.clipboard, None, "{key}");
+    }
+    let mut app = fix::blank(USUAL, super::theme::Theme::Colours);
+    type_keys(&mut app, "2K");
+    assert_eq!(app.notice, None, "there is nothing at all");
+}
+
+#[test]
+fn the_order_is_told_where_no_heading_has_room_to_show_it() {
+    let mut app = fix::app(SMALL);
+    for (key, words) in
+        [("s", "sorted by state ▲"), ("S", "sorted by state ▼"), ("ssss", "sorted by local ▲")]
+    {
+        type_keys(&mut app, key);
+        assert_eq!(app.notice.as_deref(), Some(words));
+    }
+}
+
+#[test]
 fn esc_leaves_groups_before_it_drops_filters() {
     let mut app = grouped(&[101]);
     app.list.text = "nginx".to_owned();

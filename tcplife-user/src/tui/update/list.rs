@@ -10,9 +10,10 @@ use tcplife_core::{
 use crate::{
     netns,
     tui::{
-        app::{App, Overlay, Target, first_states, natural_direction},
+        app::{App, Overlay, Tab, Target, first_states, natural_direction},
         copy,
         keys::Action,
+        lines,
         pane::Pane,
         text,
     },
@@ -29,15 +30,19 @@ pub(super) fn in_connections(app: &mut App, action: Action) {
         Action::PageDown => go(app, position.saturating_add(page)),
         Action::First => go(app, 0),
         Action::Last => go(app, usize::MAX),
+        Action::Sort | Action::Reverse if app.list.group.is_some() => {
+            // It would change the order of rows that are not in view.
+            app.notice = Some("groups are in order of suspects, then of connections".to_owned());
+        }
         Action::Sort => {
             let at = SortKey::ALL.iter().position(|&key| key == app.list.sort).unwrap_or(0);
             app.list.sort = SortKey::ALL[(at + 1) % SortKey::ALL.len()];
             app.list.descending = natural_direction(app.list.sort);
-            requeried(app);
+            reordered(app);
         }
         Action::Reverse => {
             app.list.descending = !app.list.descending;
-            requeried(app);
+            reordered(app);
         }
         Action::Filter => app.overlay = Overlay::Line(app.list.text.clone()),
         Action::States => app.overlay = Overlay::Picker(State::CloseWait.index()),
@@ -120,7 +125,13 @@ fn restart(app: &mut App) {
 
 /// Copies a row, or the command that ends its connection.
 pub(super) fn copy(app: &mut App, row: Option<&Row>, action: Action) {
-    let Some(row) = row else { return };
+    let Some(row) = row else {
+        let is_group = app.tab == Tab::Leaks || app.is_grouped();
+        if is_group && lines::count(app) > 0 {
+            app.notice = Some("a group: choose one of its rows, Enter shows them".to_owned());
+        }
+        return;
+    };
     let text = match action {
         Action::CopyKill => {
             let process = row.owner.map(|owner| owner.process.pid);
@@ -147,6 +158,13 @@ fn show_copied(app: &mut App, copied: &str) {
     } else {
         app.overlay = Overlay::Copied(copied.to_owned());
     }
+}
+
+/// Another order was asked for. The heading that would show it may have no room.
+fn reordered(app: &mut App) {
+    let arrow = if app.list.descending { "▼" } else { "▲" };
+    app.notice = Some(format!("sorted by {} {arrow}", app.list.sort.name()));
+    requeried(app);
 }
 
 /// Other rows or another order were asked for. A cursor at the top stays there; elsewhere it follows its connection.
