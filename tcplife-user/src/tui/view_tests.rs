@@ -106,7 +106,7 @@ fn what_a_group_has_no_use_for_is_told_and_changes_nothing() {
 fn the_order_is_told_where_no_heading_has_room_to_show_it() {
     let mut app = fix::app(SMALL);
     for (key, words) in
-        [("s", "sorted by state ▲"), ("S", "sorted by state ▼"), ("ssss", "sorted by local ▲")]
+        [("ss", "sorted by state ▲"), ("S", "sorted by state ▼"), ("ssss", "sorted by local ▲")]
     {
         type_keys(&mut app, key);
         assert_eq!(app.notice.as_deref(), Some(words));
@@ -198,7 +198,7 @@ fn a_socket_that_is_read_is_copied_when_it_is_gone_and_no_other_one_is_ended() {
     assert_eq!((app.clipboard.take(), app.notice.is_some()), (None, true));
     type_keys(&mut app, "c");
     assert!(app.clipboard.take().is_some_and(|text| text.contains(":40001")));
-    type_keys(&mut app, "\x1b");
+    type_keys(&mut app, "\x1b\x1b");
     assert_eq!(app.leaks.cursor.on, Some(LeakKey::Socket(ConnId(102))));
 }
 

@@ -13,7 +13,7 @@ use crate::{
         app::{App, Overlay, Tab, Target, first_states, natural_direction},
         copy,
         keys::Action,
-        lines,
+        lines::LeakKey,
         pane::Pane,
         text,
     },
@@ -126,8 +126,11 @@ fn restart(app: &mut App) {
 /// Copies a row, or the command that ends its connection.
 pub(super) fn copy(app: &mut App, row: Option<&Row>, action: Action) {
     let Some(row) = row else {
-        let is_group = app.tab == Tab::Leaks || app.is_grouped();
-        if is_group && lines::count(app) > 0 {
+        let is_group = match app.tab {
+            Tab::Leaks => matches!(app.leaks.cursor.on, Some(LeakKey::Group(_))),
+            _ => app.is_grouped() && app.rows() > 0,
+        };
+        if is_group {
             app.notice = Some("a group: choose one of its rows, Enter shows them".to_owned());
         }
         return;
