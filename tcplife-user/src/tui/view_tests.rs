@@ -162,6 +162,15 @@ fn leaks_unfold_to_sockets_and_a_socket_opens() {
     assert_eq!((super::lines::leak_keys(&app).len(), app.leaks.cursor.at), (2, 1));
 }
 
+#[test]
+fn a_key_right_after_the_view_of_leaks_was_opened_is_for_its_first_line() {
+    let mut app = fix::app(USUAL);
+    let frame = Frame { leaks: fix::views::leaks(), ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    type_keys(&mut app, "2\n");
+    assert_eq!(super::lines::leak_keys(&app).len(), 5);
+}
+
 /// New data without the suspects of these numbers.
 fn without(app: &mut App, gone: &[u64]) {
     let mut leaks = (*fix::views::leaks()).clone();

@@ -34,6 +34,9 @@ fn moved<K: Copy + PartialEq>(cursor: &mut Cursor<K>, action: Action, lines: &[K
 
 /// A key in the view of leaks.
 pub(super) fn in_leaks(app: &mut App, action: Action) {
+    if app.leaks.cursor.on.is_none() {
+        follow(app);
+    }
     let (lines, page) = (lines::leak_keys(app), app.visible_rows().max(1));
     if moved(&mut app.leaks.cursor, action, &lines, page) {
         if app.leaks.pane.is_open() {
@@ -117,7 +120,8 @@ pub(super) fn in_ports(app: &mut App, action: Action) {
 
 /// New data, or another size: the cursors stay on what they are on.
 pub(super) fn follow(app: &mut App) {
-    if !app.is_answered() {
+    // Leaks are told whatever view is open.
+    if app.tab != Tab::Leaks && !app.is_answered() {
         return;
     }
     let page = app.visible_rows().max(1);
