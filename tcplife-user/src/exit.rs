@@ -61,8 +61,16 @@ pub fn needs_terminal() -> Result<()> {
 
 fn say(sentence: &str) -> ExitCode {
     // Nobody may listen there; the status tells.
-    let _ = io::stderr().write_all(format!("tcplife: {}\n", one_line(sentence)).as_bytes());
+    let _ =
+        io::stderr().write_all(format!("tcplife: {}{}\n", one_line(sentence), remedy(sentence)).as_bytes());
     ExitCode::from(ERROR)
+}
+
+/// What to do about an error that may come from anywhere. Libraries tell it in words of their own, with the number that an
+/// [`io::Error`] shows.
+fn remedy(sentence: &str) -> &'static str {
+    let is_about = |errno: i32| sentence.contains(&format!("(os error {errno})"));
+    if is_about(libc::EMFILE) { "; raise the limit of open files (ulimit -n 1024) and try again" } else { "" }
 }
 
 /// A cause may come from outside, with line feeds.
@@ -77,5 +85,12 @@ mod tests {
     #[test]
     fn an_error_is_one_line() {
         assert_eq!(one_line("the kernel said:\n  no\r\n\n"), "the kernel said:; no");
+    }
+
+    #[test]
+    fn too_many_open_files_have_a_remedy() {
+        let error = anyhow::Error::from(io::Error::from_raw_os_error(libc::EMFILE)).context("cannot open it");
+        assert!(remedy(&format!("{error:#}")).contains("ulimit -n"));
+        assert_eq!(remedy("no such thing (os error 2)"), "");
     }
 }

@@ -84,8 +84,14 @@ fn host_checks(host: &Preflight) -> Vec<Check> {
     } else {
         Check::fail("kernel", format!("{kernel} is too old"), "use Linux 5.10 or later")
     };
-    let rights = if host.may_trace {
+    let rights = if host.may_trace() {
         Check::ok("rights", "may load BPF programs")
+    } else if host.in_user_namespace {
+        Check::fail(
+            "rights",
+            "may not load BPF programs: this is a user namespace, where root is not the host's",
+            "run it as root outside of it (sudo tcplife doctor), or with the capabilities CAP_BPF and CAP_PERFMON there",
+        )
     } else {
         Check::fail(
             "rights",
@@ -218,8 +224,8 @@ mod tests {
     fn able() -> Preflight {
         Preflight {
             release: "6.1.0".into(),
-            may_trace: true,
-            may_enter: true,
+            capabilities: u64::MAX,
+            in_user_namespace: false,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),
@@ -234,7 +240,8 @@ mod tests {
     #[test]
     fn what_keeps_a_host_from_being_traced_fails() {
         assert_eq!(failed(&able()), [""; 0]);
-        assert_eq!(failed(&Preflight { may_trace: false, ..able() }), ["rights"]);
+        assert_eq!(failed(&Preflight { capabilities: 0, ..able() }), ["rights"]);
+        assert_eq!(failed(&Preflight { in_user_namespace: true, ..able() }), ["rights"]);
         assert_eq!(failed(&Preflight { is_recent: false, has_btf: false, ..able() }), ["kernel", "types"]);
         assert_eq!(failed(&Preflight { lockdown: Some("confidentiality".into()), ..able() }), ["lockdown"]);
         assert_eq!(failed(&Preflight { lockdown: None, ..able() }), [""; 0]);

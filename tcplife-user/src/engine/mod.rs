@@ -121,7 +121,7 @@ impl Engine {
             ring_bytes: config.ring_bytes,
             allowed: config.allowed,
             follows_minis,
-            all_namespaces: host.may_enter,
+            all_namespaces: host.may_enter(),
             verbose: config.verbose,
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
@@ -157,7 +157,7 @@ impl Engine {
             live,
             table,
             filter: config.filter.clone(),
-            namespaces: Namespaces::new(host.may_enter),
+            namespaces: Namespaces::new(host.may_enter()),
             dumps_minis: mini_ends == MiniEnds::Dumped,
             states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },
             leak_after: clock::as_ns(config.leak_after),

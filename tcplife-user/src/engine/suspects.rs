@@ -5,7 +5,7 @@
 
 use std::{panic::resume_unwind, thread};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tcplife_core::{
     connection::Connection,
     observer::Observer,
@@ -109,13 +109,18 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     });
     match still {
         Ok(mut still) => {
-            let evidence = dump::hook(host.may_enter);
+            let evidence = dump::hook(host.may_enter());
             glance_with(&mut still, netns, clock::kernel_hz(), (config, orphans), evidence)
         }
-        Err(why) if host.may_trace && config.evidence == Evidence::Best => {
+        Err(why) if host.may_trace() && config.evidence == Evidence::Best => {
             let evidence = Hook::on(HookKind::Dump, SOCK_DIAG.to_owned());
             let glance = glance_with(&mut Diag, netns, diag::HZ, (config, orphans), evidence)?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
+        }
+        Err(why) if !host.may_trace() && config.evidence == Evidence::Best => {
+            bail!(
+                "{why:#}; --evidence sock_diag does without them, where every process's descriptors can be read"
+            )
         }
         Err(why) => Err(why),
     }

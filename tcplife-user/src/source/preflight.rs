@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Result, bail};
 
 use super::btf::VMLINUX;
+use crate::netns::inode;
 
 /// Capability numbers of include/uapi/linux/capability.h.
 const CAP_SYS_PTRACE: u32 = 19;
@@ -12,16 +13,18 @@ const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
+/// The inode of the user namespace that the host began with (`PROC_USER_INIT_INO` of include/linux/proc_ns.h).
+const FIRST_USER_NAMESPACE: u32 = 0xefff_fffd;
+
 /// What was found on this host.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Preflight {
     /// Kernel release, as `uname -r` prints it.
     pub release: String,
-    /// The effective capabilities include `CAP_SYS_ADMIN`, or both `CAP_BPF` and `CAP_PERFMON`.
-    pub may_trace: bool,
-    /// They include what it takes to find and to enter every network namespace: `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
-    pub may_enter: bool,
+    /// The effective capabilities, by number.
+    pub capabilities: u64,
+    /// They are those of a user namespace, and nothing to the host: to load programs it takes the host's (`bpf_capable`).
+    pub in_user_namespace: bool,
     /// The kernel shows its types.
     pub has_btf: bool,
     /// The kernel is 5.10 or later.
@@ -35,16 +38,29 @@ impl Preflight {
     pub fn look() -> Self {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let capabilities = effective_capabilities(&status);
         let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
         Self {
-            may_trace: may_trace(capabilities),
-            may_enter: may_enter(capabilities),
+            capabilities: effective_capabilities(&status),
+            in_user_namespace: inode("/proc/self/ns/user").is_some_and(|inode| inode != FIRST_USER_NAMESPACE),
             has_btf: Path::new(VMLINUX).exists(),
             is_recent: version(&release).is_some_and(|version| version >= (5, 10)),
             lockdown: lockdown.as_deref().and_then(lockdown_mode),
             release,
         }
+    }
+
+    /// Whether it has `CAP_SYS_ADMIN`, or both `CAP_BPF` and `CAP_PERFMON`.
+    pub const fn may_trace(&self) -> bool {
+        self.has(CAP_SYS_ADMIN) || (self.has(CAP_BPF) && self.has(CAP_PERFMON))
+    }
+
+    /// Whether it has what it takes to find and to enter every network namespace: `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`.
+    pub const fn may_enter(&self) -> bool {
+        self.has(CAP_SYS_ADMIN) && self.has(CAP_SYS_PTRACE)
+    }
+
+    const fn has(&self, capability: u32) -> bool {
+        !self.in_user_namespace && self.capabilities >> capability & 1 == 1
     }
 
     /// One sentence for the first thing that is missing.
@@ -55,7 +71,12 @@ impl Preflight {
         if !self.is_recent {
             bail!("Linux {} is too old to trace; tcplife needs 5.10 or later", self.release);
         }
-        if !self.may_trace {
+        if !self.may_trace() && self.in_user_namespace {
+            bail!(
+                "not allowed to load BPF programs: this is a user namespace, where root is not the host's; run it as root outside of it (sudo tcplife ...) or with the capabilities CAP_BPF and CAP_PERFMON there"
+            );
+        }
+        if !self.may_trace() {
             bail!(
                 "not allowed to load BPF programs; run it as root (sudo tcplife ...) or give it the capabilities CAP_BPF and CAP_PERFMON"
             );
@@ -72,18 +93,6 @@ impl Preflight {
         }
         Ok(())
     }
-}
-
-const fn has(capabilities: u64, capability: u32) -> bool {
-    capabilities >> capability & 1 == 1
-}
-
-const fn may_trace(all: u64) -> bool {
-    has(all, CAP_SYS_ADMIN) || (has(all, CAP_BPF) && has(all, CAP_PERFMON))
-}
-
-const fn may_enter(all: u64) -> bool {
-    has(all, CAP_SYS_ADMIN) && has(all, CAP_SYS_PTRACE)
 }
 
 fn effective_capabilities(status: &str) -> u64 {
@@ -112,8 +121,8 @@ mod tests {
     fn able() -> Preflight {
         Preflight {
             release: "6.1.0".into(),
-            may_trace: true,
-            may_enter: true,
+            capabilities: u64::MAX,
+            in_user_namespace: false,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),
@@ -128,7 +137,8 @@ mod tests {
     #[test]
     fn each_missing_thing_is_named() {
         let cases = [
-            (Preflight { may_trace: false, ..able() }, "CAP_BPF"),
+            (Preflight { capabilities: 0, ..able() }, "CAP_BPF"),
+            (Preflight { in_user_namespace: true, ..able() }, "user namespace"),
             (Preflight { has_btf: false, ..able() }, "CONFIG_DEBUG_INFO_BTF"),
             (Preflight { is_recent: false, ..able() }, "too old"),
             (Preflight { lockdown: Some("confidentiality".into()), ..able() }, "lockdown"),
@@ -147,10 +157,17 @@ mod tests {
         assert_eq!(version("weird"), None);
         assert_eq!(lockdown_mode("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
         assert_eq!(effective_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
-        assert!(may_trace(1 << 21));
-        assert!(may_trace(1 << 38 | 1 << 39));
-        assert!(!may_trace(1 << 39));
-        assert!(may_enter(1 << 21 | 1 << 19));
-        assert!(!may_enter(1 << 21));
+    }
+
+    #[test]
+    fn capabilities_count_outside_of_user_namespaces() {
+        let with = |capabilities| Preflight { capabilities, ..able() };
+        assert!(with(1 << 21).may_trace());
+        assert!(with(1 << 38 | 1 << 39).may_trace());
+        assert!(!with(1 << 39).may_trace());
+        assert!(with(1 << 21 | 1 << 19).may_enter());
+        assert!(!with(1 << 21).may_enter());
+        let inside = Preflight { in_user_namespace: true, ..able() };
+        assert!(!inside.may_trace() && !inside.may_enter());
     }
 }

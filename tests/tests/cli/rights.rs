@@ -51,6 +51,40 @@ fn tracing_without_rights_names_what_is_missing() -> Result<()> {
     Ok(())
 }
 
+/// Runs it as root of a user namespace, which has all capabilities there.
+fn run_in_user_namespace(arguments: &[&str]) -> Result<Ended> {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--"]).arg(tcplife_binary()?).args(arguments);
+    end_of(isolated(command))
+}
+
+#[test]
+fn root_of_a_user_namespace_has_no_rights() -> Result<()> {
+    for arguments in [&["trace", "-d", "1s"][..], &["leaks"], &["leaks", "--evidence", "bpf"], &["doctor"]] {
+        let ended = run_in_user_namespace(arguments)?;
+        let sentence = ended.sentence()?;
+        for word in ["user namespace", "root", "sudo", "CAP_BPF"] {
+            ensure!(sentence.contains(word), "{arguments:?}: no {word:?} in {sentence:?}");
+        }
+        let told = if *arguments == ["doctor"] { "fail  rights" } else { "" };
+        ensure!(ended.out.contains(told), "{arguments:?}: {ended:?}");
+        ensure!(!told.is_empty() || ended.out.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn too_few_files_have_a_remedy() -> Result<()> {
+    for command in ["trace -q -d 1s", "leaks --evidence bpf"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n 16; exec \"$TCPLIFE\" {command}")]);
+        shell.env("TCPLIFE", tcplife_binary()?);
+        let ended = end_of(isolated(shell))?;
+        ensure!(ended.sentence()?.contains("ulimit -n"), "{command}: {ended:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_doctor_reports_without_rights_too() -> Result<()> {
     let copy = Copy::new("doctor")?;
