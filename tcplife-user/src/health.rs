@@ -82,18 +82,18 @@ pub struct Hook {
     /// Whether it would tell something that is asked for.
     pub needed: bool,
     /// What it does not tell here, and what it takes; of one in use.
-    pub limit: Option<&'static str>,
+    pub limits: Vec<&'static str>,
 }
 
 impl Hook {
     /// A hook in use.
     pub const fn on(kind: HookKind, mechanism: String) -> Self {
-        Self { kind, mechanism: Some(mechanism), why_off: String::new(), needed: true, limit: None }
+        Self { kind, mechanism: Some(mechanism), why_off: String::new(), needed: true, limits: Vec::new() }
     }
 
     /// A hook that is not to be had.
     pub const fn off(kind: HookKind, why_off: String) -> Self {
-        Self { kind, mechanism: None, why_off, needed: true, limit: None }
+        Self { kind, mechanism: None, why_off, needed: true, limits: Vec::new() }
     }
 
     /// A hook that nobody asks for.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Verdicts, the state that each is about, and whether it is a leak.
-const VERDICTS: [(&str, Option<&str>, bool); 10] = [
+const VERDICTS: [(&str, Option<&str>, bool); 11] = [
     ("unclosed", Some("close_wait"), true),
     ("eof_unread", Some("close_wait"), true),
     ("data_unread", Some("close_wait"), true),
@@ -24,6 +24,7 @@ const VERDICTS: [(&str, Option<&str>, bool); 10] = [
     ("half_closed", Some("fin_wait_2"), true),
     ("receiving", Some("fin_wait_2"), false),
     ("peer_unclosed", Some("fin_wait_2"), false),
+    ("holder_unseen", None, false),
     ("young", None, false),
 ];
 
@@ -124,7 +125,7 @@ impl Suspect {
             "unclosed" => self.recv_queue == 0 && !self.holders.is_empty(),
             "eof_unread" => self.recv_queue == 1 && !self.holders.is_empty(),
             "data_unread" => self.recv_queue > 1 && !self.holders.is_empty(),
-            "never_accepted" | "kernel_held" | "peer_unclosed" => self.holders.is_empty(),
+            "never_accepted" | "kernel_held" | "peer_unclosed" | "holder_unseen" => self.holders.is_empty(),
             "half_closed" | "receiving" => !self.holders.is_empty(),
             _ => true,
         };
@@ -181,7 +182,15 @@ impl Report {
     ///
     /// It does not start; what it prints is not as it should be.
     pub fn once<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Self> {
-        let mut command = Command::new(tcplife_binary()?);
+        Self::of(Command::new(tcplife_binary()?), arguments)
+    }
+
+    /// Runs it as [`Report::once`] does, by a command that takes its arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Report::once`].
+    pub fn of<S: AsRef<OsStr>>(mut command: Command, arguments: &[S]) -> Result<Self> {
         let output = command.args(["leaks", "-o", "json"]).args(arguments).stdin(Stdio::null()).output()?;
         let text = String::from_utf8(output.stdout)?;
         let mut records: Vec<Record> = text.lines().map(Record::parse).collect::<Result<_>>()?;

@@ -17,6 +17,15 @@ use crate::{
 /// The pid of init.
 const INIT: u32 = 1;
 
+/// Whose descriptors a dump shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Every process's.
+    Every,
+    /// Not every process's: one that is not seen may hold any socket.
+    Some,
+}
+
 /// One socket of a dump.
 pub(super) struct Socket<'a> {
     /// The newest look at it.
@@ -27,11 +36,12 @@ pub(super) struct Socket<'a> {
     held_too: Vec<&'a Found>,
     /// Its namespace's list has it: the namespace was looked into.
     is_listed: bool,
+    sight: Sight,
 }
 
 impl<'a> Socket<'a> {
-    fn new(found: &'a Found) -> Self {
-        Self { found, held: None, held_too: Vec::new(), is_listed: false }
+    const fn new(found: &'a Found, sight: Sight) -> Self {
+        Self { found, held: None, held_too: Vec::new(), is_listed: false, sight }
     }
 
     /// One more look at it.
@@ -78,7 +88,10 @@ impl<'a> Socket<'a> {
             // Only a closing application leaves these states: one without a handle in them never had one.
             (true, true, State::CloseWait) => Place::AcceptQueue,
             (true, true, _) => Place::Orphan,
-            (true, false, _) => Place::Kernel,
+            (true, false, _) => match self.sight {
+                Sight::Every => Place::Kernel,
+                Sight::Some => Place::Unseen,
+            },
         }
     }
 
@@ -130,7 +143,7 @@ pub struct Sockets<'a> {
 
 impl<'a> Sockets<'a> {
     /// Brings together what was found, in pieces.
-    pub fn of(found: &'a [Vec<Found>]) -> Self {
+    pub fn of(found: &'a [Vec<Found>], sight: Sight) -> Self {
         let count = found.iter().map(Vec::len).sum();
         let mut sockets = Self {
             all: Vec::with_capacity(count),
@@ -142,7 +155,7 @@ impl<'a> Sockets<'a> {
             HashMap::with_capacity_and_hasher(count, RandomState::default());
         for found in found.iter().flatten() {
             let number = *numbers.entry(found.head.sock).or_insert_with(|| {
-                sockets.all.push(Socket::new(found));
+                sockets.all.push(Socket::new(found, sight));
                 sockets.all.len() - 1
             });
             sockets.all[number].add(found);

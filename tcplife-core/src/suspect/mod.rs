@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 use tcplife_common::wire::Found;
 
 use evidence::Socket;
-pub use evidence::Sockets;
+pub use evidence::{Sight, Sockets};
 pub use verdict::{Facts, Place, Verdict, judge};
 
 use crate::{

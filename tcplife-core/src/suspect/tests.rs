@@ -79,11 +79,15 @@ fn in_netns(found: Found, netns: u32) -> Found {
 }
 
 fn look(found: &[Found]) -> Vec<Suspect> {
+    look_with(found, Sight::Every)
+}
+
+fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
     table.take_census(&census, &mut ());
-    suspects(&table, &Sockets::of(&found), NOW, AFTER, HZ)
+    suspects(&table, &Sockets::of(&found, sight), NOW, AFTER, HZ)
 }
 
 #[track_caller]
@@ -175,6 +179,18 @@ fn without_descriptor_and_queue_the_kernel_holds_it() {
     let suspect = only(&[socket(1, CLOSE_WAIT, SERVER, CLIENT)]);
     assert_eq!(suspect.verdict, Verdict::KernelHeld);
     assert!(suspect.accused().is_none() && suspect.holders.is_empty());
+}
+
+#[test]
+fn where_not_every_process_is_seen_the_kernel_need_not_hold_it() {
+    let of = |sock, state| socket(sock, state, SERVER, &format!("10.0.0.2:{}", 4000 + sock));
+    let seen = held(of(1, CLOSE_WAIT), 10, 7);
+    let found = [seen, of(2, CLOSE_WAIT), of(3, FIN_WAIT2), alone(of(4, CLOSE_WAIT))];
+    let mut verdicts: Vec<_> =
+        look_with(&found, Sight::Some).iter().map(|s| (s.connection.remote().port(), s.verdict)).collect();
+    verdicts.sort_unstable();
+    let expected = [Verdict::Unclosed, Verdict::HolderUnseen, Verdict::HolderUnseen, Verdict::NeverAccepted];
+    assert_eq!(verdicts, (4001..).zip(expected).collect::<Vec<_>>());
 }
 
 #[test]
@@ -344,7 +360,7 @@ fn orphans_are_counted_as_they_are_judged() {
         judged[suspect.verdict as usize] += 1;
     }
     let found = [found];
-    let sockets = Sockets::of(&found);
+    let sockets = Sockets::of(&found, Sight::Every);
     assert_eq!(orphans(&sockets, |_| true, NOW, AFTER, HZ), judged);
     assert_eq!(orphans(&sockets, |_| false, NOW, AFTER, HZ), Tally::default());
     assert!(judged[Verdict::Young as usize] > 1 && judged[Verdict::PeerUnclosed as usize] > 1, "{judged:?}");

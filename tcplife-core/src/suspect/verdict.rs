@@ -22,6 +22,8 @@ pub enum Verdict {
     KernelHeld,
     /// `FIN_WAIT_2`: held, waits for the peer without limit.
     HalfClosed,
+    /// In either state: no descriptor in a process that can be seen, and others there are.
+    HolderUnseen,
     /// `CLOSE_WAIT`: a half-close in use, data goes out.
     Sending,
     /// `FIN_WAIT_2`: a half-close in use, data comes in.
@@ -34,13 +36,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, leaks first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unclosed,
         Self::EofUnread,
         Self::DataUnread,
         Self::NeverAccepted,
         Self::KernelHeld,
         Self::HalfClosed,
+        Self::HolderUnseen,
         Self::Sending,
         Self::Receiving,
         Self::PeerUnclosed,
@@ -56,6 +59,7 @@ impl Verdict {
             Self::NeverAccepted => "never_accepted",
             Self::KernelHeld => "kernel_held",
             Self::HalfClosed => "half_closed",
+            Self::HolderUnseen => "holder_unseen",
             Self::Sending => "sending",
             Self::Receiving => "receiving",
             Self::PeerUnclosed => "peer_unclosed",
@@ -72,7 +76,7 @@ impl Verdict {
             | Self::NeverAccepted
             | Self::KernelHeld
             | Self::HalfClosed => true,
-            Self::Sending | Self::Receiving | Self::PeerUnclosed | Self::Young => false,
+            Self::HolderUnseen | Self::Sending | Self::Receiving | Self::PeerUnclosed | Self::Young => false,
         }
     }
 }
@@ -88,6 +92,8 @@ pub enum Place {
     Orphan,
     /// The kernel alone: a message under way (`SCM_RIGHTS`), a registered file (`io_uring`), a kernel user.
     Kernel,
+    /// A process that is not seen, or the kernel.
+    Unseen,
 }
 
 /// What is known of one socket at one moment. Times are in nanoseconds before that moment.
@@ -128,6 +134,7 @@ fn close_wait(facts: &Facts, sends: bool) -> Verdict {
         (Place::AcceptQueue, _) => Verdict::NeverAccepted,
         _ if sends || facts.send_queue > 0 => Verdict::Sending,
         (Place::Kernel | Place::Orphan, _) => Verdict::KernelHeld,
+        (Place::Unseen, _) => Verdict::HolderUnseen,
         (Place::Held, 0) => Verdict::Unclosed,
         (Place::Held, 1) => Verdict::EofUnread,
         (Place::Held, _) => Verdict::DataUnread,
@@ -137,8 +144,9 @@ fn close_wait(facts: &Facts, sends: bool) -> Verdict {
 fn fin_wait_2(facts: &Facts, receives: bool) -> Verdict {
     match facts.place {
         Place::Orphan | Place::AcceptQueue => Verdict::PeerUnclosed,
-        Place::Held | Place::Kernel if receives => Verdict::Receiving,
+        Place::Held | Place::Kernel | Place::Unseen if receives => Verdict::Receiving,
         Place::Held | Place::Kernel => Verdict::HalfClosed,
+        Place::Unseen => Verdict::HolderUnseen,
     }
 }
 
@@ -201,6 +209,18 @@ mod tests {
     }
 
     #[test]
+    fn what_an_unseen_process_may_hold_accuses_nobody() {
+        let unseen = |facts: Facts| Facts { place: Place::Unseen, ..facts };
+        is(unseen(FACTS), Verdict::HolderUnseen);
+        is(unseen(Facts { recv_queue: 2, ..FACTS }), Verdict::HolderUnseen);
+        is(unseen(HALF), Verdict::HolderUnseen);
+        is(unseen(Facts { send_queue: 1, ..FACTS }), Verdict::Sending);
+        is(unseen(Facts { since_received: Some(SECOND), ..HALF }), Verdict::Receiving);
+        is(unseen(Facts { age: Age { min: 0, max: Some(0) }, ..FACTS }), Verdict::Young);
+        assert!(!Verdict::HolderUnseen.is_leak());
+    }
+
+    #[test]
     fn the_limit_is_exact() {
         let age = |min, max| Age { min, max };
         is(Facts { age: age(AFTER - 1, Some(AFTER - 1)), ..FACTS }, Verdict::Young);
@@ -230,7 +250,8 @@ mod tests {
             Just(Place::Held),
             Just(Place::AcceptQueue),
             Just(Place::Orphan),
-            Just(Place::Kernel)
+            Just(Place::Kernel),
+            Just(Place::Unseen)
         ];
         let state = prop_oneof![Just(State::CloseWait), Just(State::FinWait2)];
         let time = 0..2 * AFTER;

@@ -171,8 +171,8 @@ fn not_tested(error: &anyhow::Error) -> Check {
 fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
     let mechanism = hook.mechanism.as_deref().unwrap_or_default();
     match verdict {
-        Verdict::Works | Verdict::Unexercised if let Some(limit) = hook.limit => {
-            Check::warn(hook.kind.name(), mechanism, limit)
+        Verdict::Works | Verdict::Unexercised if !hook.limits.is_empty() => {
+            Check::warn(hook.kind.name(), mechanism, hook.limits.join("; "))
         }
         Verdict::Works => Check::ok(hook.kind.name(), format!("{mechanism}, seen working")),
         Verdict::Unexercised => Check::ok(hook.kind.name(), format!("{mechanism}, in use, not exercised")),
@@ -219,6 +219,8 @@ const fn without(kind: HookKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tcplife_core::suspect::Sight;
+
     use super::*;
 
     fn able() -> Preflight {
@@ -226,6 +228,7 @@ mod tests {
             release: "6.1.0".into(),
             capabilities: u64::MAX,
             in_user_namespace: false,
+            sight: Sight::Every,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),
@@ -255,6 +258,9 @@ mod tests {
         assert_eq!(hook_check(&state, Verdict::Silent).status, Status::Fail);
         assert_eq!(hook_check(&other, Verdict::Silent).status, Status::Warn);
         assert_eq!(hook_check(&other, Verdict::Unexercised).status, Status::Ok);
+        let limited = Hook { limits: vec!["not all", "nor those"], ..other };
+        let limited = hook_check(&limited, Verdict::Works);
+        assert_eq!((limited.status, limited.advice.as_deref()), (Status::Warn, Some("not all; nor those")));
         let off = hook_check(&Hook::off(HookKind::TimeWaitEnd, "no fentry".into()), Verdict::Off);
         assert_eq!((off.status, off.detail.as_str()), (Status::Warn, "off: no fentry"));
     }

@@ -1,6 +1,9 @@
 //! What the doctor found, and how it looks.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use serde::{Serialize, Serializer};
 
@@ -44,7 +47,7 @@ pub struct Check {
     /// What was found.
     pub detail: String,
     /// What to do about it.
-    pub advice: Option<&'static str>,
+    pub advice: Option<Cow<'static, str>>,
 }
 
 impl Check {
@@ -54,13 +57,13 @@ impl Check {
     }
 
     /// Less to see.
-    pub fn warn(name: &'static str, detail: impl Into<String>, advice: &'static str) -> Self {
-        Self { name, status: Status::Warn, detail: detail.into(), advice: Some(advice) }
+    pub fn warn(name: &'static str, detail: impl Into<String>, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, status: Status::Warn, detail: detail.into(), advice: Some(advice.into()) }
     }
 
     /// Nothing to see.
     pub fn fail(name: &'static str, detail: impl Into<String>, advice: &'static str) -> Self {
-        Self { name, status: Status::Fail, detail: detail.into(), advice: Some(advice) }
+        Self { name, status: Status::Fail, detail: detail.into(), advice: Some(advice.into()) }
     }
 }
 

@@ -21,6 +21,7 @@ use tcplife_common::{counters::Counters, wire::Record};
 use tcplife_core::{
     filter::{Families, Filter},
     observer::Observer,
+    suspect::Sight,
     table::{self, Handshakes, MiniEnds, Table},
 };
 
@@ -85,6 +86,8 @@ struct Engine {
     table: Table,
     filter: Filter,
     namespaces: Namespaces,
+    /// Whose descriptors this process can see.
+    sight: Sight,
     /// Mini-sockets are asked about, and no hook tells of their ends.
     dumps_minis: bool,
     /// What a census looks at.
@@ -122,16 +125,12 @@ impl Engine {
             allowed: config.allowed,
             follows_minis,
             all_namespaces: host.may_enter(),
+            sight: host.sight,
             verbose: config.verbose,
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
-        let mini_ends = match (follows_minis, health.has(HookKind::TimeWaitEnd), live.can_dump()) {
-            (false, ..) => MiniEnds::Ignored,
-            (_, true, _) => MiniEnds::Told,
-            (_, false, true) => MiniEnds::Dumped,
-            (_, false, false) => MiniEnds::Computed,
-        };
+        let mini_ends = mini_ends(follows_minis, &health, live.can_dump());
         if mini_ends == MiniEnds::Dumped {
             health.replace(
                 HookKind::TimeWaitEnd,
@@ -158,6 +157,7 @@ impl Engine {
             table,
             filter: config.filter.clone(),
             namespaces: Namespaces::new(host.may_enter()),
+            sight: host.sight,
             dumps_minis: mini_ends == MiniEnds::Dumped,
             states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },
             leak_after: clock::as_ns(config.leak_after),
@@ -299,6 +299,16 @@ impl Engine {
         self.table.finish(now, sink);
         sink.finish(now, &self.table, &self.health)?;
         Ok(())
+    }
+}
+
+/// How the ends of mini-sockets are known.
+fn mini_ends(follows_minis: bool, health: &Health, can_dump: bool) -> MiniEnds {
+    match (follows_minis, health.has(HookKind::TimeWaitEnd), can_dump) {
+        (false, ..) => MiniEnds::Ignored,
+        (_, true, _) => MiniEnds::Told,
+        (_, false, true) => MiniEnds::Dumped,
+        (_, false, false) => MiniEnds::Computed,
     }
 }
 

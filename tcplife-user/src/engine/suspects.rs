@@ -10,7 +10,7 @@ use tcplife_core::{
     connection::Connection,
     observer::Observer,
     state::State,
-    suspect::{self, Sockets, Suspect, Tally},
+    suspect::{self, Sight, Sockets, Suspect, Tally},
     table::{self, Census, MiniEnds, Scope, Table},
 };
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock,
     config::{Config, Evidence},
-    health::{Hook, HookKind},
+    health::Hook,
     memory,
     sink::{Confirm, Sink},
     source::{
@@ -33,12 +33,31 @@ use crate::{
     },
 };
 
-const SOCK_DIAG: &str = "sock_diag + /proc/PID/fd";
+/// Dumps that can tell what they do not show, after they were made.
+trait Limited: Dumps {
+    /// What makes them.
+    fn hook(&self) -> Hook;
+    /// Whose descriptors they show.
+    fn sight(&self) -> Sight;
+}
 
-impl Dumps for Still {
+/// The iterators alone, with what this process may do.
+struct Iterators<'a>(Still, &'a Preflight);
+
+impl Dumps for Iterators<'_> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
-        let (found, looked_into) = self.look(SUSPECTS, netns)?;
+        let (found, looked_into) = self.0.look(SUSPECTS, netns)?;
         Ok(Look::of(found, &looked_into))
+    }
+}
+
+impl Limited for Iterators<'_> {
+    fn hook(&self) -> Hook {
+        dump::hook(self.1.may_enter(), self.1.sight)
+    }
+
+    fn sight(&self) -> Sight {
+        self.1.sight
     }
 }
 
@@ -55,11 +74,21 @@ impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
 }
 
 /// Without BPF.
-struct Diag;
+struct Diag<'a>(&'a Preflight);
 
-impl Dumps for Diag {
+impl Dumps for Diag<'_> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
         Ok(Look::of(diag::dump(SUSPECTS, netns)?, &[]))
+    }
+}
+
+impl Limited for Diag<'_> {
+    fn hook(&self) -> Hook {
+        diag::hook(self.sight())
+    }
+
+    fn sight(&self) -> Sight {
+        self.0.sight
     }
 }
 
@@ -92,29 +121,19 @@ pub enum Orphans {
 /// The kernel's sockets cannot be listed.
 pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     memory::keep();
-    if config.evidence == Evidence::SockDiag {
-        return glance_with(
-            &mut Diag,
-            namespaces::all(),
-            diag::HZ,
-            (config, orphans),
-            Hook::on(HookKind::Dump, SOCK_DIAG.to_owned()),
-        );
-    }
     let host = Preflight::look();
+    if config.evidence == Evidence::SockDiag {
+        return glance_with(&mut Diag(&host), namespaces::all(), diag::HZ, (config, orphans));
+    }
     let (netns, still) = thread::scope(|scope| {
         let netns = scope.spawn(namespaces::all);
         let still = host.check().and_then(|()| Still::load(config.verbose));
         (netns.join().unwrap_or_default(), still)
     });
     match still {
-        Ok(mut still) => {
-            let evidence = dump::hook(host.may_enter());
-            glance_with(&mut still, netns, clock::kernel_hz(), (config, orphans), evidence)
-        }
+        Ok(still) => glance_with(&mut Iterators(still, &host), netns, clock::kernel_hz(), (config, orphans)),
         Err(why) if host.may_trace() && config.evidence == Evidence::Best => {
-            let evidence = Hook::on(HookKind::Dump, SOCK_DIAG.to_owned());
-            let glance = glance_with(&mut Diag, netns, diag::HZ, (config, orphans), evidence)?;
+            let glance = glance_with(&mut Diag(&host), netns, diag::HZ, (config, orphans))?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
         }
         Err(why) if !host.may_trace() && config.evidence == Evidence::Best => {
@@ -127,11 +146,10 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
 }
 
 fn glance_with(
-    dumps: &mut dyn Dumps,
+    dumps: &mut impl Limited,
     mut netns: Vec<Netns>,
     hz: u32,
     (config, orphans): (&Config, Orphans),
-    evidence: Hook,
 ) -> Result<Glance> {
     let begun = clock::monotonic_ns();
     let mut found = look(dumps, &netns)?;
@@ -154,8 +172,9 @@ fn glance_with(
     let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
     let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted };
+    let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
-        let sockets = scope.spawn(|| Sockets::of(&found));
+        let sockets = scope.spawn(|| Sockets::of(&found, sight));
         table.take_census(&census, &mut ());
         sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
@@ -167,7 +186,7 @@ fn glance_with(
         }
         _ => Tally::default(),
     };
-    Ok(Glance { table, suspects, orphans, evidence, fallback: None })
+    Ok(Glance { table, suspects, orphans, evidence: dumps.hook(), fallback: None })
 }
 
 impl Engine {
@@ -195,6 +214,7 @@ impl Engine {
         let found = look(&mut Tracing(live, intake), &netns)?;
         self.take(begun, Scope::Some, Vec::new(), &[], &found, observer);
         let now = clock::monotonic_ns();
-        Ok(suspect::suspects(&self.table, &Sockets::of(&found), now, self.leak_after, clock::kernel_hz()))
+        let sockets = Sockets::of(&found, self.sight);
+        Ok(suspect::suspects(&self.table, &sockets, now, self.leak_after, clock::kernel_hz()))
     }
 }

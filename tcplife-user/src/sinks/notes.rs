@@ -108,7 +108,7 @@ impl Notes {
                 off.join(", ")
             ));
         }
-        for limit in health.hooks.iter().filter_map(|hook| hook.limit) {
+        for limit in health.hooks.iter().flat_map(|hook| &hook.limits) {
             self.note(limit);
         }
     }
@@ -198,7 +198,10 @@ mod tests {
                 Hook::off(HookKind::Retransmit, "the kernel has no such tracepoint".into()),
                 Hook::off(HookKind::Accept, "not permitted".into()),
                 Hook::unneeded(HookKind::TimeWaitEnd, "nobody asks"),
-                Hook { limit: Some("not all is listed"), ..Hook::on(HookKind::Dump, "iter/tcp".into()) },
+                Hook {
+                    limits: vec!["not all is listed", "nor seen"],
+                    ..Hook::on(HookKind::Dump, "iter/tcp".into())
+                },
             ],
             events: 12,
             lost: Losses::default().with(LossCause::RingFull, 3),
@@ -222,6 +225,7 @@ tcplife: --pid 4194305: there is no such process now; `ps -eo pid,comm` lists th
 tcplife: --netns 7: not found among the network namespaces that tcplife may look into; as root, `lsns -t net` lists them all
 tcplife: without the hooks retransmit, accept; tcplife doctor says why, and what is missing
 tcplife: not all is listed
+tcplife: nor seen
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed

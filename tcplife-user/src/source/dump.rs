@@ -21,23 +21,38 @@ use aya::{
     programs::{Iter, Program},
 };
 use tcplife_common::{settings::MINI_BITS, wire::Found};
+use tcplife_core::suspect::Sight;
 
 use super::{btf::Wanted, namespaces::Netns};
 use crate::health::{Hook, HookKind};
 
 /// What lists the sockets; `all` if every network namespace is open to this process.
-pub fn hook(all: bool) -> Hook {
-    let of =
-        if all { "" } else { " of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)" };
+pub fn hook(all: bool, sight: Sight) -> Hook {
+    let (files, no_files) = match sight {
+        Sight::Every => ("", &[][..]),
+        Sight::Some => (" of this pid namespace", &[OTHER_PIDS, HOST_PIDS][..]),
+    };
+    let (sockets, no_sockets) = if all {
+        ("", None)
+    } else {
+        (" of this network namespace (of others: CAP_SYS_ADMIN and CAP_SYS_PTRACE)", Some(ONLY_OWN))
+    };
     Hook {
-        limit: (!all).then_some(ONLY_OWN),
-        ..Hook::on(HookKind::Dump, format!("iter/task_file + iter/tcp{of}"))
+        limits: no_files.iter().copied().chain(no_sockets).collect(),
+        ..Hook::on(HookKind::Dump, format!("iter/task_file{files} + iter/tcp{sockets}"))
     }
 }
+
+/// What a process in a pid namespace does not see: the iterator lists the tasks of its reader's (`task_seq_get_next`), as /proc does.
+pub const OTHER_PIDS: &str = "processes outside this pid namespace are not seen, nor what they hold, nor the network namespaces that \
+                              only they are in: run it on the host, or with the host's pid namespace (docker run --pid=host)";
 
 /// What a process without all rights does not see.
 const ONLY_OWN: &str = "sockets of other network namespaces that no process holds are not listed (orphans, connections that nobody \
                         accepted): run it as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE as well";
+
+/// The number of a process as the kernel side tells it (`task_struct.tgid`).
+const HOST_PIDS: &str = "pids are those of the host, not of this pid namespace";
 
 /// Which sockets a dump shows; see [`MINI_BITS`].
 pub type StateMask = u32;
@@ -278,6 +293,17 @@ fn not_a_record() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_limit_is_told() {
+        assert_eq!(hook(true, Sight::Every), Hook::on(HookKind::Dump, "iter/task_file + iter/tcp".into()));
+        assert_eq!(hook(true, Sight::Some).limits, [OTHER_PIDS, HOST_PIDS]);
+        assert_eq!(hook(false, Sight::Every).limits, [ONLY_OWN]);
+        let both = hook(false, Sight::Some);
+        assert_eq!(both.limits, [OTHER_PIDS, HOST_PIDS, ONLY_OWN]);
+        let mechanism = both.mechanism.unwrap_or_default();
+        assert!(mechanism.starts_with("iter/task_file of this pid namespace + iter/tcp of this network"));
+    }
 
     /// Says at first that there was nothing to show so far.
     struct Slow<'a>(bool, &'a [u8]);

@@ -15,6 +15,7 @@ use tcplife_common::{
     settings::Settings,
     wire::Found,
 };
+use tcplife_core::suspect::Sight;
 
 use super::{
     attach,
@@ -44,6 +45,8 @@ pub struct Options<'a> {
     pub follows_minis: bool,
     /// Every network namespace is open to this process.
     pub all_namespaces: bool,
+    /// Whose descriptors this process can see.
+    pub sight: Sight,
     /// Kernel-side log lines are on.
     pub verbose: bool,
 }
@@ -87,7 +90,7 @@ impl Live {
         let mut hooks = attach::attach_all(&mut programs, &types, &btf, options)?;
         hooks.push(mini_hook(&layout));
         hooks.push(match &dumper {
-            Ok(_) => dump::hook(options.all_namespaces),
+            Ok(_) => dump::hook(options.all_namespaces, options.sight),
             Err(error) => Hook::off(HookKind::Dump, format!("{error:#}")),
         });
         let log = options

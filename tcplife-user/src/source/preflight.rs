@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
+use tcplife_core::suspect::Sight;
 
 use super::btf::VMLINUX;
 use crate::netns::inode;
@@ -15,6 +16,8 @@ const CAP_BPF: u32 = 39;
 
 /// The inode of the user namespace that the host began with (`PROC_USER_INIT_INO` of include/linux/proc_ns.h).
 const FIRST_USER_NAMESPACE: u32 = 0xefff_fffd;
+/// The same of pid namespaces (`PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: u32 = 0xefff_fffc;
 
 /// What was found on this host.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Preflight {
     pub capabilities: u64,
     /// They are those of a user namespace, and nothing to the host: to load programs it takes the host's (`bpf_capable`).
     pub in_user_namespace: bool,
+    /// Whose descriptors this process can see: only those of its own pid namespace, unless that is the one that the host began with.
+    pub sight: Sight,
     /// The kernel shows its types.
     pub has_btf: bool,
     /// The kernel is 5.10 or later.
@@ -42,6 +47,7 @@ impl Preflight {
         Self {
             capabilities: effective_capabilities(&status),
             in_user_namespace: inode("/proc/self/ns/user").is_some_and(|inode| inode != FIRST_USER_NAMESPACE),
+            sight: sight(inode("/proc/self/ns/pid")),
             has_btf: Path::new(VMLINUX).exists(),
             is_recent: version(&release).is_some_and(|version| version >= (5, 10)),
             lockdown: lockdown.as_deref().and_then(lockdown_mode),
@@ -95,6 +101,11 @@ impl Preflight {
     }
 }
 
+/// From the pid namespace with this inode; if it has one.
+fn sight(pid_namespace: Option<u32>) -> Sight {
+    if pid_namespace == Some(FIRST_PID_NAMESPACE) { Sight::Every } else { Sight::Some }
+}
+
 fn effective_capabilities(status: &str) -> u64 {
     status
         .lines()
@@ -123,6 +134,7 @@ mod tests {
             release: "6.1.0".into(),
             capabilities: u64::MAX,
             in_user_namespace: false,
+            sight: Sight::Every,
             has_btf: true,
             is_recent: true,
             lockdown: Some("integrity".into()),
@@ -155,6 +167,8 @@ mod tests {
         assert_eq!(version("6.18.44-fc-v669"), Some((6, 18)));
         assert_eq!(version("5.10.0-28-cloud-amd64"), Some((5, 10)));
         assert_eq!(version("weird"), None);
+        assert_eq!(sight(Some(4_026_531_836)), Sight::Every);
+        assert!(sight(Some(4_026_532_000)) == Sight::Some && sight(None) == Sight::Some);
         assert_eq!(lockdown_mode("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
         assert_eq!(effective_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
     }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use aya::Ebpf;
 use tcplife_common::{settings::Settings, wire::Found};
+use tcplife_core::suspect::Sight;
 
 use super::{
     dump::{self, Dumper, StateMask},
@@ -33,6 +34,7 @@ impl Still {
             allowed: Allowed::Nothing,
             follows_minis: true,
             all_namespaces: true,
+            sight: Sight::Every,
             verbose,
         };
         let mut programs = live::load(&types, &layout, loader, &options)?;

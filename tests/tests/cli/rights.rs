@@ -51,6 +51,36 @@ fn tracing_without_rights_names_what_is_missing() -> Result<()> {
     Ok(())
 }
 
+/// In namespaces of its own: a server that leaks, and `leaks` without BPF and with it.
+const LEAKS_IN_A_CONTAINER: &str = r#"
+ip link set lo up
+exec 3< <(exec python3 -uc '
+import socket, time
+listener = socket.create_server(("127.0.0.1", 9))
+client = socket.create_connection(("127.0.0.1", 9))
+server = listener.accept()[0]
+client.close()
+print("closed")
+time.sleep(60)
+')
+read -u 3
+for evidence in sock_diag bpf; do
+    "$TCPLIFE" leaks --leak-after 0s -L 9 --evidence $evidence
+done
+"#;
+
+#[test]
+fn what_is_in_the_same_pid_namespace_is_accused() -> Result<()> {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
+    command.arg(LEAKS_IN_A_CONTAINER).env("TCPLIFE", tcplife_binary()?);
+    let ended = end_of(isolated(command))?;
+    ensure!(ended.out.matches(": 1 eof_unread\n").count() == 2, "{ended:?}");
+    ensure!(ended.out.matches("1 leaked socket in 1 owner").count() == 2, "{ended:?}");
+    ensure!(ended.err.matches("pids are those of the host").count() == 1, "{ended:?}");
+    Ok(())
+}
+
 /// Runs it as root of a user namespace, which has all capabilities there.
 fn run_in_user_namespace(arguments: &[&str]) -> Result<Ended> {
     let mut command = Command::new("unshare");
@@ -161,7 +191,7 @@ time.sleep(60)
 '" > $ready & server=$!
 until grep -q closed $ready || ! kill -0 $server; do sleep 0.05; done
 rm $ready
-setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" leaks --leak-after 1ms -p $server $1
+setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" leaks --leak-after 0s -p $server $1
 echo "exit $?"
 kill $server
 "#;

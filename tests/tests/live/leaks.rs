@@ -95,6 +95,15 @@ impl Scene {
         Report::once(&[&["--netns", &inode, "--leak-after", leak_after], more].concat())
     }
 
+    /// The same from a pid namespace that has none of the processes.
+    fn report_from_pid_namespace(&self, more: &[&str]) -> Result<Report> {
+        let mut command = self.namespace.command("unshare")?;
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(tcplife_binary()?);
+        let inode = self.namespace.inode().to_string();
+        let filter = ["--netns", &inode, "--leak-after", "0s", "--exit-code"];
+        Report::of(command, &[&filter, more].concat())
+    }
+
     /// What people are told, however young.
     fn told(&self, more: &[&str]) -> Result<String> {
         let inode = self.namespace.inode().to_string();
@@ -237,6 +246,43 @@ fn exit_status(family: Family) -> Result<()> {
     ensure!(scene.report_after("1h", &["--exit-code"])?.status == Some(0), "it is young");
     let refused = Report::once(&["--exit-code", "--netns", "/nowhere"])?;
     ensure!(refused.status == Some(2) && refused.said.lines().count() == 1, "{refused:?}");
+    Ok(())
+}
+
+/// What a process out of sight holds is not said to be the kernel's, and accuses nobody. A connection that was not accepted is leaked by
+/// whoever listens.
+#[test]
+fn what_an_unseen_process_may_hold_is_no_leak_of_the_kernels() -> Result<()> {
+    let mut scene = Scene::new(Family::V4)?;
+    let (_, unclosed) = scene.unclosed()?;
+    let (near, halved) = scene.client.connect(scene.at)?;
+    let (far, _) = scene.server.accept(scene.listener)?;
+    scene.client.on(near, "shutdown")?;
+    scene.await_state("close_wait", 2)?;
+    scene.await_state("fin_wait_2", 2)?;
+    for evidence in ["bpf", "sock_diag"] {
+        let report = scene.report_from_pid_namespace(&["--evidence", evidence, "--all"])?;
+        ensure!(report.status == Some(0), "{report:?}");
+        let noted = report.said.lines().filter(|line| line.contains("outside this pid namespace")).count();
+        ensure!(noted == 1 && report.text.contains(" of this pid namespace"), "{report:?}");
+        let found = suspects(&report.records);
+        for ends in [unclosed, halved, halved.turned()] {
+            let suspect = one(&found, ends)?;
+            ensure!(suspect.verdict == "holder_unseen" && !suspect.leak, "{suspect:?}");
+            ensure!(!suspect.reason.contains("kernel"), "{suspect:?}");
+        }
+        let leaks = scene.report_from_pid_namespace(&["--evidence", evidence])?;
+        ensure!(suspects(&leaks.records).is_empty(), "{leaks:?}");
+    }
+    scene.server.close(far)?;
+    let (near, _) = scene.client.connect(scene.at)?;
+    let waiting = scene.client.ends(near)?.turned();
+    scene.client.close(near)?;
+    scene.await_state("close_wait", 2)?;
+    let report = scene.report_from_pid_namespace(&[])?;
+    ensure!(report.status == Some(1), "{report:?}");
+    let found = suspects(&report.records);
+    ensure!(one(&found, waiting)?.verdict == "never_accepted" && found.len() == 1, "{found:?}");
     Ok(())
 }
 

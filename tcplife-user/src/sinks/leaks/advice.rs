@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
-use tcplife_core::suspect::{Peer, Suspect, Verdict};
+use tcplife_core::{
+    state::State,
+    suspect::{Peer, Suspect, Verdict},
+};
 
 use super::words::{age, count};
 use crate::escape;
@@ -34,6 +37,7 @@ pub const fn of(verdict: Verdict) -> &'static Advice {
         Verdict::NeverAccepted => &NEVER_ACCEPTED,
         Verdict::KernelHeld => &KERNEL_HELD,
         Verdict::HalfClosed => &HALF_CLOSED,
+        Verdict::HolderUnseen => &HOLDER_UNSEEN,
         Verdict::Sending => &SENDING,
         Verdict::Receiving => &RECEIVING,
         Verdict::PeerUnclosed => &PEER_UNCLOSED,
@@ -88,6 +92,13 @@ const HALF_CLOSED: Advice = Advice {
     no_help: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
 };
 
+const HOLDER_UNSEEN: Advice = Advice {
+    means: "It waits for a close, and none of the processes that can be seen from here has a descriptor: another \
+            process has one, or the kernel holds it.",
+    look_at: "the same socket from where every process can be seen: as root, outside of this pid namespace.",
+    no_help: NOT_ABOUT_THIS,
+};
+
 const SENDING: Advice = Advice {
     means: "A half-close in use: the peer has closed its sending side and still receives.",
     look_at: "nothing, if the protocol is meant to work so.",
@@ -135,6 +146,13 @@ pub fn reason(suspect: &Suspect) -> String {
                 "shut down for sending {since} ago and still held: it waits for the peer's close without limit"
             )
         }
+        Verdict::HolderUnseen => {
+            let what =
+                if facts.state == State::CloseWait { "the peer closed" } else { "shut down for sending" };
+            format!(
+                "{what} {since} ago; no process that can be seen from here has a descriptor, another one may"
+            )
+        }
         Verdict::Sending if facts.send_queue > 0 => {
             format!("a half-close in use: {} not acknowledged yet", count(facts.send_queue, "byte"))
         }
@@ -160,7 +178,7 @@ fn ago(since: Option<u64>) -> String {
 
 fn never_accepted(suspect: &Suspect, since: &str) -> String {
     let queue = suspect.listener.map_or_else(
-        || "a listener that several processes share".to_owned(),
+        || "a listener that several processes share, or none that can be seen from here has".to_owned(),
         |listener| {
             let (process, queue, limit) = (listener.process, listener.queue, listener.limit);
             let name = escape::printable(process.comm_bytes());

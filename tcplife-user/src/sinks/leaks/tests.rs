@@ -5,7 +5,7 @@ use std::io;
 use serde_json::Value;
 use tcplife_common::wire::{Found, Gauge, Head, Task, Tuple, flag};
 use tcplife_core::{
-    suspect::{self, Sockets, Verdict},
+    suspect::{self, Sight, Sockets, Verdict},
     table::{Census, Config as TableConfig, Scope, Table},
 };
 
@@ -68,7 +68,7 @@ fn look(collected: &mut Collected, at: u64, found: &[Found]) {
     let found = [found.to_vec()];
     let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
     table.take_census(&census, &mut ());
-    let suspects = suspect::suspects(&table, &Sockets::of(&found), NOW, 30 * SECOND, 250);
+    let suspects = suspect::suspects(&table, &Sockets::of(&found, Sight::Every), NOW, 30 * SECOND, 250);
     collected.take(at, &Filter::default(), suspects);
 }
 

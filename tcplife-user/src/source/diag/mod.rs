@@ -18,16 +18,36 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 use tcplife_common::wire::{Found, Task, flag};
+use tcplife_core::suspect::Sight;
 
 pub use message::HZ;
 
 use message::{AF_INET, AF_INET6, Listed, Reply};
 
-use super::{dump::StateMask, namespaces::Netns};
-use crate::{clock, process};
+use super::{
+    dump::{OTHER_PIDS, StateMask},
+    namespaces::Netns,
+};
+use crate::{
+    clock,
+    health::{Hook, HookKind},
+    process,
+};
 
 /// Room for one reply; the kernel fills at most 32 KiB at a time (netlink_dump).
 const REPLY_BYTES: usize = 64 << 10;
+
+/// What lists the sockets.
+pub fn hook(sight: Sight) -> Hook {
+    let (descriptors, limit) = match sight {
+        Sight::Every => ("", None),
+        Sight::Some => (" of this pid namespace", Some(OTHER_PIDS)),
+    };
+    Hook {
+        limits: limit.into_iter().collect(),
+        ..Hook::on(HookKind::Dump, format!("sock_diag + /proc/PID/fd{descriptors}"))
+    }
+}
 
 /// A process and one of its descriptors.
 struct Holding {
