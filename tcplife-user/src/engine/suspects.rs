@@ -26,7 +26,8 @@ use crate::{
     memory,
     sink::{Confirm, Sink},
     source::{
-        Live, Still, diag,
+        Live, Still,
+        diag::{self, Refused},
         dump::{self, SUSPECTS},
         namespaces::{self, Netns},
         preflight::Preflight,
@@ -74,21 +75,31 @@ impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
 }
 
 /// Without BPF.
-struct Diag<'a>(&'a Preflight);
+struct Diag<'a> {
+    host: &'a Preflight,
+    refused: Refused,
+}
+
+impl<'a> Diag<'a> {
+    fn of(host: &'a Preflight) -> Self {
+        Self { host, refused: Refused::default() }
+    }
+}
 
 impl Dumps for Diag<'_> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
-        Ok(Look::of(diag::dump(SUSPECTS, netns)?, &[]))
+        let found = diag::dump(SUSPECTS, netns, self.host.may_read(), &mut self.refused)?;
+        Ok(Look::of(found, &[]))
     }
 }
 
 impl Limited for Diag<'_> {
     fn hook(&self) -> Hook {
-        diag::hook(self.sight())
+        diag::hook(self.host.sight, self.refused)
     }
 
     fn sight(&self) -> Sight {
-        self.0.sight
+        if self.refused.descriptors { Sight::Some } else { self.host.sight }
     }
 }
 
@@ -123,7 +134,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     memory::keep();
     let host = Preflight::look();
     if config.evidence == Evidence::SockDiag {
-        return glance_with(&mut Diag(&host), namespaces::all(), diag::HZ, (config, orphans));
+        return glance_with(&mut Diag::of(&host), namespaces::all(), diag::HZ, (config, orphans));
     }
     let (netns, still) = thread::scope(|scope| {
         let netns = scope.spawn(namespaces::all);
@@ -133,7 +144,7 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     match still {
         Ok(still) => glance_with(&mut Iterators(still, &host), netns, clock::kernel_hz(), (config, orphans)),
         Err(why) if host.may_trace() && config.evidence == Evidence::Best => {
-            let glance = glance_with(&mut Diag(&host), netns, diag::HZ, (config, orphans))?;
+            let glance = glance_with(&mut Diag::of(&host), netns, diag::HZ, (config, orphans))?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })
         }
         Err(why) if !host.may_trace() && config.evidence == Evidence::Best => {

@@ -65,6 +65,11 @@ impl Preflight {
         self.has(CAP_SYS_ADMIN) && self.has(CAP_SYS_PTRACE)
     }
 
+    /// Whether it has what it takes to read every process's descriptors: `CAP_SYS_PTRACE`.
+    pub const fn may_read(&self) -> bool {
+        self.has(CAP_SYS_PTRACE)
+    }
+
     const fn has(&self, capability: u32) -> bool {
         !self.in_user_namespace && self.capabilities >> capability & 1 == 1
     }
@@ -181,6 +186,7 @@ mod tests {
         assert!(!with(1 << 39).may_trace());
         assert!(with(1 << 21 | 1 << 19).may_enter());
         assert!(!with(1 << 21).may_enter());
+        assert!(with(1 << 19).may_read() && !with(1 << 21).may_read());
         let inside = Preflight { in_user_namespace: true, ..able() };
         assert!(!inside.may_trace() && !inside.may_enter());
     }

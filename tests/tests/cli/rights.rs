@@ -51,8 +51,8 @@ fn tracing_without_rights_names_what_is_missing() -> Result<()> {
     Ok(())
 }
 
-/// In namespaces of its own: a server that leaks, and `leaks` without BPF and with it.
-const LEAKS_IN_A_CONTAINER: &str = r#"
+/// A server that leaks a connection; what is to be done then is `$1`.
+const LEAK: &str = r#"
 ip link set lo up
 exec 3< <(exec python3 -uc '
 import socket, time
@@ -64,17 +64,32 @@ print("closed")
 time.sleep(60)
 ')
 read -u 3
-for evidence in sock_diag bpf; do
-    "$TCPLIFE" leaks --leak-after 0s -L 9 --evidence $evidence
-done
+eval "$1"
 "#;
+
+/// Does something beside that server, in network and pid namespaces of their own: nobody else's processes are seen.
+fn beside_a_leak(what: &str) -> Result<Ended> {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "bash",
+        "-c",
+        LEAK,
+        "bash",
+        what,
+    ]);
+    command.env("TCPLIFE", tcplife_binary()?);
+    end_of(isolated(command))
+}
 
 #[test]
 fn what_is_in_the_same_pid_namespace_is_accused() -> Result<()> {
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
-    command.arg(LEAKS_IN_A_CONTAINER).env("TCPLIFE", tcplife_binary()?);
-    let ended = end_of(isolated(command))?;
+    let leaks = r#""$TCPLIFE" leaks --leak-after 0s -L 9 --evidence"#;
+    let ended = beside_a_leak(&format!("{leaks} sock_diag; {leaks} bpf"))?;
     ensure!(ended.out.matches(": 1 eof_unread\n").count() == 2, "{ended:?}");
     ensure!(ended.out.matches("1 leaked socket in 1 owner").count() == 2, "{ended:?}");
     ensure!(ended.err.matches("pids are those of the host").count() == 1, "{ended:?}");
@@ -175,9 +190,9 @@ fn what_may_not_be_looked_at_is_not_ended() -> Result<()> {
     Ok(())
 }
 
-/// In a network namespace that `leaks` with two capabilities may not enter: a server that closes nothing, one connection that it
+/// In a network namespace that `leaks` with the capabilities `$1` may not enter: a server that closes nothing, one connection that it
 /// accepted and one that it did not, with the clients' orphans.
-const CLOSED_TO_TWO_CAPABILITIES: &str = r#"
+const CLOSED_TO_SOME_CAPABILITIES: &str = r#"
 ready=$(mktemp)
 unshare --net sh -c "ip link set lo up; exec python3 -uc '
 import socket, time
@@ -191,25 +206,50 @@ time.sleep(60)
 '" > $ready & server=$!
 until grep -q closed $ready || ! kill -0 $server; do sleep 0.05; done
 rm $ready
-setpriv --bounding-set=-all,+bpf,+perfmon "$TCPLIFE" leaks --leak-after 0s -p $server $1
+setpriv --bounding-set=-all,$1 "$TCPLIFE" leaks --leak-after 0s -p $server $2
 echo "exit $?"
 kill $server
 "#;
 
+/// What `leaks` says of it, without an error.
+fn leaks_with_capabilities(capabilities: &str, arguments: &str) -> Result<Ended> {
+    let mut command = Command::new("bash");
+    command.args(["-c", CLOSED_TO_SOME_CAPABILITIES, "bash", capabilities, arguments]);
+    command.env("TCPLIFE", tcplife_binary()?);
+    let ended = end_of(isolated(command))?;
+    ensure!(ended.out.ends_with("exit 0\n"), "{ended:?}");
+    Ok(ended)
+}
+
 #[test]
 fn what_may_not_be_looked_at_is_not_said_to_be_gone_or_fine() -> Result<()> {
     for (arguments, notes) in [("", 1), ("-q", 0)] {
-        let mut command = Command::new("bash");
-        command.args(["-c", CLOSED_TO_TWO_CAPABILITIES, "bash"]).arg(arguments);
-        command.env("TCPLIFE", tcplife_binary()?);
-        let ended = end_of(isolated(command))?;
-        ensure!(
-            ended.out.ends_with("exit 0\n") && ended.out.contains("1 leaked socket in 1 owner"),
-            "{ended:?}"
-        );
+        let ended = leaks_with_capabilities("+bpf,+perfmon", arguments)?;
+        ensure!(ended.out.contains("1 leaked socket in 1 owner"), "{ended:?}");
         ensure!(!ended.out.contains("gone for good"), "{ended:?}");
         let noted = ended.err.lines().filter(|line| line.contains("other network namespaces")).count();
         ensure!(noted == notes, "{arguments:?}: {ended:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn without_bpf_what_may_not_be_looked_at_is_told_too() -> Result<()> {
+    // Every process's descriptors can be read, and no network namespace entered.
+    let ended = leaks_with_capabilities("+sys_ptrace,+dac_read_search", "--evidence=sock_diag")?;
+    let noted = ended.err.lines().filter(|line| line.contains("sockets of other network namespaces")).count();
+    ensure!(ended.out.contains("no leaks") && noted == 1, "{ended:?}");
+    Ok(())
+}
+
+/// In a user namespace of its own, the server's folder of descriptors is open to `leaks`, for the user is the same; where each leads is
+/// not told.
+#[test]
+fn a_descriptor_that_cannot_be_read_is_not_said_to_be_nobodys() -> Result<()> {
+    let leaks = r#""$TCPLIFE" leaks --leak-after 0s -L 9 --evidence sock_diag"#;
+    let ended = beside_a_leak(&format!("unshare --user --map-root-user {leaks}"))?;
+    let sentence = ended.sentence()?;
+    ensure!(sentence.contains("cannot read the descriptors of process"), "{ended:?}");
+    ensure!(sentence.contains("root") && ended.out.is_empty(), "{ended:?}");
     Ok(())
 }

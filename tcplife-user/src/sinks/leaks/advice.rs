@@ -95,7 +95,7 @@ const HALF_CLOSED: Advice = Advice {
 const HOLDER_UNSEEN: Advice = Advice {
     means: "It waits for a close, and none of the processes that can be seen from here has a descriptor: another \
             process has one, or the kernel holds it.",
-    look_at: "the same socket from where every process can be seen: as root, outside of this pid namespace.",
+    look_at: "the same socket from where every process can be seen: as root of the host, outside of containers.",
     no_help: NOT_ABOUT_THIS,
 };
 

@@ -1,15 +1,16 @@
 //! The kernel's sockets at one moment without BPF: `sock_diag` for the sockets, `/proc/PID/fd` for who holds them.
 //!
 //! What comes in: network namespaces. What goes out: the same records that the iterators make, so that nobody behind it
-//! can tell. What always holds: if the descriptors of a process cannot be read, that is an error: it might hold any socket.
-//! Slower than the iterators: a system call for each descriptor of the host.
+//! can tell. What always holds: if the descriptors of a process cannot be read, it might hold any socket; that is an error
+//! where more rights would help, or else it is told. Slower than the iterators: a system call for each descriptor of the host.
 
 mod message;
 
 use std::{
     collections::HashMap,
-    fs, io,
-    path::{Path, PathBuf},
+    fs::{self, DirEntry},
+    io::{self, ErrorKind},
+    path::Path,
     thread,
 };
 
@@ -37,17 +38,36 @@ use crate::{
 /// Room for one reply; the kernel fills at most 32 KiB at a time (netlink_dump).
 const REPLY_BYTES: usize = 64 << 10;
 
-/// What lists the sockets.
-pub fn hook(sight: Sight) -> Hook {
-    let (descriptors, limit) = match sight {
-        Sight::Every => ("", None),
-        Sight::Some => (" of this pid namespace", Some(OTHER_PIDS)),
+/// What this process was refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refused {
+    /// To enter a network namespace.
+    netns: bool,
+    /// To read a process's descriptors, although it has the capability for that.
+    pub descriptors: bool,
+}
+
+/// What lists the sockets, from a pid namespace with this sight.
+pub fn hook(sight: Sight, refused: Refused) -> Hook {
+    let sockets = if refused.netns { " of this network namespace (of others: CAP_SYS_ADMIN)" } else { "" };
+    let descriptors = match (sight, refused.descriptors) {
+        (Sight::Some, _) => " of this pid namespace",
+        (Sight::Every, true) => " of most processes",
+        (Sight::Every, false) => "",
     };
+    let limits =
+        [(sight == Sight::Some, OTHER_PIDS), (refused.descriptors, PROTECTED), (refused.netns, ONLY_OPEN)];
     Hook {
-        limits: limit.into_iter().collect(),
-        ..Hook::on(HookKind::Dump, format!("sock_diag + /proc/PID/fd{descriptors}"))
+        limits: limits.into_iter().filter(|&(holds, _)| holds).map(|(_, limit)| limit).collect(),
+        ..Hook::on(HookKind::Dump, format!("sock_diag{sockets} + /proc/PID/fd{descriptors}"))
     }
 }
+
+/// What is not seen where the kernel protects a process from root.
+const PROTECTED: &str = "some processes let nobody read their descriptors, so it is not known what they hold";
+
+/// What a process without all rights does not see.
+const ONLY_OPEN: &str = "the sockets of other network namespaces are not listed: run it as root of the host, or with CAP_SYS_ADMIN as well";
 
 /// A process and one of its descriptors.
 struct Holding {
@@ -55,19 +75,28 @@ struct Holding {
     fd: u32,
 }
 
-/// Every socket in one of the states in the given network namespaces, once by itself and once for each descriptor.
+/// Every socket in one of the states in the given network namespaces, once by itself and once for each descriptor. `may_read`:
+/// this process has what it takes to read every descriptor. What it is refused all the same is noted.
 ///
 /// # Errors
-/// The kernel refuses to list its sockets, or the descriptors of a process cannot be read.
-pub fn dump(states: StateMask, netns: &[Netns]) -> Result<Vec<Vec<Found>>> {
-    let holdings = holdings()?;
+/// The kernel refuses to list its sockets, or the descriptors of a process cannot be read without more rights.
+pub fn dump(
+    states: StateMask,
+    netns: &[Netns],
+    may_read: bool,
+    refused: &mut Refused,
+) -> Result<Vec<Vec<Found>>> {
+    let holdings = holdings(may_read, &mut refused.descriptors)?;
     let listed = thread::scope(|scope| {
         // The network namespace is a thread's, so nobody else's changes.
         let worker = scope.spawn(|| {
             let mut listed = Vec::new();
             for netns in netns {
-                if netns.enter().is_ok() {
-                    list(states, netns.inode, &mut listed)?;
+                match netns.enter() {
+                    Ok(()) => list(states, netns.inode, &mut listed)?,
+                    Err(_) if !netns.is_there() => {}
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => refused.netns = true,
+                    Err(error) => bail!("cannot enter the network namespace {}: {error}", netns.inode),
                 }
             }
             Ok(listed)
@@ -122,7 +151,7 @@ fn list(states: StateMask, netns: u32, listed: &mut Vec<Listed>) -> Result<()> {
 }
 
 /// Who holds which socket, by the inode of its file.
-fn holdings() -> Result<HashMap<u32, Vec<Holding>>> {
+fn holdings(may_read: bool, refused: &mut bool) -> Result<HashMap<u32, Vec<Holding>>> {
     let mut holdings: HashMap<u32, Vec<Holding>> = HashMap::new();
     let processes = fs::read_dir("/proc").context("cannot list processes in /proc")?;
     for process in processes.flatten() {
@@ -130,33 +159,55 @@ fn holdings() -> Result<HashMap<u32, Vec<Holding>>> {
             continue;
         };
         let folder = process.path();
-        let descriptors = match fs::read_dir(folder.join("fd")) {
-            Ok(descriptors) => descriptors,
-            Err(error) if has_ended(&error) => continue,
+        match held(pid, &folder) {
+            Ok(held) => {
+                for (inode, holding) in held {
+                    holdings.entry(inode).or_default().push(holding);
+                }
+            }
+            // One that has just ended may not be read about (`proc_fd_access_allowed`).
+            Err(_) if !folder.exists() => {}
+            Err(error) if may_read && error.kind() == ErrorKind::PermissionDenied => *refused = true,
             Err(error) => bail!(
-                "cannot read the descriptors of process {pid}: {error}; without BPF, leaks needs root to see who holds a \
-                 socket"
+                "cannot read the descriptors of process {pid}: {error}; without BPF, leaks needs root of the host to see who \
+                 holds a socket"
             ),
-        };
-        let mut task = None;
-        for (fd, inode) in descriptors.flatten().filter_map(|entry| socket(&entry.path())) {
-            let task = *task.get_or_insert_with(|| describe(pid, &folder));
-            holdings.entry(inode).or_default().push(Holding { task, fd });
         }
     }
     Ok(holdings)
 }
 
-fn has_ended(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+/// The sockets that a process holds: the inode of each one's file, and the descriptor.
+fn held(pid: u32, folder: &Path) -> io::Result<Vec<(u32, Holding)>> {
+    let (mut held, mut task) = (Vec::new(), None);
+    let Some(descriptors) = unless_gone(fs::read_dir(folder.join("fd")))? else { return Ok(held) };
+    for descriptor in descriptors {
+        let Some(descriptor) = unless_gone(descriptor)? else { continue };
+        if let Some((fd, inode)) = socket(&descriptor)? {
+            let task = *task.get_or_insert_with(|| describe(pid, folder));
+            held.push((inode, Holding { task, fd }));
+        }
+    }
+    Ok(held)
+}
+
+/// `None` of a process that has ended or a descriptor that was closed meanwhile.
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    let is_gone =
+        |error: &io::Error| error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH);
+    match read {
+        Err(error) if is_gone(&error) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// A descriptor's number and inode, if it is a socket: `socket:[INODE]`.
-fn socket(descriptor: &Path) -> Option<(u32, u32)> {
-    let target: PathBuf = fs::read_link(descriptor).ok()?;
-    let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-    let fd = descriptor.file_name()?.to_str()?;
-    Some((fd.parse().ok()?, inode.parse().ok()?))
+fn socket(descriptor: &DirEntry) -> io::Result<Option<(u32, u32)>> {
+    let target = unless_gone(fs::read_link(descriptor.path()))?;
+    let inode =
+        target.as_deref().and_then(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']'));
+    let number = |text: &str| text.parse().ok();
+    Ok(descriptor.file_name().to_str().and_then(number).zip(inode.and_then(number)))
 }
 
 fn describe(pid: u32, folder: &Path) -> Task {
@@ -166,4 +217,37 @@ fn describe(pid: u32, folder: &Path) -> Task {
         *slot = byte;
     }
     Task { tgid: pid, start_ns: process::start_ns(folder).unwrap_or(0), comm, ..Task::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_told() {
+        let limits = |sight, netns, descriptors| hook(sight, Refused { netns, descriptors }).limits;
+        assert!(limits(Sight::Every, false, false).is_empty());
+        assert_eq!(limits(Sight::Every, true, true), [PROTECTED, ONLY_OPEN]);
+        assert_eq!(limits(Sight::Some, true, false), [OTHER_PIDS, ONLY_OPEN]);
+    }
+
+    #[test]
+    fn what_is_gone_is_no_error_and_what_is_closed_is_one() {
+        let read = |errno| unless_gone::<()>(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [libc::ENOENT, libc::ESRCH] {
+            assert!(read(errno).is_ok_and(|read| read.is_none()), "{errno}");
+        }
+        for errno in [libc::EACCES, libc::EMFILE] {
+            assert!(read(errno).is_err(), "{errno}");
+        }
+        assert!(unless_gone(Ok(())).is_ok_and(|read| read.is_some()));
+    }
+
+    #[test]
+    fn our_own_sockets_are_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let fd = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&listener)).unwrap();
+        let held = held(std::process::id(), Path::new("/proc/self")).unwrap();
+        assert!(held.iter().any(|(_, holding)| holding.fd == fd && holding.task.tgid == std::process::id()));
+    }
 }
