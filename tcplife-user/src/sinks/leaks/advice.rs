@@ -85,10 +85,11 @@ const KERNEL_HELD: Advice = Advice {
 };
 
 const HALF_CLOSED: Advice = Advice {
-    means: "The program shut down its sending side and waits for the peer to close, without limit: the kernel \
-            has no timeout for a socket that a process still holds.",
-    look_at: "the read after shutdown(SHUT_WR): give it a timeout, then close; and the peer, which does not \
-              close.",
+    means: "The program shut down its sending side and holds the socket while the peer does not close, without \
+            limit: the kernel has no timeout for a socket that a process still holds.",
+    look_at: "the read after shutdown(SHUT_WR): it has to go on to the end of stream (a peer cannot close while \
+              nobody takes what it sends), with a timeout, and a close then; and where nothing is unread the \
+              peer, which does not close.",
     no_help: "net.ipv4.tcp_fin_timeout: it counts only once the program has closed the socket.",
 };
 
@@ -140,6 +141,11 @@ pub fn reason(suspect: &Suspect) -> String {
         Verdict::KernelHeld => format!(
             "the peer closed {since} ago; no process has a descriptor and it is in no accept queue: the kernel holds \
              it (SCM_RIGHTS under way, io_uring, a kernel user)"
+        ),
+        Verdict::HalfClosed if facts.recv_queue > 0 => format!(
+            "shut down for sending {since} ago and still held, with {} from the peer unread here: until that is read, the peer \
+             may be unable to close",
+            count(facts.recv_queue, "byte")
         ),
         Verdict::HalfClosed => {
             format!(
@@ -205,12 +211,14 @@ fn about_holders(suspect: &Suspect, reason: &mut String) {
 }
 
 fn about_peer(suspect: &Suspect, reason: &mut String) {
+    // Data: with the peer's FIN it would not be in FIN_WAIT_2 any more (`tcp_fin`).
+    let unread = suspect.verdict == Verdict::HalfClosed && suspect.facts.recv_queue > 0;
     match (suspect.peer, suspect.verdict) {
         (Peer::Gone, verdict) if verdict.is_leak() => {
             *reason += "; the other end is gone for good, and this 4-tuple is poisoned: a new connection from there meets \
                         this socket first and may time out";
         }
-        (Peer::Here(Some(peer)), Verdict::PeerUnclosed | Verdict::HalfClosed) => {
+        (Peer::Here(Some(peer)), Verdict::PeerUnclosed | Verdict::HalfClosed) if !unread => {
             let name = escape::printable(peer.comm_bytes());
             _ = write!(*reason, "; {name}[{}] on this host is the one to close", peer.pid);
         }

@@ -106,6 +106,42 @@ fn a_suspect_has_the_fields_of_every_record_and_its_own() {
     assert!(suspect["reason"].as_str().unwrap().contains("close was not called"));
 }
 
+/// Why a half-closed socket is one that has so much to read, and whose other end another process on this host holds.
+fn reason_of_half_closed(unread: u32) -> String {
+    const FIN_WAIT2: u8 = 5;
+    let near = found(1)[0];
+    let (tuple, old) = (near.tuple, FIN_WAIT2);
+    let far = Found {
+        head: Head { sock: 2, cookie: 2, ..near.head },
+        tuple: Tuple {
+            local: tuple.remote,
+            remote: tuple.local,
+            local_port: tuple.remote_port,
+            remote_port: tuple.local_port,
+            ..tuple
+        },
+        task: Task { tgid: PID - 1, ..near.task },
+        ..near
+    };
+    let gauge = Gauge { recv_queue: unread, last_sent: near.gauge.last_data, ..near.gauge };
+    let near = Found { head: Head { old, new: old, ..near.head }, gauge, ..near };
+    let mut collected = Collected::new(&Config::default());
+    look(&mut collected, NOW, &[near, far]);
+    let (_, suspects) = collected.last.unwrap();
+    let half = suspects.iter().find(|suspect| suspect.verdict == Verdict::HalfClosed).unwrap();
+    advice::reason(half)
+}
+
+#[test]
+fn a_peer_is_to_close_unless_this_end_does_not_read() {
+    let (blamed, read) = ("on this host is the one to close", "128512 bytes from the peer unread here");
+    let waits = reason_of_half_closed(0);
+    assert!(waits.contains(blamed) && waits.contains("it waits for the peer's close"), "{waits}");
+    let stuck = reason_of_half_closed(128_512);
+    assert!(stuck.contains(read) && !stuck.contains(blamed) && !stuck.contains("it waits"), "{stuck}");
+    assert!(reason_of_half_closed(1).contains("1 byte from the peer unread"));
+}
+
 #[test]
 fn growth_is_told_after_two_looks() {
     let growth = |counts: &[u16]| {
