@@ -96,6 +96,17 @@ fn what_is_in_the_same_pid_namespace_is_accused() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_process_that_is_hidden_is_not_said_to_hold_nothing() -> Result<()> {
+    let copy = Copy::new("hidden")?;
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    let leaks = format!("{} leaks --leak-after 0s -L 9 --evidence sock_diag", copy.0.display());
+    let ended = beside_a_leak(&format!("mount -o remount,hidepid=2 /proc && {nobody} {leaks}"))?;
+    let sentence = ended.sentence()?;
+    ensure!(sentence.contains("/proc does not show every process") && ended.out.is_empty(), "{ended:?}");
+    Ok(())
+}
+
 /// Runs it as root of a user namespace, which has all capabilities there.
 fn run_in_user_namespace(arguments: &[&str]) -> Result<Ended> {
     let mut command = Command::new("unshare");

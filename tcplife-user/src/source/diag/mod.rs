@@ -69,6 +69,8 @@ const PROTECTED: &str = "some processes let nobody read their descriptors, so it
 /// What a process without all rights does not see.
 const ONLY_OPEN: &str = "the sockets of other network namespaces are not listed: run it as root of the host, or with CAP_SYS_ADMIN as well";
 
+const NEEDS_ROOT: &str = "without BPF, leaks needs root of the host to see who holds a socket";
+
 /// A process and one of its descriptors.
 struct Holding {
     task: Task,
@@ -153,6 +155,12 @@ fn list(states: StateMask, netns: u32, listed: &mut Vec<Listed>) -> Result<()> {
 /// Who holds which socket, by the inode of its file.
 fn holdings(may_read: bool, refused: &mut bool) -> Result<HashMap<u32, Vec<Holding>>> {
     let mut holdings: HashMap<u32, Vec<Holding>> = HashMap::new();
+    // Where it is mounted with `hidepid`, it has no folders of processes that are closed to this one; the first is nearly always.
+    match (Path::new("/proc/1").exists(), may_read) {
+        (true, _) => {}
+        (false, true) => *refused = true,
+        (false, false) => bail!("/proc does not show every process; {NEEDS_ROOT}"),
+    }
     let processes = fs::read_dir("/proc").context("cannot list processes in /proc")?;
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -168,10 +176,7 @@ fn holdings(may_read: bool, refused: &mut bool) -> Result<HashMap<u32, Vec<Holdi
             // One that has just ended may not be read about (`proc_fd_access_allowed`).
             Err(_) if !folder.exists() => {}
             Err(error) if may_read && error.kind() == ErrorKind::PermissionDenied => *refused = true,
-            Err(error) => bail!(
-                "cannot read the descriptors of process {pid}: {error}; without BPF, leaks needs root of the host to see who \
-                 holds a socket"
-            ),
+            Err(error) => bail!("cannot read the descriptors of process {pid}: {error}; {NEEDS_ROOT}"),
         }
     }
     Ok(holdings)
