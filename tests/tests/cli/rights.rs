@@ -92,6 +92,7 @@ fn what_is_in_the_same_pid_namespace_is_accused() -> Result<()> {
     let ended = beside_a_leak(&format!("{leaks} sock_diag; {leaks} bpf"))?;
     ensure!(ended.out.matches(": 1 eof_unread\n").count() == 2, "{ended:?}");
     ensure!(ended.out.matches("1 leaked socket in 1 owner").count() == 2, "{ended:?}");
+    ensure!(ended.out.matches("has another pid in this /proc\n").count() == 1, "{ended:?}");
     ensure!(ended.err.matches("pids are those of the host").count() == 1, "{ended:?}");
     Ok(())
 }

@@ -157,7 +157,7 @@ fn the_text_names_process_evidence_and_commands() {
     let text = told(text::LeaksText(looks(&[2, 12])));
     let expected = [
         "\\x1b[31mred\\\\[4294967295]: 12 unclosed; +10.0 sockets a minute\n",
-        "    process  has ended\n",
+        "    process  has ended, or has another pid in this /proc\n",
         "    ports    local 80 (12)\n",
         "  unclosed: 12, oldest at least ",
         "    look at  the branch where recv or read returns 0",

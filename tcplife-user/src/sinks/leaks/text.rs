@@ -135,7 +135,7 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFact
         return;
     }
     let Some(facts) = facts else {
-        line(text, "process", "has ended");
+        line(text, "process", "has ended, or has another pid in this /proc");
         return;
     };
     let words: Vec<_> = facts.command.iter().map(|word| escape::printable(word)).collect();
