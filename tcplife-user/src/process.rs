@@ -20,13 +20,16 @@ const CLOCK_TICK_NS: u64 = 10_000_000;
 /// Most files of a process are smaller.
 const READ_SIZE: usize = 4096;
 
+/// No more of a file is read: a process tells the kernel where its command line is, and that may be gigabytes (`PR_SET_MM_MAP`).
+const READ_AT_MOST: usize = 64 << 10;
+
 /// Processes that a thread reads about at a time.
 const TURN: usize = 8;
 
 /// A running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
-    /// The words of its command line; any bytes.
+    /// The words of its command line, of one that is very long the first ones; any bytes.
     pub command: Vec<Vec<u8>>,
     /// Its effective user's name, or number.
     pub user: Option<String>,
@@ -125,7 +128,7 @@ impl Folder {
         Some(Self { pid, fd })
     }
 
-    /// What a file has; nothing if it cannot be read.
+    /// What a file has, up to a limit; nothing if it cannot be read.
     fn bytes(&self, file: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         let Ok(file) = openat(&self.fd, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
@@ -133,7 +136,7 @@ impl Folder {
         };
         let mut filled = 0;
         // These files are made as they are read: one that leaves room is at its end.
-        while filled == bytes.len() {
+        while filled == bytes.len() && filled < READ_AT_MOST {
             bytes.resize(filled + READ_SIZE, 0);
             filled += io::retry_on_intr(|| io::read(&file, &mut bytes[filled..])).unwrap_or(0);
         }
@@ -203,6 +206,8 @@ fn unit(cgroup: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use rustix::process::geteuid;
 
     use super::*;
@@ -218,6 +223,24 @@ mod tests {
         assert!(facts.user.is_some() && facts.running.is_some());
         assert_eq!(Folder::open(own().pid).and_then(|folder| folder.user()), Some(geteuid().as_raw()));
         assert!(facts.descriptors.is_some_and(|count| count >= 3));
+    }
+
+    #[test]
+    fn a_command_line_is_read_up_to_a_limit() {
+        let word = "x".repeat(READ_AT_MOST);
+        let mut sleeper = Command::new("sh")
+            .args(["-c", "read line", &word, &word])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell starts");
+        let facts = ProcessFacts::of_each(&[Some(Process { pid: sleeper.id(), ..own() })]).remove(0);
+        drop(sleeper.stdin.take());
+        sleeper.wait().expect("it ends with its input");
+        let command = facts.expect("it ran").command;
+        assert_eq!(command[..3], [b"sh".as_slice(), b"-c", b"read line"]);
+        // Each word but the last, which is cut, has a byte behind it.
+        let read = command.iter().map(|word| word.len() + 1).sum::<usize>() - 1;
+        assert_eq!(read, READ_AT_MOST);
     }
 
     #[test]
