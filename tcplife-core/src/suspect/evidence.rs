@@ -187,20 +187,18 @@ impl<'a> Sockets<'a> {
         self.listeners.contains_key(&(socket.found.head.netns, socket.found.tuple.local_port))
     }
 
-    /// Who has to accept a connection: the process of the listener that matches its address most closely. None if
-    /// several processes listen there (`SO_REUSEPORT`): the kernel does not keep which of them it belongs to.
+    /// Who has to accept a connection: of the listeners whose queues are not empty, the process of the one that matches its
+    /// address most closely. The kernel chose when the SYN came, and moves nothing from queue to queue when another begins to
+    /// listen: an empty one is not the one, however closely it matches. None if several processes listen there
+    /// (`SO_REUSEPORT`): the kernel does not keep which of them it belongs to.
     pub(super) fn listener(&self, socket: &Socket<'_>) -> Option<Listening> {
         let ends = socket.ends();
         let on_port = self.listeners.get(&(socket.found.head.netns, ends.local_port))?;
-        let of = |number: &usize| &self.all[*number];
-        let rank = |socket: &Socket<'_>| ends.match_of_listener(&socket.ends().local);
-        let best = on_port.iter().filter_map(|number| rank(of(number))).max()?;
-        let closest = |socket: &&Socket<'_>| rank(socket) == Some(best);
-        let mut listeners: Vec<&Socket<'_>> = on_port.iter().map(of).filter(closest).collect();
-        // One whose queue is empty is not the one.
-        if listeners.len() > 1 {
-            listeners.retain(|listener| listener.found.gauge.recv_queue > 0);
-        }
+        let rank = |listener: &Socket<'_>| ends.match_of_listener(&listener.ends().local);
+        let mut listeners: Vec<&Socket<'_>> = on_port.iter().map(|&number| &self.all[number]).collect();
+        listeners.retain(|listener| listener.found.gauge.recv_queue > 0);
+        let best = listeners.iter().filter_map(|listener| rank(listener)).max()?;
+        listeners.retain(|listener| rank(listener) == Some(best));
         let mut processes = listeners.iter().map(|listener| listener.first_holder());
         let process = processes.next()??;
         if processes.any(|other| other != Some(process)) {

@@ -138,8 +138,7 @@ fn the_newest_look_counts() {
 #[test]
 fn one_in_an_accept_queue_names_who_listens() {
     let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
-    let mut listener = held(socket(2, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 10, 3);
-    (listener.gauge.recv_queue, listener.gauge.send_queue) = (4, 128);
+    let listener = listener(2, "0.0.0.0:80", 10, 4);
     // systemd keeps what a socket unit's service listens at.
     let suspect = only(&[waits, held(listener, 1, 30), listener]);
     assert_eq!(suspect.verdict, Verdict::NeverAccepted);
@@ -149,27 +148,43 @@ fn one_in_an_accept_queue_names_who_listens() {
     assert!(suspect.of_server);
 }
 
+/// A listener with `queue` connections in its accept queue.
+fn listener(sock: u64, local: &str, pid: u32, queue: u32) -> Found {
+    let mut listener = held(socket(sock, LISTEN, local, "0.0.0.0:0"), pid, 3);
+    (listener.gauge.recv_queue, listener.gauge.send_queue) = (queue, 128);
+    listener
+}
+
 #[test]
 fn the_listener_on_its_own_address_is_meant() {
     let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
-    let any = held(socket(2, LISTEN, "[::]:80", "[::]:0"), 10, 3);
-    let exact = held(socket(3, LISTEN, SERVER, "0.0.0.0:0"), 11, 3);
-    let elsewhere = in_netns(held(socket(4, LISTEN, SERVER, "0.0.0.0:0"), 12, 3), 8);
+    let any = listener(2, "[::]:80", 10, 1);
+    let exact = listener(3, SERVER, 11, 1);
+    let elsewhere = in_netns(listener(4, SERVER, 12, 1), 8);
     assert_eq!(only(&[waits, any, exact, elsewhere]).listener.unwrap().process.pid, 11);
     assert_eq!(only(&[waits, any, elsewhere]).listener.unwrap().process.pid, 10, "dual-stack");
     assert!(only(&[waits, elsewhere]).listener.is_none());
-    let ipv4 = held(socket(5, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 13, 3);
+    let ipv4 = listener(5, "0.0.0.0:80", 13, 1);
     assert_eq!(only(&[waits, any, ipv4]).listener.unwrap().process.pid, 13, "each family has its own");
+}
+
+#[test]
+fn a_listener_with_an_empty_queue_is_not_meant() {
+    let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
+    let any = listener(2, "0.0.0.0:80", 10, 1);
+    // It came later: what is in the other's queue stays there.
+    let exact = listener(3, SERVER, 11, 0);
+    let suspect = only(&[waits, any, exact]);
+    let listening = suspect.listener.unwrap();
+    assert_eq!((listening.process.pid, listening.queue, listening.limit), (10, 1, 128));
+    assert_eq!(suspect.accused().unwrap().pid, 10);
+    assert!(only(&[waits, exact]).listener.is_none(), "whoever it was");
 }
 
 #[test]
 fn listeners_that_share_a_port_are_not_told_apart_by_guess() {
     let waits = alone(socket(1, CLOSE_WAIT, SERVER, CLIENT));
-    let listener = |sock, pid, queue| {
-        let mut listener = held(socket(sock, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), pid, 3);
-        listener.gauge.recv_queue = queue;
-        listener
-    };
+    let listener = |sock, pid, queue| listener(sock, "0.0.0.0:80", pid, queue);
     assert!(only(&[waits, listener(2, 10, 1), listener(3, 11, 1)]).listener.is_none());
     assert_eq!(only(&[waits, listener(2, 10, 0), listener(3, 11, 1)]).listener.unwrap().process.pid, 11);
 }
