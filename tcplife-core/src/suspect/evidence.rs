@@ -1,6 +1,10 @@
 //! What a dump tells of each socket, brought together: its queues and clocks, its holders, its listener, its peer.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::OnceLock,
+};
 
 use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, flag};
@@ -81,6 +85,26 @@ impl<'a> Socket<'a> {
         Ends::of(&self.found.tuple)
     }
 
+    /// Whether its other end is in the same network namespace.
+    fn stays_inside(&self) -> bool {
+        let ends = self.ends();
+        let (local, remote) = (ends.local_addr().ip(), ends.remote_addr().ip());
+        remote.is_loopback() || local == remote
+    }
+
+    /// One of its ends, with the only network namespace in which that address means the same: loopback's own, or any (0).
+    fn end(&self, end: SocketAddr) -> End {
+        (if end.ip().is_loopback() { self.found.head.netns } else { 0 }, end)
+    }
+
+    fn local_end(&self) -> End {
+        self.end(self.ends().local_addr())
+    }
+
+    fn remote_end(&self) -> End {
+        self.end(self.ends().remote_addr())
+    }
+
     fn place(&self) -> Place {
         let alone = self.found.head.has(flag::ORPHAN);
         match (self.held.is_none(), alone, self.state()) {
@@ -130,6 +154,17 @@ fn holder(found: &Found) -> Holder {
     Holder { process: Process::from(&found.task), fd: found.gauge.fd }
 }
 
+/// One end of a connection, and the network namespace it is in; 0 if it may be in any.
+type End = (u32, SocketAddr);
+
+/// Ends of sockets that wait for their peers' close, and whose peers are not in the dump: those are on other hosts, or know
+/// these sockets by other ends (NAT).
+#[derive(Default)]
+struct Unmatched {
+    local: HashSet<End, RandomState>,
+    remote: HashSet<End, RandomState>,
+}
+
 /// The sockets of a dump, each with all that was found of it.
 pub struct Sockets<'a> {
     all: Vec<Socket<'a>>,
@@ -139,6 +174,8 @@ pub struct Sockets<'a> {
     before: Vec<Option<usize>>,
     /// Listeners by network namespace and port.
     listeners: HashMap<(u32, u16), Vec<usize>, RandomState>,
+    /// Seldom asked for.
+    unmatched: OnceLock<Unmatched>,
 }
 
 impl<'a> Sockets<'a> {
@@ -150,6 +187,7 @@ impl<'a> Sockets<'a> {
             by_ends: HashMap::default(),
             before: Vec::new(),
             listeners: HashMap::default(),
+            unmatched: OnceLock::new(),
         };
         let mut numbers: HashMap<u64, usize, RandomState> =
             HashMap::with_capacity_and_hasher(count, RandomState::default());
@@ -184,7 +222,12 @@ impl<'a> Sockets<'a> {
 
     /// Whether somebody listens on the local port of a connection.
     pub(super) fn listens_for(&self, socket: &Socket<'_>) -> bool {
-        self.listeners.contains_key(&(socket.found.head.netns, socket.found.tuple.local_port))
+        self.listens_on(socket, socket.found.tuple.local_port)
+    }
+
+    /// Whether somebody listens on a port in the namespace of a connection.
+    fn listens_on(&self, socket: &Socket<'_>, port: u16) -> bool {
+        self.listeners.contains_key(&(socket.found.head.netns, port))
     }
 
     /// Who has to accept a connection: of the listeners whose queues are not empty, the process of the one that matches its
@@ -208,30 +251,14 @@ impl<'a> Sockets<'a> {
         Some(Listening { process, queue: sum(|f| f.gauge.recv_queue), limit: sum(|f| f.gauge.send_queue) })
     }
 
-    /// The other end. On this host it is the one socket with both ends swapped: in the same namespace, or where none is
-    /// there and the addresses are no loopback ones, in another. It is gone if a namespace lists the one and not the other.
+    /// The other end. On this host it is the one socket with both ends swapped. It is gone if a namespace lists the one and
+    /// not the other, unless that may be there with other ends.
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
-        let ends = socket.ends();
-        let (local, remote) = (ends.local_addr(), ends.remote_addr());
-        let swapped = Ends {
-            local: ends.remote,
-            remote: ends.local,
-            local_port: ends.remote_port,
-            remote_port: ends.local_port,
-        };
-        let last = self.by_ends.get(&swapped).copied();
-        let same = std::iter::successors(last, |&number| self.before[number]);
-        let netns = |other: &Socket<'_>| other.found.head.netns == socket.found.head.netns;
-        let must_be_same = remote.ip().is_loopback() || local.ip() == remote.ip();
-        let mut others: Vec<&Socket<'_>> = same.map(|number| &self.all[number]).collect();
-        if must_be_same || others.iter().any(|other| netns(other)) {
-            others.retain(|other| netns(other));
-        }
-        let peer = match others.as_slice() {
-            [peer] => peer,
-            [] if must_be_same && socket.is_listed && socket.state() == State::CloseWait => {
-                return Peer::Gone;
-            }
+        let must_be_listed =
+            || socket.stays_inside() && socket.is_listed && socket.state() == State::CloseWait;
+        let peer = match self.swapped(socket).as_slice() {
+            &[peer] => peer,
+            [] if must_be_listed() && !self.may_be_translated(socket) => return Peer::Gone,
             _ => return Peer::Unknown,
         };
         let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));
@@ -241,5 +268,45 @@ impl<'a> Sockets<'a> {
             .or_else(|| listener().map(|listener| listener.process))
             .or_else(|| owner().map(|owner| owner.process));
         Peer::Here(process)
+    }
+
+    /// The sockets that have the ends of one swapped: in its namespace, or where none is there and the other end may be in
+    /// another, in any.
+    fn swapped(&self, socket: &Socket<'_>) -> Vec<&Socket<'a>> {
+        let ends = socket.ends();
+        let swapped = Ends {
+            local: ends.remote,
+            remote: ends.local,
+            local_port: ends.remote_port,
+            remote_port: ends.local_port,
+        };
+        let last = self.by_ends.get(&swapped).copied();
+        let all = std::iter::successors(last, |&number| self.before[number]);
+        let mut others: Vec<&Socket<'a>> = all.map(|number| &self.all[number]).collect();
+        let is_near = |other: &&Socket<'_>| other.found.head.netns == socket.found.head.netns;
+        if socket.stays_inside() || others.iter().any(is_near) {
+            others.retain(is_near);
+        }
+        others
+    }
+
+    /// Whether the other end of a socket may be there under other ends. NAT of the destination (`redirect`, `dnat`) leaves the
+    /// client's end as it is: its own local end is what the server's socket has for the remote one. The client's end is the one
+    /// at whose port nobody listens.
+    fn may_be_translated(&self, socket: &Socket<'_>) -> bool {
+        let ends = socket.ends();
+        let unmatched = self.unmatched.get_or_init(|| self.unmatched());
+        !self.listens_on(socket, ends.local_port) && unmatched.remote.contains(&socket.local_end())
+            || !self.listens_on(socket, ends.remote_port) && unmatched.local.contains(&socket.remote_end())
+    }
+
+    fn unmatched(&self) -> Unmatched {
+        let mut unmatched = Unmatched::default();
+        let waits = |socket: &&Socket<'_>| matches!(socket.state(), State::FinWait1 | State::FinWait2);
+        for socket in self.all.iter().filter(waits).filter(|socket| self.swapped(socket).is_empty()) {
+            unmatched.local.insert(socket.local_end());
+            unmatched.remote.insert(socket.remote_end());
+        }
+        unmatched
     }
 }

@@ -273,6 +273,51 @@ fn a_peer_in_fin_wait_1_is_not_gone() {
     assert_eq!(only(&[server, listed, client]).peer, Peer::Here(None));
 }
 
+/// What is said of the peer of the first socket, which its namespace lists.
+#[track_caller]
+fn peer_of_first(found: &[Found]) -> Peer {
+    let suspects = look(found);
+    suspects.iter().find(|suspect| suspect.connection.cookie == found[0].head.cookie).unwrap().peer
+}
+
+#[test]
+fn a_peer_that_knows_it_by_another_end_is_not_gone() {
+    // Destination NAT leads what goes to port 80 to 8080. Either end may have closed first.
+    let client = |state| socket(1, state, "127.0.0.1:4000", "127.0.0.1:80");
+    let server = |state| socket(2, state, "127.0.0.1:8080", "127.0.0.1:4000");
+    let listener = listener(3, "127.0.0.1:8080", 10, 0);
+    assert_eq!(peer_of_first(&[client(CLOSE_WAIT), listener]), Peer::Gone);
+    assert_eq!(peer_of_first(&[server(CLOSE_WAIT), listener]), Peer::Gone);
+    for state in [FIN_WAIT1, FIN_WAIT2] {
+        assert_eq!(peer_of_first(&[client(CLOSE_WAIT), server(state), listener]), Peer::Unknown);
+        assert_eq!(peer_of_first(&[server(CLOSE_WAIT), client(state), listener]), Peer::Unknown);
+    }
+    let elsewhere = in_netns(server(FIN_WAIT2), 8);
+    assert_eq!(peer_of_first(&[client(CLOSE_WAIT), elsewhere]), Peer::Gone, "loopback is a namespace's own");
+    let client = socket(1, CLOSE_WAIT, "10.0.0.1:4000", "10.0.0.1:80");
+    let container = in_netns(socket(2, FIN_WAIT2, "10.1.0.1:8080", "10.0.0.1:4000"), 8);
+    assert_eq!(peer_of_first(&[client]), Peer::Gone);
+    assert_eq!(peer_of_first(&[client, container]), Peer::Unknown, "led to a container");
+}
+
+#[test]
+fn the_ends_of_other_connections_keep_nobody_from_being_gone() {
+    let listener = listener(9, "10.0.0.1:80", 10, 0);
+    let (server, client) = ("10.0.0.1:80", "10.0.0.1:4000");
+    let waits = socket(1, CLOSE_WAIT, server, client);
+    // Another client of the server; a client of another port from the same one, with its peer.
+    let others = [
+        socket(2, FIN_WAIT1, "10.0.0.1:4001", server),
+        socket(3, FIN_WAIT2, client, "10.0.0.1:90"),
+        socket(4, CLOSE_WAIT, "10.0.0.1:90", client),
+    ];
+    assert_eq!(peer_of_first(&[waits, listener, others[0], others[1], others[2]]), Peer::Gone);
+    // A client of a server that has closed a connection to another host.
+    let waits = socket(1, CLOSE_WAIT, client, server);
+    let far = socket(2, FIN_WAIT2, server, "10.0.0.9:4000");
+    assert_eq!(peer_of_first(&[waits, listener, far]), Peer::Gone);
+}
+
 #[test]
 fn an_orphan_in_a_mini_socket_waits_for_its_peer() {
     let mut client = socket(2, FIN_WAIT2, CLIENT, SERVER);
