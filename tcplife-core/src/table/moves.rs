@@ -294,7 +294,8 @@ impl Table {
 
     /// Who listens where a connection came in may be its owner.
     pub(super) fn offer_listener(&mut self, slot: u32) {
-        let Some(connection) = self.slab.get(slot).filter(|c| c.state() != State::Listen) else { return };
+        let comes_in = |c: &&Connection| c.state() != State::Listen && c.role != Some(Role::Client);
+        let Some(connection) = self.slab.get(slot).filter(comes_in) else { return };
         if let Some(process) = self.listening(connection.netns, &connection.ends) {
             self.offer(slot, &process, Via::Listener);
         }

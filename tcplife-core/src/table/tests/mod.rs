@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod listeners;
 mod minis;
 mod random;
 mod requests;
