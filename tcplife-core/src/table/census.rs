@@ -246,7 +246,7 @@ impl Table {
         self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         // Who holds it is known better than who listens.
         if !head.has(flag::HELD) {
-            self.offer_listener(slot);
+            self.offer_only_listener(slot);
         }
         Some(slot)
     }

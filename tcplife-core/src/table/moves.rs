@@ -22,6 +22,11 @@ pub(super) fn process(head: &Head, task: &wire::Task) -> Option<Process> {
     own.then(|| Process::from(task))
 }
 
+/// The process, if it is known that both are the same.
+fn if_same(one: Option<Process>, other: Option<Process>) -> Option<Process> {
+    one.filter(|one| other.is_some_and(|other| other.pid == one.pid))
+}
+
 /// Entry at an unknown time, before `now` and after `earliest`.
 const fn unseen(earliest: Option<u64>, now: u64) -> Since {
     Since::Between { earliest, latest: now }
@@ -220,7 +225,7 @@ impl Table {
         if state != State::Listen {
             self.inherit(slot);
         }
-        self.offer_listener(slot);
+        self.offer_only_listener(slot);
         self.reuses(slot, observer);
         slot
     }
@@ -292,31 +297,53 @@ impl Table {
         self.offer_listener(slot);
     }
 
-    /// Who listens where a connection came in may be its owner.
+    /// Who listens where a connection just came in may be its owner.
     pub(super) fn offer_listener(&mut self, slot: u32) {
+        self.offer_who_listens(slot, Self::listening);
+    }
+
+    /// The same for a connection that came in at a time that is not known.
+    pub(super) fn offer_only_listener(&mut self, slot: u32) {
+        self.offer_who_listens(slot, Self::listening_alone);
+    }
+
+    fn offer_who_listens(&mut self, slot: u32, who: impl Fn(&Self, u32, &Ends) -> Option<Process>) {
         let comes_in = |c: &&Connection| c.state() != State::Listen && c.role != Some(Role::Client);
         let Some(connection) = self.slab.get(slot).filter(comes_in) else { return };
-        if let Some(process) = self.listening(connection.netns, &connection.ends) {
+        if let Some(process) = who(self, connection.netns, &connection.ends) {
             self.offer(slot, &process, Via::Listener);
         }
     }
 
-    /// The process that listens where a connection came in: the closest match of its local address. `None` if
+    /// The process that listens where a connection comes in now: the closest match of its local address. `None` if
     /// several processes share the port (`SO_REUSEPORT`): which of them it went to is not known.
     pub(super) fn listening(&self, netns: u32, ends: &Ends) -> Option<Process> {
-        let mut best: Option<(u8, Process)> = None;
-        let mut shared = false;
-        for &slot in self.listeners.on(netns, ends.local_port) {
-            let Some(listener) = self.slab.get(slot) else { continue };
-            let Some(owner) = self.processes.owner(listener) else { continue };
-            let Some(rank) = ends.match_of_listener(&listener.ends.local) else { continue };
+        let mut best: Option<(u8, Option<Process>)> = None;
+        for (rank, process) in self.listeners_for(netns, ends) {
             match best {
                 Some((known, _)) if known > rank => {}
-                Some((known, process)) if known == rank => shared |= process.pid != owner.process.pid,
-                _ => (best, shared) = (Some((rank, owner.process)), false),
+                Some((known, other)) if known == rank => best = Some((rank, if_same(other, process))),
+                _ => best = Some((rank, process)),
             }
         }
-        best.filter(|_| !shared).map(|(_, process)| process)
+        best?.1
+    }
+
+    /// The process that listens where a connection came in, if there is no other, however closely its address matches. One that
+    /// began to listen since then has nothing to do with it, and the table does not know in whose accept queue it is.
+    fn listening_alone(&self, netns: u32, ends: &Ends) -> Option<Process> {
+        let mut processes = self.listeners_for(netns, ends).map(|(_, process)| process);
+        let first = processes.next()?;
+        processes.fold(first, if_same)
+    }
+
+    /// Every listener that a connection may have come to: how closely its address matches, and its process if that is known.
+    fn listeners_for(&self, netns: u32, ends: &Ends) -> impl Iterator<Item = (u8, Option<Process>)> {
+        self.listeners.on(netns, ends.local_port).iter().filter_map(|&slot| {
+            let listener = self.slab.get(slot)?;
+            let rank = ends.match_of_listener(&listener.ends.local)?;
+            Some((rank, self.processes.owner(listener).map(|owner| owner.process)))
+        })
     }
 
     /// A connection is established or nearly so: a mini-socket with the same tuple is gone, for the kernel lets a
