@@ -184,7 +184,7 @@ fn ago(since: Option<u64>) -> String {
 
 fn never_accepted(suspect: &Suspect, since: &str) -> String {
     let queue = suspect.listener.map_or_else(
-        || "a listener that several processes share, or none that can be seen from here has".to_owned(),
+        || "a listener whose process is not known".to_owned(),
         |listener| {
             let (process, queue, limit) = (listener.process, listener.queue, listener.limit);
             let name = escape::printable(process.comm_bytes());

@@ -143,6 +143,23 @@ fn a_peer_is_to_close_unless_this_end_does_not_read() {
 }
 
 #[test]
+fn of_a_listener_whose_process_is_not_known_nothing_more_is_said() {
+    let mut waits = found(1).remove(0);
+    waits.head.flags = flag::ORPHAN;
+    let mut listener = waits;
+    listener.head = Head { sock: 9, cookie: 9, old: 10, new: 10, flags: 0, ..waits.head };
+    listener.tuple = Tuple { remote: [0; 16], remote_port: 0, ..waits.tuple };
+    listener.gauge.recv_queue = 1;
+    let mut collected = Collected::new(&Config::default());
+    look(&mut collected, NOW, &[waits, listener]);
+    let text = told(json::LeaksJson::new(collected, Clock::new(0)));
+    let suspect: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&suspect["verdict"], &suspect["listener"]), (&"never_accepted".into(), &Value::Null));
+    let reason = suspect["reason"].as_str().unwrap();
+    assert!(reason.contains("in the accept queue of a listener whose process is not known"), "{reason}");
+}
+
+#[test]
 fn growth_is_told_after_two_looks() {
     let growth = |counts: &[u16]| {
         let records = json(counts);
