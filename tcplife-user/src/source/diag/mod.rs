@@ -185,15 +185,32 @@ fn holdings(may_read: bool, refused: &mut bool) -> Result<HashMap<u32, Vec<Holdi
 /// The sockets that a process holds: the inode of each one's file, and the descriptor.
 fn held(pid: u32, folder: &Path) -> io::Result<Vec<(u32, Holding)>> {
     let (mut held, mut task) = (Vec::new(), None);
-    let Some(descriptors) = unless_gone(fs::read_dir(folder.join("fd")))? else { return Ok(held) };
-    for descriptor in descriptors {
-        let Some(descriptor) = unless_gone(descriptor)? else { continue };
+    for descriptor in descriptors(folder)? {
         if let Some((fd, inode)) = socket(&descriptor)? {
             let task = *task.get_or_insert_with(|| describe(pid, folder));
             held.push((inode, Holding { task, fd }));
         }
     }
     Ok(held)
+}
+
+/// The descriptors of a process. Those of another thread where the first has ended, which has none any more (`exit_files`).
+fn descriptors(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    let of = |folder: &Path| -> io::Result<Vec<DirEntry>> {
+        let entries = unless_gone(fs::read_dir(folder.join("fd")))?.into_iter().flatten();
+        entries.filter_map(|entry| unless_gone(entry).transpose()).collect()
+    };
+    let own = of(folder)?;
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    for thread in unless_gone(fs::read_dir(folder.join("task")))?.into_iter().flatten().flatten() {
+        let shared = of(&thread.path())?;
+        if !shared.is_empty() {
+            return Ok(shared);
+        }
+    }
+    Ok(own)
 }
 
 /// `None` of a process that has ended or a descriptor that was closed meanwhile.
@@ -246,6 +263,33 @@ mod tests {
             assert!(read(errno).is_err(), "{errno}");
         }
         assert!(unless_gone(Ok(())).is_ok_and(|read| read.is_some()));
+    }
+
+    /// Has a socket, and a thread that waits; the first thread ends.
+    const WITHOUT_FIRST_THREAD: &str = "
+import ctypes, socket, sys, threading
+unclosed = socket.socket()
+threading.Thread(target=sys.stdin.read).start()
+ctypes.CDLL(None).pthread_exit(None)
+";
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_holds_what_the_others_do() {
+        let mut python = std::process::Command::new("python3")
+            .args(["-c", WITHOUT_FIRST_THREAD])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let folder = Path::new("/proc").join(python.id().to_string());
+        let has_ended = || fs::read_to_string(folder.join("stat")).unwrap().contains(") Z ");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !has_ended() && std::time::Instant::now() < deadline {
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let found = held(python.id(), &folder).map(|held| held.len());
+        drop(python.stdin.take());
+        python.wait().unwrap();
+        assert_eq!(found.unwrap(), 1);
     }
 
     #[test]
