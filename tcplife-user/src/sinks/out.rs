@@ -100,16 +100,21 @@ pub fn cannot_write(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write the output: {error}"))
 }
 
-/// A pipe or socket without a reader polls as an error (poll(2), `POLLERR`).
+/// Without a reader, a pipe polls as an error (`pipe_poll`, fs/pipe.c), and a unix socket as hung up (`unix_poll`,
+/// net/unix/af_unix.c).
 fn reader_is_gone(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 #[cfg(test)]
 pub mod tests {
-    use std::{cell::RefCell, os::fd::AsFd, rc::Rc};
+    use std::{
+        cell::RefCell,
+        os::{fd::AsFd, unix::net::UnixStream},
+        rc::Rc,
+    };
 
     use super::*;
 
@@ -168,6 +173,10 @@ pub mod tests {
     #[test]
     fn a_reader_that_has_gone_is_noticed_without_writing() {
         let (reader, writer) = io::pipe().unwrap();
+        assert!(!reader_is_gone(writer.as_fd()));
+        drop(reader);
+        assert!(reader_is_gone(writer.as_fd()));
+        let (reader, writer) = UnixStream::pair().unwrap();
         assert!(!reader_is_gone(writer.as_fd()));
         drop(reader);
         assert!(reader_is_gone(writer.as_fd()));

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -93,6 +94,18 @@ fn a_reader_that_goes_is_noticed_without_a_connection() -> Result<()> {
     drop(running.child().stdout.take());
     let ended = running.end()?;
     ensure!(ended.status == Some(0) && ended.err.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+/// As a service whose log is a socket.
+#[test]
+fn a_socket_whose_reader_goes_is_noticed_too() -> Result<()> {
+    let mut command = tcplife(&["lives", "-q", "-o", "json", "--netns", "1"])?;
+    let (reader, writer) = UnixStream::pair()?;
+    command.stdout(OwnedFd::from(writer));
+    drop(reader);
+    let ended = end_of(command)?;
+    ensure!(ended.status == Some(0), "{ended:?}");
     Ok(())
 }
 
