@@ -15,6 +15,7 @@ mod health;
 mod memory;
 mod netns;
 mod process;
+mod signals;
 mod sink;
 mod sinks;
 mod source;

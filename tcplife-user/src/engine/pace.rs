@@ -19,9 +19,10 @@ use rustix::{
 };
 use signal_hook::{
     SigId,
-    consts::{SIGHUP, SIGINT, SIGTERM},
     low_level::{pipe, unregister},
 };
+
+use crate::signals;
 
 /// The ring buffer is read this often; it wakes us in between when it fills faster (`Settings::wakeup_bytes`). A
 /// wake-up for each record would cost more than everything else together.
@@ -65,7 +66,7 @@ impl Pace {
     pub(super) fn listen(duration: Option<Duration>) -> io::Result<Self> {
         let (signals, rung) = UnixStream::pair()?;
         let register = |signal| pipe::register(signal, rung.try_clone()?);
-        let registered = [SIGINT, SIGTERM, SIGHUP].into_iter().map(register).collect::<io::Result<_>>()?;
+        let registered = signals::of_the_end().map(register).collect::<io::Result<_>>()?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
         Ok(Self {

@@ -22,7 +22,8 @@ use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
 };
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::signals;
 
 /// How long a reader may take nothing after the end was asked for.
 const GRACE: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ impl Stdout {
     /// This process's standard output.
     pub fn new(deadline: Deadline) -> Self {
         let asked = Arc::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in signals::of_the_end() {
             // The engine listens for them too, and tells if that cannot be done.
             let _ = signal_hook::flag::register(signal, Arc::clone(&asked));
         }

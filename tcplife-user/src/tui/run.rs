@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock::{Clock, as_ns, monotonic_ns},
     config::Config,
-    engine, netns,
+    engine, netns, signals,
 };
 
 /// A little after the full second, so that each second is drawn once.
@@ -81,7 +81,8 @@ fn show(app: &mut App, ends: Ends) -> Result<()> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// None where it is ignored.
+    hangup: Option<Signal>,
     stop: Signal,
     resume: Signal,
 }
@@ -98,7 +99,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: signals::hangup().map(SignalKind::from_raw).map(signal).transpose()?,
             stop: signal(SignalKind::from_raw(libc::SIGTSTP))?,
             resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
         })
@@ -108,11 +109,16 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.terminate.recv() => Asked::End,
-            _ = self.hangup.recv() => Asked::End,
+            Some(_) = next(self.hangup.as_mut()) => Asked::End,
             _ = self.stop.recv() => Asked::Stop,
             _ = self.resume.recv() => Asked::Retake,
         }
     }
+}
+
+/// The next signal of a kind, if it is listened for.
+async fn next(signal: Option<&mut Signal>) -> Option<()> {
+    signal?.recv().await
 }
 
 /// What the loop goes on with.

@@ -1,15 +1,19 @@
 //! However a trace ends, it ends cleanly: what was seen is printed, the status is 0.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::{Ended, Running, connect_once, end_of, run, tcplife};
+use tcplife_tests::tcplife_binary;
+
+use crate::run::{Ended, Running, connect_once, end_of, isolated, run, tcplife};
 
 /// Every tracing command and output.
 const ALL: [&[&str]; 7] = [
@@ -45,6 +49,31 @@ fn a_signal_ends_it_with_all_that_was_seen() -> Result<()> {
         let last = ended.out.lines().next_back().unwrap_or_default();
         ensure!(last.starts_with(r#"{"type":"summary""#), "{signal:?}: {last}");
     }
+    Ok(())
+}
+
+/// As `nohup tcplife trace &` in a script: the terminal's end is not its own, and SIGINT, which a shell without job
+/// control has the process ignore as well, still is.
+#[test]
+fn a_hangup_that_is_ignored_does_not_end_it() -> Result<()> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"])
+        .arg(tcplife_binary()?)
+        .args(["trace", "-o", "json"]);
+    let mut running = Running::ready_of(isolated(command))?;
+    let process = Pid::from_child(running.child());
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).context("no SigIgn")?;
+    let ignored = u64::from_str_radix(mask.trim(), 16)?;
+    let is_ignored = |signal: Signal| ignored & 1 << (signal.as_raw() - 1) != 0;
+    ensure!(is_ignored(Signal::HUP) && !is_ignored(Signal::INT), "{status}");
+    kill_process(process, Signal::HUP)?;
+    connect_once()?;
+    kill_process(process, Signal::INT)?;
+    let ended = running.end()?;
+    ensure!(ended.status == Some(0), "{ended:?}");
+    ensure!(ended.out.contains(r#""from":"syn_sent","to":"established""#), "{ended:?}");
     Ok(())
 }
 
@@ -146,7 +175,7 @@ fn leaks_that_nobody_reads_of_are_in_the_exit_status() -> Result<()> {
 fn an_output_that_cannot_be_written_is_an_error() -> Result<()> {
     for arguments in [&["hist", "-q", "-d", "50ms"][..], &["doctor"], &["--help"], &["--version"]] {
         let mut command = tcplife(arguments)?;
-        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full")?);
+        command.stdout(fs::OpenOptions::new().write(true).open("/dev/full")?);
         let ended = end_of(command)?;
         ensure!(ended.status == Some(2), "{arguments:?}: {ended:?}");
         let sentence = ended.err.lines().next_back().unwrap_or_default();

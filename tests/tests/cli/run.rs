@@ -77,7 +77,12 @@ impl Drop for Running {
 impl Running {
     /// Runs `tcplife` with `arguments` until it says that it traces.
     pub fn ready(arguments: &[&str]) -> Result<Self> {
-        let mut child = tcplife(arguments)?.spawn()?;
+        Self::ready_of(tcplife(arguments)?)
+    }
+
+    /// Runs a command that becomes `tcplife` until that says that it traces.
+    pub fn ready_of(mut command: Command) -> Result<Self> {
+        let mut child = command.spawn()?;
         let mut err = BufReader::new(child.stderr.take().context("no stderr")?);
         let mut line = String::new();
         err.read_line(&mut line)?;
