@@ -46,7 +46,8 @@ pub struct Ending<'a> {
 
 /// How one kind of output looks. What it does not define it does not show.
 pub trait Format {
-    /// Losses and the summary are records of the output; if not, they are told on standard error.
+    /// Losses and the summary are records of the output; if not, the summary is told on standard error, where losses are
+    /// told in any case.
     const TELLS_ALL: bool = false;
     /// It shows transitions.
     const TRANSITIONS: bool = false;
@@ -83,12 +84,12 @@ pub trait Format {
         let _ = (at, filter, suspects);
     }
 
-    /// Events were lost; only if it [tells all](Format::TELLS_ALL).
+    /// Events were lost, which is told on standard error as well.
     fn lost(&mut self, out: &mut Vec<u8>, at: u64, count: u64, cause: LossCause) {
         let _ = (out, at, count, cause);
     }
 
-    /// After losses, the table is whole again; only if it [tells all](Format::TELLS_ALL).
+    /// After losses, the table is whole again; as [`Format::lost`].
     fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
         let _ = (out, at, verdict);
     }
@@ -186,19 +187,14 @@ impl<F: Format> Sink for Stream<F> {
     }
 
     fn lost(&mut self, at: u64, count: u64, cause: LossCause) {
-        if F::TELLS_ALL {
-            self.format.lost(&mut self.out.buffer, at, count, cause);
-        } else {
-            self.notes.lost(count, cause);
-        }
+        self.format.lost(&mut self.out.buffer, at, count, cause);
+        // Who only keeps the records, or reads them later, is to know now.
+        self.notes.lost(count, cause);
     }
 
     fn resynced(&mut self, at: u64, verdict: &Verdict) {
-        if F::TELLS_ALL {
-            self.format.resynced(&mut self.out.buffer, at, verdict);
-        } else {
-            self.notes.resynced(verdict);
-        }
+        self.format.resynced(&mut self.out.buffer, at, verdict);
+        self.notes.resynced(verdict);
     }
 
     fn confirm(&self) -> Confirm {
