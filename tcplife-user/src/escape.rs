@@ -48,9 +48,19 @@ pub fn is_printable(c: char) -> bool {
     c == '\\' || is_plain(c)
 }
 
+/// A sentence in one line: a cause may come from outside, with line feeds.
+pub fn one_line(text: &str) -> String {
+    text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line() {
+        assert_eq!(one_line("the kernel said:\n  no\r\n\n"), "the kernel said:; no");
+    }
 
     fn of(text: &str) -> String {
         printable(text.as_bytes()).into_owned()

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{cli, sinks::out::cannot_write};
+use crate::{cli, escape::one_line, sinks::out::cannot_write};
 
 const LEAKS: u8 = 1;
 const ERROR: u8 = 2;
@@ -73,19 +73,9 @@ fn remedy(sentence: &str) -> &'static str {
     if is_about(libc::EMFILE) { "; raise the limit of open files (ulimit -n 1024) and try again" } else { "" }
 }
 
-/// A cause may come from outside, with line feeds.
-fn one_line(text: &str) -> String {
-    text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_is_one_line() {
-        assert_eq!(one_line("the kernel said:\n  no\r\n\n"), "the kernel said:; no");
-    }
 
     #[test]
     fn too_many_open_files_have_a_remedy() {

@@ -1,6 +1,6 @@
 //! What is said on standard error: the ready line, losses, and what was counted.
 //!
-//! What comes in: facts. What goes out: lines that begin with `tcplife: `. What always holds: the ready line is told
+//! What comes in: facts. What goes out: one line for each, which begins with `tcplife: `. What always holds: the ready line is told
 //! once, losses always; `--quiet` silences the rest. Nobody listening is not an error.
 
 use std::io::{self, Write};
@@ -9,6 +9,7 @@ use tcplife_core::table::{Table, Totals, Verdict};
 
 use crate::{
     config::Config,
+    escape::one_line,
     health::{Health, LossCause},
     process,
     source::namespaces,
@@ -55,7 +56,7 @@ impl Notes {
 
     fn say(&mut self, what: &str) {
         // In one write, so that lines of several programs do not mix. Nobody may listen there; the trace goes on.
-        let _ = self.writer.write_all(format!("tcplife: {what}\n").as_bytes());
+        let _ = self.writer.write_all(format!("tcplife: {}\n", one_line(what)).as_bytes());
     }
 
     fn note(&mut self, what: &str) {
@@ -239,6 +240,14 @@ tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("tcplife: tracing"));
         assert!(text.contains("3 events lost"));
+    }
+
+    #[test]
+    fn a_note_is_one_line() {
+        let why = "no\nVerifier output: stack depth 0\n\nprocessed 2 insns\n: Too many open files";
+        let expected = "tcplife: sock_diag and /proc are read instead of BPF iterators: no; Verifier output: stack depth 0; \
+                        processed 2 insns; : Too many open files\n";
+        assert_eq!(told(&config(false), |notes| notes.without_bpf(why)), expected);
     }
 
     #[test]
