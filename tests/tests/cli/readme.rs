@@ -1,11 +1,11 @@
 //! What the README shows works as written, and what scripts can read is explained.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::run::{Running, connect_once, run};
+use crate::run::{Running, connect_once, end_of, isolated, run};
 
 fn readme() -> Result<String> {
     Ok(fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?)
@@ -85,6 +85,40 @@ fn every_field_is_explained() -> Result<()> {
             names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
         ensure!(names.len() > 10 && missing.is_empty(), "{command:?}: {missing:?} of {names:?}");
     }
+    Ok(())
+}
+
+/// One of each record that a recipe reads, with null in each field that may be null.
+const RECORDS: &str = r#"
+{"type":"life","duration_ns":null,"end":"unknown","owner":null,"remote_addr":"10.0.0.2"}
+{"type":"life","duration_ns":5,"end":"timeout","owner":{"pid":7,"comm":"curl"},"remote_addr":"10.0.0.3"}
+{"type":"leaker","process":null,"leaks":1}
+{"type":"leaker","process":{"pid":7,"comm":"a\"b"},"leaks":2}
+{"type":"summary","lost_by_cause":{"ring_full":0}}
+"#;
+
+#[test]
+fn the_recipes_take_what_may_be_null() -> Result<()> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/output.md"))?;
+    let mut results = Vec::new();
+    for recipe in page.split("jq -").skip(1) {
+        let mut parts = recipe.split('\'');
+        let (options, program) =
+            (parts.next().unwrap_or_default(), parts.next().context("a recipe without a program")?);
+        let mut command = Command::new("sh");
+        // An argument for sh, so that what it reads needs no quotes.
+        command.args(["-c", "printf %s \"$1\" | jq \"$2\" \"$3\"", "sh", RECORDS]);
+        command.arg(format!("-{}", options.trim())).arg(program);
+        let ended = end_of(isolated(command))?;
+        ensure!(ended.status == Some(0) && ended.err.is_empty(), "{program}: {ended:?}");
+        results.push(ended.out);
+    }
+    let expected = [
+        "[5,\"timeout\",\"curl\",\"10.0.0.3\"]\n[null,\"unknown\",null,\"10.0.0.2\"]\n",
+        "{\"ring_full\":0}\n",
+        "tcplife_leaked_sockets{pid=\"\",comm=\"\"} 1\ntcplife_leaked_sockets{pid=\"7\",comm=\"a\\\"b\"} 2\n",
+    ];
+    ensure!(results == expected, "{results:#?}");
     Ok(())
 }
 

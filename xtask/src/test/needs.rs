@@ -5,11 +5,12 @@ use anyhow::Result;
 use crate::{packages, process};
 
 /// A program, or a file by its path, and Debian's package of it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
+    ("jq", "jq"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
