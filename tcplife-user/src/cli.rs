@@ -45,26 +45,28 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands.
+/// The commands. Of an option that is given twice the last one counts, so that what a script or an alias has can be
+/// overridden behind it; lists add up.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Live screen: each connection, its state, for how long, and whose it is
-    #[command(after_help = IN_SHORT)]
+    #[command(after_help = IN_SHORT, args_override_self = true)]
     Watch(Watch),
     /// One line for each state change, retransmit and reset
-    #[command(after_help = IN_SHORT)]
+    #[command(after_help = IN_SHORT, args_override_self = true)]
     Trace(Trace),
     /// One line for each finished connection, with its time in each state
-    #[command(after_help = IN_SHORT)]
+    #[command(after_help = IN_SHORT, args_override_self = true)]
     Lives(Lives),
     /// Histograms of the time spent in each state, at the end of the run
-    #[command(after_help = IN_SHORT)]
+    #[command(after_help = IN_SHORT, args_override_self = true)]
     Hist(Hist),
     /// Which process leaks which sockets, and why we say so
-    #[command(after_help = IN_SHORT)]
+    #[command(after_help = IN_SHORT, args_override_self = true)]
     #[command(mut_arg("duration", |duration| duration.help(OBSERVES)))]
     Leaks(Leaks),
     /// Can this host trace, and does each hook really work
+    #[command(args_override_self = true)]
     Doctor(Doctor),
 }
 
@@ -336,6 +338,22 @@ mod tests {
         assert!(refused(&["trace", "-d", "10"]).contains("not a duration such as"));
         assert!(refused(&["trace", "-d", "0s"]).contains("nothing can be seen"));
         assert!(refused(&["watch", "--refresh", "0s"]).contains("20ms"));
+    }
+
+    #[test]
+    fn the_last_of_two_wins() {
+        let tracing =
+            trace(&["-q", "-q", "-4", "-4", "-d", "1s", "-d", "2s", "--hooks", "dump", "--hooks", "kprobe"]);
+        assert_eq!(tracing.duration, Some(Duration::from_secs(2)));
+        assert_eq!(tracing.hooks, Some(Hooks::Kprobe));
+        assert!(tracing.quiet && tracing.filters.ipv4);
+        for command in ["watch", "trace", "lives", "hist", "leaks", "doctor"] {
+            assert!(Cli::try_parse_from(["tcplife", command, "-v", "--verbose"]).is_ok(), "{command}");
+        }
+        let typed =
+            ["tcplife", "leaks", "--leak-after", "1s", "--leak-after", "2s", "-o", "json", "-o", "text"];
+        let Command::Leaks(leaks) = Cli::try_parse_from(typed).unwrap().command else { panic!("not leaks") };
+        assert_eq!((leaks.leak_after, leaks.output), (Duration::from_secs(2), TextOrJson::Text));
     }
 
     #[test]
