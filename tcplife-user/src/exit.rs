@@ -4,6 +4,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{self, ErrorKind, IsTerminal, Write},
     process::ExitCode,
 };
@@ -46,17 +47,24 @@ pub fn usage(stopped: &clap::Error) -> ExitCode {
     }
 }
 
-/// The screen is for a terminal.
+/// The screen is for a terminal that can draw one.
 ///
 /// # Errors
 /// Standard output is something else.
 pub fn needs_terminal() -> Result<()> {
-    if io::stdout().is_terminal() {
+    if io::stdout().is_terminal() && !is_dumb(env::var_os("TERM").as_deref()) {
         return Ok(());
     }
     bail!(
-        "watch draws a screen and standard output is not a terminal; use tcplife trace, lives, hist or leaks instead"
+        "watch draws a screen and standard output is not a terminal that can (TERM must not be empty or dumb); use \
+         tcplife trace, lives, hist or leaks instead"
     )
+}
+
+/// Whether `TERM` says that the terminal takes lines and nothing else. Where it says nothing, the terminal may be a good
+/// one: escape sequences are the same on all that there still are.
+fn is_dumb(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| term.is_empty() || term == "dumb")
 }
 
 fn say(sentence: &str) -> ExitCode {
@@ -82,5 +90,18 @@ mod tests {
         let error = anyhow::Error::from(io::Error::from_raw_os_error(libc::EMFILE)).context("cannot open it");
         assert!(remedy(&format!("{error:#}")).contains("ulimit -n"));
         assert_eq!(remedy("no such thing (os error 2)"), "");
+    }
+
+    #[test]
+    fn a_terminal_is_dumb_where_it_says_so() {
+        for (term, dumb) in [
+            (Some("dumb"), true),
+            (Some(""), true),
+            (None, false),
+            (Some("linux"), false),
+            (Some("xterm-256color"), false),
+        ] {
+            assert_eq!(is_dumb(term.map(OsStr::new)), dumb, "{term:?}");
+        }
     }
 }

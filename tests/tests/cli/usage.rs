@@ -1,8 +1,11 @@
 //! Wrong usage: exit status 2, nothing on stdout, one sentence on stderr that says what is wrong and what to do.
 
-use anyhow::{Result, ensure};
+use std::process::Command;
 
-use crate::run::run;
+use anyhow::{Result, ensure};
+use tcplife_tests::tcplife_binary;
+
+use crate::run::{end_of, isolated, run};
 
 /// What is typed, and what the sentence has to say.
 const WRONG: [(&[&str], &[&str]); 33] = [
@@ -65,5 +68,20 @@ fn watch_without_a_terminal_names_what_to_use_instead() -> Result<()> {
         ensure!(sentence.contains(word), "no {word:?} in {sentence:?}");
     }
     ensure!(ended.out.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn watch_draws_nothing_on_a_terminal_that_cannot() -> Result<()> {
+    for term in ["dumb", ""] {
+        // Runs the command in a terminal of its own, and ends as it does.
+        let mut command = Command::new("script");
+        command.args(["-qec", "exec \"$TCPLIFE\" watch -d 1s", "/dev/null"]);
+        command.env("TCPLIFE", tcplife_binary()?).env("TERM", term);
+        let ended = end_of(isolated(command))?;
+        ensure!(ended.status == Some(2), "{term:?}: {ended:?}");
+        ensure!(ended.out.starts_with("tcplife: watch draws a screen"), "{term:?}: {ended:?}");
+        ensure!(ended.out.lines().count() == 1 && !ended.out.contains('\x1b'), "{term:?}: {ended:?}");
+    }
     Ok(())
 }

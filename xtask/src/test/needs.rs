@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{packages, process};
 
 /// A program, or a file by its path, and Debian's package of it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("go", "golang-go"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("/usr/bin/python3", "python3"),
     ("/usr/lib/python3/dist-packages/urllib3/__init__.py", "python3-urllib3"),
     ("pip3", "python3-pip"),
+    ("script", "bsdutils"),
     ("tmux", "tmux"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("xz", "xz-utils"),
