@@ -1,4 +1,5 @@
-//! The command line, exactly as typed; [`crate::config`] says what it means.
+//! The command line, exactly as typed; [`crate::config`] says what it means. Where a value is a number, one with a hyphen
+//! in front is taken for a value, so that it is said what is wrong with it.
 
 #![expect(clippy::doc_markdown, reason = "the comments are the help's text, where states have no backticks")]
 
@@ -74,10 +75,10 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Watch {
     /// Time between two screens, 20ms or more
-    #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = refresh)]
+    #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = refresh, allow_hyphen_values = true)]
     pub refresh: Duration,
     /// Age from which CLOSE_WAIT is suspect
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub leak_after: Duration,
     /// What every tracing command takes.
     #[command(flatten)]
@@ -125,7 +126,7 @@ pub struct Hist {
     #[arg(long, value_name = "FILE")]
     pub hdr_log: Option<PathBuf>,
     /// Length of the intervals of --hdr-log [default: 1s]
-    #[arg(long, value_name = "DUR", value_parser = positive_duration)]
+    #[arg(long, value_name = "DUR", value_parser = positive_duration, allow_hyphen_values = true)]
     pub interval: Option<Duration>,
     /// What every tracing command takes.
     #[command(flatten)]
@@ -139,7 +140,7 @@ pub struct Leaks {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
     /// Time in CLOSE_WAIT, or held in FIN_WAIT_2, from which a socket can be a leak
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub leak_after: Duration,
     /// Also what is not a leak, with its reason
     #[arg(long)]
@@ -173,7 +174,7 @@ pub struct Doctor {
 #[derive(Args, Debug, Default)]
 pub struct Tracing {
     /// Stop after this time [default: on Ctrl-C]
-    #[arg(short, long, value_name = "DUR", value_parser = positive_duration)]
+    #[arg(short, long, value_name = "DUR", value_parser = positive_duration, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// No notes on stderr; losses are still reported
     #[arg(short, long)]
@@ -182,10 +183,10 @@ pub struct Tracing {
     #[arg(short, long)]
     pub verbose: bool,
     /// Bytes of the buffer between kernel and agent, a power of two [default: 8M]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, allow_hyphen_values = true)]
     pub ring_size: Option<u64>,
     /// Connections to remember at most [default: 1000000]
-    #[arg(long, value_name = "N", value_parser = connections)]
+    #[arg(long, value_name = "N", value_parser = connections, allow_hyphen_values = true)]
     pub max_connections: Option<NonZeroUsize>,
     /// How to follow TIME_WAIT, accept and handshakes [default: the best possible]
     #[arg(long, value_name = "KIND")]
@@ -217,12 +218,15 @@ pub enum Hooks {
 pub struct Filters {
     /// Processes, by thread-group id
     #[arg(short, long = "pid", value_name = "PID,..", value_delimiter = ',', value_parser = pid)]
+    #[arg(allow_hyphen_values = true)]
     pub pids: Vec<u32>,
     /// Local ports, with ranges such as 8000-8100
     #[arg(short = 'L', long = "local-port", value_name = "PORT,..", value_delimiter = ',', value_parser = ports)]
+    #[arg(allow_hyphen_values = true)]
     pub local_ports: Vec<RangeInclusive<u16>>,
     /// Remote ports, with ranges such as 8000-8100
     #[arg(short = 'D', long = "remote-port", value_name = "PORT,..", value_delimiter = ',', value_parser = ports)]
+    #[arg(allow_hyphen_values = true)]
     pub remote_ports: Vec<RangeInclusive<u16>>,
     /// IPv4 only
     #[arg(short = '4', long)]
@@ -237,7 +241,7 @@ pub struct Filters {
     #[arg(long = "comm", value_name = "NAME,..", value_delimiter = ',', value_parser = comm)]
     pub comms: Vec<String>,
     /// Network namespaces, by inode, name under /run/netns, or path
-    #[arg(long, value_name = "NETNS,..", value_delimiter = ',')]
+    #[arg(long, value_name = "NETNS,..", value_delimiter = ',', allow_hyphen_values = true)]
     pub netns: Vec<String>,
 }
 
@@ -354,6 +358,30 @@ mod tests {
             ["tcplife", "leaks", "--leak-after", "1s", "--leak-after", "2s", "-o", "json", "-o", "text"];
         let Command::Leaks(leaks) = Cli::try_parse_from(typed).unwrap().command else { panic!("not leaks") };
         assert_eq!((leaks.leak_after, leaks.output), (Duration::from_secs(2), TextOrJson::Text));
+    }
+
+    #[test]
+    fn a_value_with_a_hyphen_is_judged_as_a_value() {
+        for (option, value, words) in [
+            ("-p", "-1", "not a process id"),
+            ("-L", "-1", "not a port"),
+            ("-D", "-80", "not a port"),
+            ("-d", "-5s", "not a duration such as"),
+            ("--leak-after", "-1s", "not a duration such as"),
+            ("--ring-size", "-1", "not a size"),
+            ("--max-connections", "-1", "not a number of connections"),
+            // An option in the place of the value.
+            ("-d", "-q", "not a duration such as"),
+            ("-p", "--quiet", "not a process id"),
+        ] {
+            let sentence = refused(&["leaks", option, value]);
+            assert!(sentence.starts_with(&format!("invalid value '{value}' for ")), "{sentence}");
+            assert!(sentence.contains(words), "{sentence}");
+        }
+        assert!(refused(&["watch", "--refresh", "-1s"]).contains("not a duration such as"));
+        assert!(refused(&["hist", "--interval", "-1s"]).contains("not a duration such as"));
+        assert_eq!(trace(&["--netns", "-1", "-q"]).filters.netns, ["-1"]);
+        assert!(refused(&["trace", "-d"]).contains("a value is required"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tcplife_tests::tcplife_binary;
 use crate::run::{end_of, isolated, run};
 
 /// What is typed, and what the sentence has to say.
-const WRONG: [(&[&str], &[&str]); 33] = [
+const WRONG: [(&[&str], &[&str]); 36] = [
     (&[], &["requires a subcommand", "watch, trace, lives, hist, leaks, doctor", "--help"]),
     (&["trce"], &["'trce'", "'trace'", "--help"]),
     (&["leaks", "-o", "csv"], &["'csv'", "text, json"]),
@@ -22,11 +22,13 @@ const WRONG: [(&[&str], &[&str]); 33] = [
     (&["lives", "-o", "xml"], &["'xml'", "text, json, csv"]),
     (&["trace", "-d", "10"], &["'10'", "--duration", "10s"]),
     (&["trace", "-d", "0s"], &["'0s'", "--duration"]),
-    (&["trace", "-d", "-5s"], &["'-5"]),
+    (&["trace", "-d", "-5s"], &["'-5s'", "--duration", "10s"]),
+    (&["trace", "-d", "-q"], &["'-q'", "--duration", "10s"]),
     (&["watch", "--refresh", "1ms"], &["'1ms'", "--refresh", "20ms"]),
     (&["watch", "--leak-after", "soon"], &["'soon'", "--leak-after", "10s"]),
     (&["trace", "-p", "nginx"], &["'nginx'", "--pid", "process id"]),
     (&["trace", "-p", "0"], &["'0'", "--pid"]),
+    (&["trace", "-p", "-1"], &["'-1'", "--pid", "process id"]),
     (&["trace", "-L", "http"], &["'http'", "--local-port", "1 to 65535", "8000-8100"]),
     (&["trace", "-D", "65536"], &["'65536'", "--remote-port"]),
     (&["trace", "-D", "90-80"], &["'90-80'", "80-90"]),
@@ -38,6 +40,7 @@ const WRONG: [(&[&str], &[&str]); 33] = [
         &["--netns no-such", "/run/netns/no-such", "No such file", "ip netns"],
     ),
     (&["trace", "--netns", ""], &["--netns", "empty"]),
+    (&["trace", "--netns", "-1"], &["--netns -1", "/run/netns/-1", "No such file", "ip netns"]),
     (&["trace", "--netns", "/no/such"], &["--netns /no/such", "No such file"]),
     (&["trace", "--netns", "/proc/self/ns/mnt"], &["not a network namespace", "inode", "/proc/1234/ns/net"]),
     (&["trace", "--ring-size", "5000"], &["--ring-size 5000", "power of two", "8192"]),
