@@ -172,11 +172,11 @@ impl FromStr for State {
     type Err = UnknownState;
 
     /// Accepts every common spelling, in any case, with `-` or `_` or nothing between the words: RFC 9293, the
-    /// kernel, `ss`, netstat and `node_exporter`.
+    /// kernel (with or without `TCP_` in front), `ss`, netstat and `node_exporter`.
     fn from_str(name: &str) -> Result<Self, UnknownState> {
         let plain: String =
             name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
-        Ok(match plain.as_str() {
+        Ok(match plain.strip_prefix("tcp").unwrap_or(&plain) {
             "listen" | "listening" => Self::Listen,
             "synsent" => Self::SynSent,
             "synreceived" | "synrecv" | "synrcvd" | "newsynrecv" => Self::SynReceived,
@@ -218,12 +218,18 @@ mod tests {
             ("LISTENING", State::Listen),
             ("fin_wait1", State::FinWait1),
             ("timewait", State::TimeWait),
+            // include/net/tcp_states.h, and so ftrace and bcc.
+            ("TCP_CLOSE_WAIT", State::CloseWait),
+            ("TCP_ESTABLISHED", State::Established),
+            ("tcp_new_syn_recv", State::SynReceived),
+            ("TCP_CLOSE", State::Closed),
         ];
         for (name, state) in spellings {
             assert_eq!(name.parse(), Ok(state), "{name}");
         }
         assert_eq!("OPEN".parse::<State>(), Err(UnknownState));
         assert_eq!("".parse::<State>(), Err(UnknownState));
+        assert_eq!("TCP_".parse::<State>(), Err(UnknownState));
     }
 
     #[test]
