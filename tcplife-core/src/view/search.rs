@@ -143,10 +143,39 @@ fn test(typed: &str) -> Result<Option<Test>, String> {
     {
         return if value.is_empty() { Ok(None) } else { kind.test(typed, value).map(Some) };
     }
+    if let Some((name, value)) = typed.split_once(':')
+        && !value.is_empty()
+        && is_name(name)
+    {
+        return Err(unknown(name));
+    }
     Ok(Some(Test::Word(Word::new(typed))))
 }
 
-/// The name before a colon.
+/// Whether a text is a name: letters, not all of which can be in a part of an IPv6 address.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic()) && !text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// There is no term with this name.
+fn unknown(name: &str) -> String {
+    let known: Vec<_> = KINDS.iter().map(|(known, _)| *known).collect();
+    format!("{name}: no such term; use {}, age>, age<", known.join(", "))
+}
+
+/// Every name before a colon.
+const KINDS: [(&str, Kind); 8] = [
+    ("state", Kind::State),
+    ("pid", Kind::Pid),
+    ("comm", Kind::Comm),
+    ("port", Kind::Ports { local: true, remote: true }),
+    ("peer", Kind::Peer),
+    ("netns", Kind::Netns),
+    ("lport", Kind::Ports { local: true, remote: false }),
+    ("rport", Kind::Ports { local: false, remote: true }),
+];
+
+/// What a name before a colon asks for.
 #[derive(Clone, Copy)]
 enum Kind {
     State,
@@ -159,17 +188,7 @@ enum Kind {
 
 impl Kind {
     fn named(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "state" => Self::State,
-            "pid" => Self::Pid,
-            "comm" => Self::Comm,
-            "port" => Self::Ports { local: true, remote: true },
-            "lport" => Self::Ports { local: true, remote: false },
-            "rport" => Self::Ports { local: false, remote: true },
-            "peer" => Self::Peer,
-            "netns" => Self::Netns,
-            _ => return None,
-        })
+        KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
     }
 
     fn test(self, typed: &str, value: &str) -> Result<Test, String> {
@@ -327,6 +346,18 @@ mod tests {
             ("age>10", "age>10: not a duration such as 10s or 5m"),
             ("peer:here", "peer:here: not an address"),
             ("netns:blue", "netns:blue: not an inode number"),
+            (
+                "stat:close_wait",
+                "stat: no such term; use state, pid, comm, port, peer, netns, lport, rport, age>, age<",
+            ),
+            (
+                "-foo:bar",
+                "foo: no such term; use state, pid, comm, port, peer, netns, lport, rport, age>, age<",
+            ),
+            (
+                "age:10s nginx",
+                "age: no such term; use state, pid, comm, port, peer, netns, lport, rport, age>, age<",
+            ),
         ] {
             let (search, wrong) = Search::parse(text);
             assert_eq!(wrong.as_deref(), Some(sentence));
@@ -338,5 +369,9 @@ mod tests {
     fn a_colon_in_an_address_is_no_term() {
         assert!(finds("10.0.0.1:8080"));
         assert!(!finds("10.0.0.1:80800"));
+        for part in ["fd00::2", "fe80:1", "abc:1", "beef:", "::ffff", "FE:DC", "foo:", "kworker/0:1"] {
+            let (search, wrong) = Search::parse(part);
+            assert!(wrong.is_none() && !search.is_empty(), "{part}: {wrong:?}");
+        }
     }
 }
