@@ -229,15 +229,19 @@ mod tests {
     fn a_command_line_is_read_up_to_a_limit() {
         let word = "x".repeat(READ_AT_MOST);
         let mut sleeper = Command::new("sh")
-            .args(["-c", "read line", &word, &word])
+            .args(["-c", "echo; read line", &word, &word])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("a shell starts");
+        // Its words are there when it runs; until then it may still be on its way into them.
+        let mut out = sleeper.stdout.take().expect("a pipe");
+        std::io::Read::read_exact(&mut out, &mut [0]).expect("it writes a line");
         let facts = ProcessFacts::of_each(&[Some(Process { pid: sleeper.id(), ..own() })]).remove(0);
         drop(sleeper.stdin.take());
         sleeper.wait().expect("it ends with its input");
         let command = facts.expect("it ran").command;
-        assert_eq!(command[..3], [b"sh".as_slice(), b"-c", b"read line"]);
+        assert_eq!(command[..3], [b"sh".as_slice(), b"-c", b"echo; read line"]);
         // Each word but the last, which is cut, has a byte behind it.
         let read = command.iter().map(|word| word.len() + 1).sum::<usize>() - 1;
         assert_eq!(read, READ_AT_MOST);

@@ -109,7 +109,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.terminate.recv() => Asked::End,
-            Some(_) = next(self.hangup.as_mut()) => Asked::End,
+            Some(()) = next(self.hangup.as_mut()) => Asked::End,
             _ = self.stop.recv() => Asked::Stop,
             _ = self.resume.recv() => Asked::Retake,
         }
