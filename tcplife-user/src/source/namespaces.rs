@@ -2,9 +2,13 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsString,
     fs::{self, File},
     io::{self, ErrorKind},
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStringExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -111,16 +115,39 @@ fn is_netns(descriptor: &Path) -> bool {
     fs::read_link(descriptor).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"net:["))
 }
 
-/// Where network namespaces are mounted, in the sight of a process: `ID PARENT DEVICE ROOT MOUNTPOINT ..`.
+/// Where network namespaces are mounted, in the sight of a process.
 fn mounted(process: &Path) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
     let root = process.join("root");
-    let places = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(3);
-        words.next().filter(|root| root.starts_with("net:["))?;
-        words.next()
-    });
-    places.map(|place| root.join(place.trim_start_matches('/'))).collect()
+    // What others mounted elsewhere may have any name.
+    let mounts = fs::read(process.join("mountinfo")).unwrap_or_default();
+    mount_points(&mounts).map(|place| root.join(place)).collect()
+}
+
+/// Where a list of mounts has network namespaces, without the first `/`; a line is `ID PARENT DEVICE ROOT MOUNTPOINT ..`.
+fn mount_points(mounts: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mounts.split(|&byte| byte == b'\n').filter_map(|line| {
+        let mut words = line.split(|&byte| byte == b' ').skip(3);
+        words.next().filter(|root| root.starts_with(b"net:["))?;
+        let place = unescaped(words.next()?);
+        Some(OsString::from_vec(place.strip_prefix(b"/").unwrap_or(&place).to_vec()).into())
+    })
+}
+
+/// A name as it is: the kernel writes blanks and backslashes in it as `\` and three octal digits (`show_path`, `mangle_path`).
+fn unescaped(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'\\', [high @ b'0'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', ..]) => {
+                Some((high - b'0') << 6 | (middle - b'0') << 3 | (low - b'0'))
+            }
+            _ => None,
+        };
+        plain.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[3..] } else { after };
+    }
+    plain
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -149,6 +176,16 @@ mod tests {
         let own = Netns::own().unwrap().inode;
         assert_eq!(absent(&[own, 1, 2]), [1, 2]);
         assert!(absent(&[own]).is_empty() && absent(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_mount_with_blanks_in_its_name_is_where_it_is() {
+        let mounts = b"36 35 98:0 / /mnt rw - ext4 /dev/sda rw\n\
+            40 35 0:4 net:[4026532177] /run/my\\040nets/a\\134b rw - nsfs nsfs rw\n\
+            41 35 0:4 mnt:[4026532178] /run/mnt rw - nsfs nsfs rw\n\
+            42 35 0:4 net:[4026532179] /run/\\08\\ rw - nsfs nsfs rw\n";
+        let places: Vec<PathBuf> = mount_points(mounts).collect();
+        assert_eq!(places, [PathBuf::from("run/my nets/a\\b"), PathBuf::from("run/\\08\\")]);
     }
 
     #[test]
