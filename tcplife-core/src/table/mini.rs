@@ -84,6 +84,7 @@ impl Table {
                 wheel::fires(fires, fires.saturating_add(time_wait), hz)
             }
         };
+        connection.marks.clear(Marks::OVERDUE);
         if connection.due != wheel::short(fires) {
             connection.due = self.due.push(slot, timer, fires, hz);
         }
@@ -97,16 +98,39 @@ impl Table {
     /// Timers fired.
     pub(super) fn expire<O: Observer + ?Sized>(&mut self, fired: &Fired, observer: &mut O) {
         for &slot in &fired.slots {
-            match self.armed(slot, fired.due).map(Connection::state) {
-                Some(State::TimeWait) => {
+            match self.armed(slot, fired.due).map(|connection| (connection.state(), connection.marks)) {
+                Some((State::TimeWait, _)) => {
                     self.end_mini(slot, Since::Seen(fired.at), true, Some(MiniEnd::Expired), observer);
                 }
-                // The next dump tells whether it went on to TIME_WAIT.
-                Some(_) if self.config.mini_ends == MiniEnds::Dumped => {}
+                Some((_, marks))
+                    if self.config.mini_ends == MiniEnds::Dumped && !marks.has(Marks::OVERDUE) =>
+                {
+                    self.wait_for_dump(slot, fired);
+                }
                 Some(_) => self.lapse(slot, observer),
                 None => {}
             }
         }
+    }
+
+    /// The next dump tells whether a mini-socket in `FIN_WAIT_2` went on to `TIME_WAIT`. No dump shows those of a network namespace
+    /// that cannot be entered: when that would be over too, this one is gone in any case.
+    fn wait_for_dump(&mut self, slot: u32, fired: &Fired) {
+        if let Some(connection) = self.slab.get_mut(slot) {
+            connection.marks.set(Marks::OVERDUE);
+            connection.due = self.due.push_overdue(slot, fired, self.config.hz);
+        }
+    }
+
+    /// When the timer of a mini-socket fired, nanoseconds, if it may have by the time `by`.
+    pub(super) fn fired(&self, connection: &Connection, by: u64) -> Option<u64> {
+        let hz = self.config.hz;
+        let due = match connection.due {
+            0 => return None,
+            due if connection.marks.has(Marks::OVERDUE) => wheel::before_overdue(due, hz),
+            due => due,
+        };
+        self.due.fired(due, by, hz)
     }
 
     /// A mini-socket ended, for a reason that may not be known.

@@ -46,6 +46,11 @@ pub(super) const fn time_wait(hz: u32) -> u64 {
     60 * hz as u64
 }
 
+/// Ticks after which a `TIME_WAIT` is over, however the wheel rounds: it is late by an eighth of a timer's length at most.
+pub(super) const fn whole_time_wait(hz: u32) -> u64 {
+    time_wait(hz) + time_wait(hz) / 7 + 1
+}
+
 /// Length of a jiffy.
 pub(crate) fn tick_ns(hz: u32) -> u64 {
     1_000_000_000 / u64::from(hz.max(1))
@@ -91,6 +96,8 @@ pub(super) struct Due {
 pub(super) struct Fired {
     /// When, nanoseconds.
     pub(super) at: u64,
+    /// The jiffy.
+    jiffy: u64,
     /// What [`Due::push`] returned for them.
     pub(super) due: u32,
     /// Numbers of connections; some may have left meanwhile.
@@ -104,11 +111,31 @@ pub(super) const fn short(jiffy: u64) -> u32 {
     if jiffy as u32 == 0 { 1 } else { jiffy as u32 }
 }
 
+/// What [`Due::push`] had returned for a mini-socket for which [`Due::push_overdue`] returned `due`.
+#[expect(clippy::cast_possible_truncation, reason = "a TIME_WAIT has few ticks")]
+pub(super) const fn before_overdue(due: u32, hz: u32) -> u32 {
+    match due.wrapping_sub(whole_time_wait(hz) as u32) {
+        0 => 1,
+        fired => fired,
+    }
+}
+
 impl Due {
     /// Adds a mini-socket whose timer fires in the jiffy `fires`. Returns what tells its entry from older ones.
     pub(super) fn push(&mut self, slot: u32, timer: Timer, fires: u64, hz: u32) -> u32 {
         let at = timer.at.saturating_add(fires.saturating_sub(timer.jiffies).saturating_mul(tick_ns(hz)));
         self.newest = Some(timer);
+        self.add(slot, fires, at)
+    }
+
+    /// Adds a mini-socket again whose timer fired: now it is due [`whole_time_wait`] later. Returns the same as [`Due::push`].
+    pub(super) fn push_overdue(&mut self, slot: u32, fired: &Fired, hz: u32) -> u32 {
+        let later = whole_time_wait(hz);
+        let at = fired.at.saturating_add(later.saturating_mul(tick_ns(hz)));
+        self.add(slot, fired.jiffy.saturating_add(later), at)
+    }
+
+    fn add(&mut self, slot: u32, fires: u64, at: u64) -> u32 {
         let bucket = self.buckets.entry(fires).or_insert(Bucket { at, slots: Vec::new() });
         bucket.at = bucket.at.min(at);
         bucket.slots.push(slot);
@@ -136,9 +163,9 @@ impl Due {
         if first.get().at > now {
             return None;
         }
-        let due = short(*first.key());
+        let jiffy = *first.key();
         let Bucket { at, slots } = first.remove();
-        Some(Fired { at, due, slots })
+        Some(Fired { at, jiffy, due: short(jiffy), slots })
     }
 
     /// Takes out the mini-socket that is due first, whenever that is.
@@ -214,9 +241,13 @@ mod tests {
         assert_eq!((fired(5_024_000_000), fired(6_000_000_000)), (Some(5_024_000_000), Some(5_024_000_000)));
         assert!(due.pop(5_023_999_999).is_none());
         let first = due.pop(5_024_000_000).unwrap();
-        assert_eq!((first.at, first.slots), (5_024_000_000, vec![8]));
+        assert_eq!((first.at, &*first.slots), (5_024_000_000, [8].as_slice()));
+        let overdue = due.push_overdue(8, &first, 1000);
+        assert_eq!(u64::from(overdue), 1024 + whole_time_wait(1000));
+        assert_eq!(before_overdue(overdue, 1000), first.due);
         assert_eq!(due.pop_one(), Some((9, 2048)));
         assert_eq!(due.pop_one(), Some((7, 2048)));
+        assert_eq!(due.pop_one(), Some((8, overdue)));
         assert_eq!(due.pop_one(), None);
     }
 
@@ -230,6 +261,7 @@ mod tests {
             let late = fires(now, now + delta, hz) - (now + delta);
             prop_assert!(late >= 1);
             prop_assert!(late <= 1 + delta / 7);
+            prop_assert!(fires(now, now + time_wait(hz), hz) <= now + whole_time_wait(hz));
         }
     }
 }

@@ -74,11 +74,12 @@ impl Table {
         census: &Census<'_>,
         observer: &mut O,
     ) {
-        let Some(connection) = self.slab.get_mut(slot) else { return };
+        let Some(connection) = self.slab.get(slot) else { return };
         // With its time up: that was its end. Otherwise something ended it early.
-        if let Some(at) = self.due.fired(connection.due, census.begun, self.config.hz) {
+        if let Some(at) = self.fired(connection, census.begun) {
             return self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
         }
+        let Some(connection) = self.slab.get_mut(slot) else { return };
         let is_with_its_namespace = census.gone.contains(&connection.netns);
         let since = if self.config.mini_ends == MiniEnds::Told && !is_with_its_namespace {
             // A hook should have told.

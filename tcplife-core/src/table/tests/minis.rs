@@ -8,7 +8,7 @@ use super::{
         CLOSE, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, NETNS, SECOND, SYN_SENT, TIME_WAIT, found, mini, moved,
         take,
     },
-    run,
+    check, run,
 };
 use crate::{
     connection::{Connection, Ends},
@@ -193,5 +193,53 @@ fn an_end_that_a_hook_did_not_tell_has_no_time() {
         let told: Vec<_> = log.transitions().map(|(_, t)| (t.to, t.elapsed)).collect();
         assert_eq!(told, [(State::Closed, elapsed)], "{mini_ends:?}");
         assert_eq!(table.totals().mismatched, mismatched, "{mini_ends:?}");
+    }
+}
+
+/// Nobody lists mini-sockets of a namespace that cannot be entered.
+#[test]
+fn one_in_fin_wait_2_that_is_never_listed_again_leaves_some_day() {
+    for after_time_wait in [false, true] {
+        let config = Config { life_after_time_wait: after_time_wait, ..DUMPED };
+        let (mut table, mut log) = run(config, &[]);
+        // The wheel makes 500 jiffies 504.
+        take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 500)]);
+        table.tick(12_016_000_000, &mut log);
+        check::table(&table);
+        table.tick(74 * SECOND, &mut log);
+        assert_eq!(table.len(), 1, "it may have been in TIME_WAIT until now");
+        table.tick(81 * SECOND, &mut log);
+        check::table(&table);
+        assert_eq!((table.len(), table.totals().lapsed), (0, 1));
+        assert_eq!(log.transitions().count(), 0, "which way it went was not seen");
+        assert_eq!(log.lives().count(), usize::from(after_time_wait));
+    }
+}
+
+#[test]
+fn one_in_fin_wait_2_is_waited_for_once_its_timer_fired() {
+    let fires = 12_016_000_000;
+    for listed in [FIN_WAIT2, TIME_WAIT] {
+        let (mut table, mut log) = run(DUMPED, &[]);
+        take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 500)]);
+        table.tick(fires, &mut log);
+        let mut late = mini(1, listed, 40 * SECOND, 59 * 250);
+        late.gauge.jiffies += 30 * 250;
+        late.gauge.expires += 30 * 250;
+        take(&mut table, &mut log, 40 * SECOND - 1, &[late]);
+        for begun in [41, 42] {
+            take(&mut table, &mut log, begun * SECOND, &[]);
+        }
+        let moves: Vec<_> = log.transitions().map(|(_, t)| (t.from, t.to, t.at)).collect();
+        let expected = match listed {
+            // Its timer had fired: that was its end, late as the lists are.
+            FIN_WAIT2 => vec![(State::FinWait2, State::Closed, fires)],
+            _ => vec![
+                (State::FinWait2, State::TimeWait, 39 * SECOND),
+                (State::TimeWait, State::Closed, 42 * SECOND),
+            ],
+        };
+        assert_eq!(moves, expected);
+        assert!(table.is_empty());
     }
 }
