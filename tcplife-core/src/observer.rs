@@ -19,7 +19,7 @@ pub struct Transition {
     pub to: State,
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub at: u64,
-    /// Time spent in `from`, in nanoseconds; `None` when its start was not seen.
+    /// Time spent in `from`, in nanoseconds; `None` when its start, or its end, was not seen.
     pub elapsed: Option<u64>,
 }
 

@@ -31,7 +31,7 @@ pub const DIGITS: u8 = 3;
 pub struct Finished {
     /// Stays whose length is known.
     pub count: u64,
-    /// Stays that ended but whose start was not seen: in no other number here.
+    /// Stays that ended but whose start, or whose end, was not seen: in no other number here.
     pub unknown_start: u64,
     /// Of `count`: stays shorter than [`LOWEST_NS`].
     pub below: u64,

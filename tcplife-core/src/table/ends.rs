@@ -201,7 +201,8 @@ fn life(connection: &Connection, after_time_wait: bool) -> Life {
     let closed = if past_mini { connection.history.latest() } else { connection.closed_at };
     let opened = connection.opened();
     let end = connection.end.unwrap_or(End::Unknown);
-    let told = connection.marks.has(Marks::COUNTED);
+    // How a mini-socket ended may not have been seen.
+    let told = connection.marks.has(Marks::COUNTED) && (!past_mini || connection.since().seen().is_some());
     Life {
         opened,
         closed,

@@ -14,6 +14,7 @@ use tcplife_core::{
     ports::{self, TIME_WAIT},
     state::State,
     table::Table,
+    timeline::Stay,
     view::{Search, Subject},
 };
 
@@ -67,7 +68,12 @@ impl Views {
         }
         self.stays.transition(connection, owner, transition);
         let &Transition { from, to, at, elapsed } = transition;
-        if from == State::TimeWait && elapsed.is_some_and(|elapsed| elapsed + SLACK < TIME_WAIT) {
+        // Where nobody saw how it ended, this is the most that it can have lasted.
+        let lasted = |stay: Stay| Some(stay.until?.saturating_sub(stay.since.seen()?));
+        let time_wait = || connection.stays().find(|stay| stay.state == State::TimeWait);
+        if from == State::TimeWait
+            && time_wait().and_then(lasted).is_some_and(|most| most + SLACK < TIME_WAIT)
+        {
             self.ended_early += 1;
         }
         if filter.wants_state(from) || filter.wants_state(to) {

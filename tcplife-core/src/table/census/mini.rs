@@ -75,20 +75,19 @@ impl Table {
         observer: &mut O,
     ) {
         let Some(connection) = self.slab.get(slot) else { return };
-        // With its time up: that was its end. Otherwise something ended it early.
+        // With its time up: that was its end. Otherwise something ended it early, at a time that nobody saw.
         if let Some(at) = self.fired(connection, census.begun) {
             return self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
         }
-        let Some(connection) = self.slab.get_mut(slot) else { return };
         let is_with_its_namespace = census.gone.contains(&connection.netns);
-        let since = if self.config.mini_ends == MiniEnds::Told && !is_with_its_namespace {
+        if self.config.mini_ends == MiniEnds::Told && !is_with_its_namespace {
             // A hook should have told.
             self.totals.mismatched += 1;
+        }
+        let since = Since::Between { earliest: Some(connection.entered()), latest: census.begun };
+        if let Some(connection) = self.slab.get_mut(slot) {
             connection.marks.set(Marks::GAP);
-            Since::Between { earliest: Some(connection.entered()), latest: census.begun }
-        } else {
-            Since::Seen(census.begun)
-        };
+        }
         let cause = is_with_its_namespace.then_some(MiniEnd::NetnsGone);
         self.end_mini(slot, since, true, cause, observer);
     }

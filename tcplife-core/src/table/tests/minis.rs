@@ -5,8 +5,8 @@ use tcplife_common::wire::{self, Found, Head, Mini, Record, flag};
 use super::{
     Told,
     census::{
-        CLOSE, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, NETNS, SECOND, SYN_SENT, TIME_WAIT, found, mini, moved,
-        take,
+        CLOSE, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, NETNS, SECOND, SYN_SENT, TIME_WAIT, ended, found, mini,
+        moved, take,
     },
     check, run,
 };
@@ -179,20 +179,53 @@ fn a_mini_socket_whose_begin_was_lost_is_its_connections() {
     }
 }
 
-/// A hook should have told when it ended: that nobody did is a loss, and the time is not known.
+/// It was there in one list and is not in the next: how long it lasted is not known. Where a hook should have told, it is a loss too.
 #[test]
-fn an_end_that_a_hook_did_not_tell_has_no_time() {
-    for (mini_ends, elapsed, mismatched) in
-        [(MiniEnds::Told, None, 1), (MiniEnds::Dumped, Some(15 * SECOND), 0)]
-    {
+fn an_early_end_that_only_lists_show_has_no_time() {
+    for (mini_ends, mismatched) in [(MiniEnds::Told, 1), (MiniEnds::Dumped, 0)] {
         let (mut table, mut log) = run(Config { mini_ends, ..DUMPED }, &[]);
         take(&mut table, &mut log, 9 * SECOND, &[mini(1, TIME_WAIT, 10 * SECOND, 15_000)]);
         for begun in [20, 25] {
             take(&mut table, &mut log, begun * SECOND, &[]);
         }
         let told: Vec<_> = log.transitions().map(|(_, t)| (t.to, t.elapsed)).collect();
-        assert_eq!(told, [(State::Closed, elapsed)], "{mini_ends:?}");
+        assert_eq!(told, [(State::Closed, None)], "{mini_ends:?}");
         assert_eq!(table.totals().mismatched, mismatched, "{mini_ends:?}");
+    }
+}
+
+/// A connection up to `TIME_WAIT`, which began at 10 s with so many jiffies to go.
+fn lived(left: u64) -> Vec<Record> {
+    let moves =
+        [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED), (ESTABLISHED, FIN_WAIT1), (FIN_WAIT1, FIN_WAIT2)];
+    let mut records: Vec<Record> =
+        (1..).zip(moves).map(|(at, (old, new))| moved(1, old, new, at * SECOND)).collect();
+    let Record::End(end) = ended(1, FIN_WAIT2, 10 * SECOND) else { panic!("no end") };
+    let head = Head { flags: flag::ORPHAN | flag::MINI, ..end.head };
+    let mini = Mini {
+        address: 77,
+        jiffies: 90_000,
+        expires: 90_000 + left,
+        substate: TIME_WAIT.into(),
+        ..Mini::default()
+    };
+    records.push(Record::End(wire::End { head, mini, ..end }));
+    records
+}
+
+#[test]
+fn a_life_has_no_length_if_nobody_saw_how_its_time_wait_ended() {
+    for (missed_at, told) in [(25, false), (75, true)] {
+        let config = Config { life_after_time_wait: true, ..DUMPED };
+        let (mut table, mut log) = run(config, &lived(15_000));
+        for begun in [missed_at, missed_at + 1] {
+            take(&mut table, &mut log, begun * SECOND, &[]);
+        }
+        let lives: Vec<_> = log.lives().map(|(_, life)| *life).collect();
+        let [life] = lives.as_slice() else { panic!("{lives:?}") };
+        assert_eq!((life.complete, life.duration.is_some()), (told, told), "{life:?}");
+        assert_eq!(life.spent[State::TimeWait.index()].is_some(), told, "{life:?}");
+        assert!(table.is_empty());
     }
 }
 
