@@ -87,7 +87,8 @@ fn look(found: &[Found]) -> Vec<Suspect> {
 fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
-    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
+    let census =
+        Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
     table.take_census(&census, &mut ());
     suspects(&table, &Sockets::of(&found, sight), NOW, AFTER, HZ)
 }

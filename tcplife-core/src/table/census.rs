@@ -18,7 +18,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
+use super::{MiniEnds, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
 const STORING_NS: u64 = 1_000_000_000;
@@ -43,8 +43,11 @@ pub struct Census<'a> {
     pub scope: Scope,
     /// Inodes of the network namespaces that were looked at, in ascending order.
     pub netns: &'a [u32],
-    /// Which of these were found to be gone, with all that was in them.
+    /// Which of these are known to be gone, with all that was in them.
     pub gone: &'a [u32],
+    /// Which of these could not be entered, and show no sign of being there. That is how one looks that is gone, and one that only
+    /// something else than a TCP socket keeps: what ends by a timer is left to that.
+    pub doubtful: &'a [u32],
     /// What was found, in pieces, each socket at least once, one that is held once for each descriptor.
     pub found: &'a [Vec<Found>],
 }
@@ -260,9 +263,9 @@ impl Table {
         verdict: &mut Verdict,
         observer: &mut O,
     ) {
-        let ignores_minis = self.ignores_minis();
+        let (ignores_minis, mini_ends) = (self.ignores_minis(), self.config.mini_ends);
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        if seen.has(slot) || !looked_for(connection, census) {
+        if seen.has(slot) || !looked_for(connection, census, mini_ends) {
             connection.marks.clear(Marks::MISSED);
             return;
         }
@@ -294,7 +297,11 @@ fn is_another(connection: &Connection, head: &Head, ends: &Ends) -> bool {
 }
 
 /// Whether the census would have found the connection if it were still there.
-fn looked_for(connection: &Connection, census: &Census<'_>) -> bool {
+fn looked_for(connection: &Connection, census: &Census<'_>, mini_ends: MiniEnds) -> bool {
+    let by_timer = connection.phase == Phase::Mini && mini_ends == MiniEnds::Dumped;
+    if by_timer && census.doubtful.contains(&connection.netns) {
+        return false;
+    }
     let in_scope = match census.scope {
         Scope::Everything => true,
         Scope::MiniSockets => connection.phase == Phase::Mini,

@@ -17,7 +17,7 @@ use tcplife_core::{
     connection::{Connection, Ends, Phase},
     filter::{Families, Filter, PortSet},
     observer::Observer,
-    table::{Census, Scope, Verdict},
+    table::{Census, MiniEnds, Scope, Verdict},
 };
 
 use super::Engine;
@@ -27,6 +27,7 @@ use crate::{
     source::{
         dump::MINI_SOCKETS,
         namespaces::{self, Netns},
+        pulse::{Pulse, Pulses},
     },
 };
 
@@ -62,14 +63,54 @@ pub(super) struct Namespaces {
     /// This process may find and enter every one.
     all: bool,
     known: HashMap<u32, Netns>,
-    /// Alive, for there are sockets in them, but nowhere to be entered.
+    /// Nowhere to be entered, and not known to be gone.
     hidden: HashSet<u32>,
+    /// Looked for since the last census, and not found.
+    sought: HashSet<u32>,
+    pulses: Pulses,
+}
+
+/// Network namespaces into which there is no way any more, and which a census speaks of all the same.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Gone.
+    gone: Vec<u32>,
+    /// Perhaps gone: nothing that was looked at keeps them, but a socket of another kind or what is in flight between processes may.
+    doubtful: Vec<u32>,
+}
+
+impl Lost {
+    /// Out of those without a way into them. In an inhabited one there are sockets.
+    fn among(unknown: &HashSet<u32>, inhabited: impl Fn(u32) -> bool, pulse: impl Fn(u32) -> Pulse) -> Self {
+        let mut lost = Self::default();
+        for &inode in unknown {
+            match pulse(inode) {
+                Pulse::Gone => lost.gone.push(inode),
+                Pulse::Unknown if !inhabited(inode) => lost.doubtful.push(inode),
+                Pulse::There | Pulse::Unknown => {}
+            }
+        }
+        lost
+    }
 }
 
 impl Namespaces {
-    /// None is known yet.
-    pub(super) fn new(all: bool) -> Self {
-        Self { all, known: HashMap::new(), hidden: HashSet::new() }
+    /// None is known yet. `asked`: whether some are gone will be asked often.
+    pub(super) fn new(all: bool, asked: bool) -> Self {
+        let pulses = Pulses::new(all && asked);
+        Self { all, known: HashMap::new(), hidden: HashSet::new(), sought: HashSet::new(), pulses }
+    }
+
+    /// Finds these while they can be entered: lists may be far apart, and some are there for seconds only.
+    pub(super) fn meet(&mut self, inodes: impl Iterator<Item = u32>) {
+        let met = |inode: &u32| {
+            self.known.contains_key(inode) || self.hidden.contains(inode) || self.sought.contains(inode)
+        };
+        let new: Vec<u32> = inodes.filter(|inode| !met(inode)).collect();
+        if !new.is_empty() {
+            self.renew();
+            self.sought.extend(new.iter().filter(|inode| !self.known.contains_key(inode)));
+        }
     }
 
     /// Finds them again. Returns those that the filter takes.
@@ -81,17 +122,58 @@ impl Namespaces {
             .collect()
     }
 
-    /// Those of the given inodes that can be entered; `None` if that of one is not clear.
+    /// Those of the given inodes that can be entered; `None` if that of one is not clear, or one is gone.
     fn of(&mut self, inodes: &[u32]) -> Option<Vec<Netns>> {
         let known = |namespaces: &Self| -> Option<Vec<Netns>> {
+            let is_gone = |inode| namespaces.pulses.of(inode) == Pulse::Gone;
+            if inodes.iter().any(|inode| namespaces.hidden.contains(inode) && is_gone(*inode)) {
+                return None;
+            }
             let wanted = inodes.iter().filter(|inode| !namespaces.hidden.contains(inode));
             let known = |inode| namespaces.known.get(inode).filter(|netns| netns.is_there()).cloned();
             wanted.map(known).collect()
         };
         known(self).or_else(|| {
-            self.refresh(&Filter::default());
+            self.renew();
             known(self)
         })
+    }
+
+    /// Finds all again, and keeps those that were found elsewhere and are still there. Returns every one.
+    fn renew(&mut self) -> Vec<Netns> {
+        let before = std::mem::take(&mut self.known);
+        let mut all = self.refresh(&Filter::default());
+        for (inode, netns) in before {
+            if !self.known.contains_key(&inode) && netns.is_there() {
+                all.push(netns.clone());
+                self.known.insert(inode, netns);
+            }
+        }
+        self.pulses.learn(self.known.values());
+        all
+    }
+
+    /// Those of the given inodes, which `refresh` did not find, that a look elsewhere finds. What is left has no way in.
+    fn elsewhere(&mut self, unknown: &mut HashSet<u32>) -> Vec<Netns> {
+        let elsewhere = namespaces::elsewhere(unknown);
+        for netns in &elsewhere {
+            unknown.remove(&netns.inode);
+            self.known.insert(netns.inode, netns.clone());
+        }
+        self.pulses.learn(self.known.values());
+        self.pulses.forget_gone(|inode| unknown.contains(&inode));
+        elsewhere
+    }
+
+    /// Which of those without a way in a census may speak of; the others stay as they are.
+    fn lost(&mut self, unknown: HashSet<u32>, inhabited: &HashSet<u32>) -> Lost {
+        // The way in may be closed to this process only.
+        let inhabited = |inode| !self.all || inhabited.contains(&inode);
+        let lost = Lost::among(&unknown, inhabited, |inode| self.pulses.of(inode));
+        self.sought.clear();
+        self.hidden = unknown;
+        self.hidden.retain(|inode| !lost.gone.contains(inode));
+        lost
     }
 
     /// Those of the given inodes that `refresh` did not find.
@@ -127,6 +209,7 @@ impl Engine {
     /// Looks at the mini-sockets of the namespaces in which the table has some.
     pub(super) fn mini_census<O: Observer>(&mut self, observer: &mut O) -> Result<()> {
         let inodes: Vec<u32> = self.table.mini_netns().collect();
+        self.namespaces.pulses.forget_gone(|inode| inodes.contains(&inode));
         let Some(netns) = self.namespaces.of(&inodes) else {
             // One is gone perhaps, and its mini-sockets with it.
             return self.census(observer).map(drop);
@@ -144,18 +227,14 @@ impl Engine {
         let mut found = Vec::new();
         let looked_into = live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
         drop(intake);
-        Ok(self.take(begun, Scope::MiniSockets, looked_into, &[], &found, observer))
+        Ok(self.take(begun, Scope::MiniSockets, looked_into, &Lost::default(), &found, observer))
     }
 
     fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
         let begun = clock::monotonic_ns();
         let mut netns = self.namespaces.refresh(&self.filter);
         let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
-        for elsewhere in namespaces::elsewhere(&unknown) {
-            unknown.remove(&elsewhere.inode);
-            self.namespaces.known.insert(elsewhere.inode, elsewhere.clone());
-            netns.push(elsewhere);
-        }
+        netns.extend(self.namespaces.elsewhere(&mut unknown));
         self.table.expect_census();
         let states = self.states;
         let (live, mut intake) = self.intake(observer);
@@ -163,22 +242,27 @@ impl Engine {
         live.dump_held(states, &mut found, &mut intake)?;
         let mut looked_into = live.dump_sockets(states, &netns, &mut found, &mut intake)?;
         drop(intake);
-        // A namespace without a way into it and without a full socket is gone with all that was in it, unless the way is closed to
-        // this process. A full socket keeps its namespace (`sk_net_refcnt`); orphans that no process holds and no list shows are
-        // there until their ends are told, unless those may be lost.
+        let inhabited = self.inhabited(&unknown, &found);
+        let lost = self.namespaces.lost(unknown, &inhabited);
+        looked_into.extend(lost.gone.iter().chain(&lost.doubtful));
+        Ok(self.take(begun, Scope::Everything, looked_into, &lost, &found, observer))
+    }
+
+    /// Network namespaces in which there are sockets, those without a way in among them: a full socket keeps its namespace
+    /// (`sk_net_refcnt`). Orphans that no process holds and no list shows are there until their ends are told, and so is a mini-socket
+    /// where a hook tells of its end, unless ends may be lost.
+    fn inhabited(&self, unknown: &HashSet<u32>, found: &[Vec<Found>]) -> HashSet<u32> {
         let mut inhabited: HashSet<u32> = found.iter().flatten().map(|found| found.head.netns).collect();
         if !unknown.is_empty() && self.health.knowledge != Knowledge::Incomplete {
-            let is_full =
-                |connection: &&Connection| connection.phase() == Phase::Full && !connection.is_request();
-            let full = self.table.iter().filter(is_full);
-            inhabited.extend(full.map(Connection::netns).filter(|inode| unknown.contains(inode)));
+            let is_there = |connection: &&Connection| match connection.phase() {
+                Phase::Full => !connection.is_request(),
+                Phase::Mini => self.mini_ends == MiniEnds::Told,
+                Phase::Closed => false,
+            };
+            let there = self.table.iter().filter(is_there);
+            inhabited.extend(there.map(Connection::netns).filter(|inode| unknown.contains(inode)));
         }
-        let (hidden, gone): (HashSet<u32>, HashSet<u32>) =
-            unknown.iter().partition(|inode| !self.namespaces.all || inhabited.contains(inode));
-        let gone: Vec<u32> = gone.into_iter().collect();
-        looked_into.extend(&gone);
-        self.namespaces.hidden = hidden;
-        Ok(self.take(begun, Scope::Everything, looked_into, &gone, &found, observer))
+        inhabited
     }
 
     /// Takes the records that are kept back: a CPU that stops while a program writes one (a hypervisor gives it to somebody else, or
@@ -195,15 +279,7 @@ impl Engine {
 
     /// Every namespace that can be entered, whatever the filter: the other end of a connection may be in any.
     pub(super) fn every_namespace(&mut self) -> Vec<Netns> {
-        let before = std::mem::take(&mut self.namespaces.known);
-        let mut all = self.namespaces.refresh(&Filter::default());
-        for (inode, netns) in before {
-            if !self.namespaces.known.contains_key(&inode) && netns.is_there() {
-                all.push(netns.clone());
-                self.namespaces.known.insert(inode, netns);
-            }
-        }
-        all
+        self.namespaces.renew()
     }
 
     /// Brings what was found together with what happened meanwhile.
@@ -212,7 +288,7 @@ impl Engine {
         begun: u64,
         scope: Scope,
         mut looked_into: Vec<u32>,
-        gone: &[u32],
+        lost: &Lost,
         found: &[Vec<Found>],
         observer: &mut O,
     ) -> Verdict {
@@ -225,7 +301,9 @@ impl Engine {
             self.wait_for_kept_back(observer);
         }
         looked_into.sort_unstable();
-        self.table.take_census(&Census { begun, scope, netns: &looked_into, gone, found: &wanted }, observer)
+        let Lost { gone, doubtful } = lost;
+        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found: &wanted };
+        self.table.take_census(&census, observer)
     }
 }
 
@@ -278,4 +356,35 @@ pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
         || filter.remote_ports.contains(found.tuple.remote_port);
     let netns = filter.netns.is_empty() || filter.netns.contains(&found.head.netns);
     family && local && remote && netns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_way_in_a_namespace_may_be_there() {
+        let unknown = HashSet::from([1, 2, 3, 4, 5]);
+        let pulse = |inode| match inode {
+            1 | 2 => Pulse::There,
+            3 => Pulse::Gone,
+            _ => Pulse::Unknown,
+        };
+        let lost = Lost::among(&unknown, |inode| matches!(inode, 2 | 4), pulse);
+        assert_eq!(lost, Lost { gone: vec![3], doubtful: vec![5] });
+    }
+    #[test]
+    fn what_has_no_way_in_is_sought_once() {
+        let own = Netns::own().unwrap();
+        let mut namespaces = Namespaces::new(false, false);
+        namespaces.meet([1, own.inode].into_iter());
+        assert_eq!(namespaces.sought, HashSet::from([1]));
+        assert!(namespaces.known.contains_key(&own.inode));
+        namespaces.known.clear();
+        namespaces.meet([1].into_iter());
+        assert!(namespaces.known.is_empty(), "nobody looked again");
+        let lost = namespaces.lost(HashSet::from([1]), &HashSet::new());
+        assert_eq!(lost, Lost::default(), "the way in may be closed to this process");
+        assert!(namespaces.hidden.contains(&1) && namespaces.sought.is_empty());
+    }
 }

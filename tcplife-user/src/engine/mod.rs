@@ -88,8 +88,8 @@ struct Engine {
     namespaces: Namespaces,
     /// Whose descriptors this process can see.
     sight: Sight,
-    /// Mini-sockets are asked about, and no hook tells of their ends.
-    dumps_minis: bool,
+    /// Where the ends of mini-sockets come from.
+    mini_ends: MiniEnds,
     /// What a census looks at.
     states: StateMask,
     /// Nanoseconds in a state after which it can be a leak.
@@ -156,9 +156,9 @@ impl Engine {
             live,
             table,
             filter: config.filter.clone(),
-            namespaces: Namespaces::new(host.may_enter()),
+            namespaces: Namespaces::new(host.may_enter(), mini_ends == MiniEnds::Dumped),
             sight: host.sight,
-            dumps_minis: mini_ends == MiniEnds::Dumped,
+            mini_ends,
             states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },
             leak_after: clock::as_ns(config.leak_after),
             health,
@@ -223,6 +223,9 @@ impl Engine {
         if now >= chores.health {
             chores.health = now + HEALTH_PERIOD;
             self.check_health(sink)?;
+            if self.mini_ends == MiniEnds::Dumped {
+                self.namespaces.meet(self.table.mini_netns());
+            }
         }
         if !self.live.can_dump() {
             return Ok(());
@@ -235,7 +238,7 @@ impl Engine {
             if lost {
                 self.mended(&verdict, sink);
             }
-        } else if self.dumps_minis && now >= chores.minis {
+        } else if self.mini_ends == MiniEnds::Dumped && now >= chores.minis {
             let cpu = clock::cpu_ns();
             self.mini_census(sink)?;
             chores.minis = Instant::now() + census::pause(Duration::from_nanos(clock::cpu_ns() - cpu));

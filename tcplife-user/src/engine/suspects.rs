@@ -16,7 +16,7 @@ use tcplife_core::{
 
 use super::{
     Engine,
-    census::{is_wanted, wanted},
+    census::{Lost, is_wanted, wanted},
     look::{Dumps, Look, look},
 };
 use crate::{
@@ -182,7 +182,7 @@ fn glance_with(
     };
     let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);
-    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], found: &wanted };
+    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &wanted };
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
         let sockets = scope.spawn(|| Sockets::of(&found, sight));
@@ -223,7 +223,7 @@ impl Engine {
         self.table.expect_census();
         let (live, intake) = self.intake(observer);
         let found = look(&mut Tracing(live, intake), &netns)?;
-        self.take(begun, Scope::Some, Vec::new(), &[], &found, observer);
+        self.take(begun, Scope::Some, Vec::new(), &Lost::default(), &found, observer);
         let now = clock::monotonic_ns();
         let sockets = Sockets::of(&found, self.sight);
         Ok(suspect::suspects(&self.table, &sockets, now, self.leak_after, clock::kernel_hz()))

@@ -16,6 +16,7 @@ pub mod namespaces;
 mod object;
 mod ports;
 pub mod preflight;
+pub mod pulse;
 mod recursion;
 mod still;
 

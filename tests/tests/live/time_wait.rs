@@ -24,6 +24,7 @@ use crate::mini::{CLIENT_TO_THE_END, NEAR, check_cause, close_both, ns};
 
 on_both_families! {
     dies_with_its_namespace
+    outlives_the_processes_of_its_namespace
 }
 
 /// Connections over IPv4 in the long test; one more is over IPv6.
@@ -64,6 +65,28 @@ fn dies_with_its_namespace(family: Family) -> Result<()> {
     ensure!(end.connection.is_between(ends) && end.to == "closed", "{end:?}");
     ensure!((began..=seen).contains(&end.mono_ns), "{end:?}: not in {began}..{seen}");
     check_cause(&trace.stop()?, &end, if hidden { "(netns_gone)" } else { "netns_gone" })?;
+    lives.stop()?;
+    Ok(())
+}
+
+/// All processes of a namespace end, but somebody elsewhere has a socket of it, which is not of TCP: `TIME_WAIT` goes on there. It
+/// ends with that socket.
+fn outlives_the_processes_of_its_namespace(family: Family) -> Result<()> {
+    let mut pair = Pair::open(family)?;
+    let mut keeper = pair.lab.actor("keeper")?;
+    keeper.call("inbox keeper")?;
+    keeper.call(&format!("netns /proc/{}/ns/net", std::process::id()))?;
+    close_both(&mut pair)?;
+    pair.lab.reached(pair.ends, "time_wait")?;
+    let Pair { lab: Lab { trace, lives, namespace, .. }, client, server, ends, .. } = pair;
+    drop((client, server, namespace));
+    // Dumps come each second.
+    thread::sleep(scaled(Duration::from_secs(4)));
+    let began = mono_ns();
+    drop(keeper);
+    let end = trace.wait_for("the end", |records| ended(records).next().cloned())?;
+    ensure!(end.connection.is_between(ends) && end.mono_ns >= began, "{end:?}: not after {began}");
+    check_cause(&trace.stop()?, &end, "netns_gone")?;
     lives.stop()?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tcplife_common::wire::{self, Found, Gauge, Head, Mini, Move, Record, Task, Tuple, flag};
 
-use super::{Log, Told, check, random, run};
+use super::{Log, Told, check, configs, random, run};
 use crate::{
     connection::Connection,
     owner::Via,
@@ -62,7 +62,8 @@ pub(super) fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
 
 pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
-    let census = Census { begun, scope: Scope::Everything, netns: &[NETNS], gone: &[], found: &found };
+    let (scope, netns) = (Scope::Everything, &[NETNS]);
+    let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
     let verdict = table.take_census(&census, log);
     check::table(table);
     log.check(table);
@@ -259,7 +260,8 @@ fn other_namespaces_and_newer_connections_are_not_missed() {
     let records = [moved(1, CLOSE, SYN_SENT, 10 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
     assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), Verdict::default());
-    let all = Census { begun: 20 * SECOND, scope: Scope::Everything, netns: &[NETNS], gone: &[], found: &[] };
+    let (begun, scope) = (20 * SECOND, Scope::Everything);
+    let all = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &[] };
     let elsewhere = Census { netns: &[NETNS + 1], ..all };
     assert_eq!(table.take_census(&elsewhere, &mut log), Verdict::default());
     let minis = Census { scope: Scope::MiniSockets, ..all };
@@ -379,19 +381,18 @@ proptest! {
     fn any_census_leaves_a_sound_table(
         records in random::records(120),
         dump in random::records(60),
-        capacity in 1..40_usize,
+        config in configs(),
     ) {
-        let config = Config { capacity, ..Config::default() };
         let (mut table, mut log) = run(config, &records);
         let begun = records.last().map_or(0, |record| record.head().time_ns);
         let dump: Vec<Vec<Found>> = dump.chunks(7).map(|piece| piece.iter().map(as_found).collect()).collect();
-        for n in 0..3 {
-            let census =
-                Census { begun: begun + n, scope: Scope::Everything, netns: &[1, 2], gone: &[2], found: &dump };
+        for begun in begun..begun + 3 {
+            let scope = Scope::Everything;
+            let census = Census { begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &dump };
             table.take_census(&census, &mut log);
             check::table(&table);
         }
-        prop_assert!(table.len() <= capacity);
+        prop_assert!(table.len() <= config.capacity);
         table.finish(u64::MAX, &mut log);
         check::table(&table);
     }

@@ -97,7 +97,14 @@ fn one_that_is_missed_when_its_timer_fires_has_expired() {
             let (mut table, mut log) = run(DUMPED, &[]);
             take(&mut table, &mut log, 59 * SECOND, &[one]);
             take(&mut table, &mut log, begun - 1, &[]);
-            let census = Census { begun, scope: Scope::MiniSockets, netns: &[NETNS], gone: &[], found: &[] };
+            let census = Census {
+                begun,
+                scope: Scope::MiniSockets,
+                netns: &[NETNS],
+                gone: &[],
+                doubtful: &[],
+                found: &[],
+            };
             let mut ends = Closed::default();
             table.take_census(&census, &mut ends);
             assert_eq!(ends.0, [end], "{state}");
@@ -145,6 +152,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
             scope: Scope::MiniSockets,
             netns: &[NETNS],
             gone: &[],
+            doubtful: &[],
             found: &[vec![other]],
         };
         assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
@@ -274,5 +282,37 @@ fn one_in_fin_wait_2_is_waited_for_once_its_timer_fired() {
         };
         assert_eq!(moves, expected);
         assert!(table.is_empty());
+    }
+}
+
+/// A namespace without a way into it may be there all the same: what is not known to be gone with it ends by its timer.
+#[test]
+fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
+    let (none, it): (&[u32], &[u32]) = (&[], &[NETNS]);
+    let (seen, by_timer) = (22 * SECOND, 71_888_000_000);
+    for (mini_ends, gone, doubtful, told) in [
+        (MiniEnds::Dumped, it, none, (seen, Some("netns_gone"))),
+        (MiniEnds::Dumped, none, it, (by_timer, Some("expired"))),
+        (MiniEnds::Told, it, none, (seen, Some("netns_gone"))),
+        (MiniEnds::Told, none, it, (seen, None)),
+    ] {
+        let config = Config { mini_ends, ..DUMPED };
+        let (mut table, mut log) = run(config, &[]);
+        let full = found(1, ESTABLISHED, 10 * SECOND);
+        let mut time_wait = mini(2, TIME_WAIT, 10 * SECOND, 15_000);
+        (time_wait.gauge.jiffies, time_wait.gauge.expires) = (90_000, 105_000);
+        take(&mut table, &mut log, 9 * SECOND, &[full, time_wait]);
+        let mut ends = Closed::default();
+        for begun in [21, 22] {
+            let begun = begun * SECOND;
+            let scope = Scope::Everything;
+            let census = Census { begun, scope, netns: &[NETNS], gone, doubtful, found: &[] };
+            table.take_census(&census, &mut ends);
+            check::table(&table);
+        }
+        table.tick(100 * SECOND, &mut ends);
+        assert_eq!(ends.0.len(), 2, "{:?}", ends.0);
+        assert!(table.is_empty(), "the full socket's events were lost");
+        assert_eq!(ends.0.last(), Some(&told), "{mini_ends:?}");
     }
 }

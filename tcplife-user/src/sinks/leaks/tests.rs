@@ -66,7 +66,8 @@ fn looks(counts: &[u16]) -> Collected {
 fn look(collected: &mut Collected, at: u64, found: &[Found]) {
     let mut table = Table::new(TableConfig { hz: 250, ..TableConfig::default() });
     let found = [found.to_vec()];
-    let census = Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], found: &found };
+    let census =
+        Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
     table.take_census(&census, &mut ());
     let suspects = suspect::suspects(&table, &Sockets::of(&found, Sight::Every), NOW, 30 * SECOND, 250);
     collected.take(at, &Filter::default(), suspects);
