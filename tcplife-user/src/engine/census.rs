@@ -46,6 +46,11 @@ pub(super) fn pause(took: Duration) -> Duration {
     (took * MINI_SHARE).clamp(MINI_PERIOD, RESYNC_PERIOD)
 }
 
+/// When to look for new namespaces again after it took so much CPU time: with the next records, if there was none.
+pub(super) fn pause_after_meeting(took: Duration) -> Duration {
+    (took * MINI_SHARE).min(MINI_PERIOD)
+}
+
 /// When to compare the table again at the earliest, after a comparison took so long and events are lost all the same.
 pub(super) fn pause_after_loss(took: Duration) -> Duration {
     (took * LOSS_SHARE).min(RESYNC_PERIOD)
@@ -101,7 +106,7 @@ impl Namespaces {
         Self { all, known: HashMap::new(), hidden: HashSet::new(), sought: HashSet::new(), pulses }
     }
 
-    /// Finds these while they can be entered: lists may be far apart, and some are there for seconds only.
+    /// Finds these while they can be entered: lists may be far apart, and some are there for a moment only.
     pub(super) fn meet(&mut self, inodes: impl Iterator<Item = u32>) {
         let met = |inode: &u32| {
             self.known.contains_key(inode) || self.hidden.contains(inode) || self.sought.contains(inode)

@@ -65,6 +65,8 @@ struct Chores {
     /// After a loss, not before this: under a load that goes on losing, lists of sockets are not to make it worse.
     mend: Instant,
     minis: Instant,
+    /// Namespaces with new mini-sockets.
+    meet: Instant,
     suspects: Instant,
 }
 
@@ -76,6 +78,7 @@ impl Chores {
             resync: now + RESYNC_PERIOD,
             mend: now,
             minis: now + MINI_PERIOD,
+            meet: now,
             suspects: now,
         }
     }
@@ -223,9 +226,11 @@ impl Engine {
         if now >= chores.health {
             chores.health = now + HEALTH_PERIOD;
             self.check_health(sink)?;
-            if self.mini_ends == MiniEnds::Dumped {
-                self.namespaces.meet(self.table.mini_netns());
-            }
+        }
+        if self.mini_ends == MiniEnds::Dumped && now >= chores.meet {
+            let cpu = clock::cpu_ns();
+            self.namespaces.meet(self.table.mini_netns());
+            chores.meet = now + census::pause_after_meeting(Duration::from_nanos(clock::cpu_ns() - cpu));
         }
         if !self.live.can_dump() {
             return Ok(());
