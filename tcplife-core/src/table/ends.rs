@@ -32,9 +32,15 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> End {
         EPIPE | ECONNRESET if by_task && connection.resets_received == 0 => 0,
         0 | EPIPE | ECONNABORTED | ECONNRESET | ETIMEDOUT => record.tuple.err,
         err if old == State::SynSent => err,
-        // What an ICMP message said, which stays in sk_err where IP_RECVERR is set until somebody asks for it (tcp_v4_err): it ends
-        // nothing. Where the kernel gives up sending it tells that in place of ETIMEDOUT (tcp_write_err).
-        _ if record.stats.retransmits == 0 => 0,
+        // What an ICMP message said. Where the kernel gives up waiting it tells that in place of ETIMEDOUT (tcp_write_err). Where
+        // IP_RECVERR is set it stays in sk_err until somebody asks for it (tcp_v4_err) and ends nothing: then a connection that was
+        // closed ends as it would without. Which of the two it was shows if nothing was sent again; else it is more often the first.
+        _ if connection.resets_sent > 0 => 0,
+        _ if record.stats.retransmits == 0
+            && matches!(old, State::LastAck | State::Closing | State::FinWait2) =>
+        {
+            0
+        }
         _ => ETIMEDOUT,
     };
     if record.head.has(flag::MINI) {
