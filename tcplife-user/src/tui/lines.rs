@@ -45,7 +45,8 @@ pub enum LeakKey {
 }
 
 impl LeakLine<'_> {
-    const fn key(&self) -> LeakKey {
+    /// What the line is about.
+    pub const fn key(&self) -> LeakKey {
         match self {
             Self::Group(group) => LeakKey::Group(pid(group.process)),
             Self::Socket(suspect) => LeakKey::Socket(suspect.connection.id()),

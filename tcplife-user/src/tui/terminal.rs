@@ -192,6 +192,7 @@ mod tests {
         let run = format!("'{}' --ignored --nocapture --exact tui::terminal::tests::{test}", this.display());
         let run = script.replace("{run}", &run);
         let output = Command::new("script")
+            .env("SHELL", "/bin/sh")
             .args(["--quiet", "--return", "--command"])
             .arg(format!("stty rows 24 cols 80; stty -a; {run}; stty -a"))
             .arg("/dev/null")

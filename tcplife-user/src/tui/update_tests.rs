@@ -242,7 +242,7 @@ fn space_stops_the_data_and_lets_it_go_on() {
     assert_eq!(update(&mut app, Event::Tick), Next::Draw);
     type_keys(&mut app, " ");
     assert_eq!((app.request().flow, app.clock(later)), (Flow::Paused, fix::NOW));
-    assert_eq!(update(&mut app, Event::Tick), Next::Wait);
+    assert_eq!(update(&mut app, Event::Tick), Next::Draw, "the uptime goes on");
     type_keys(&mut app, "j ");
     assert_eq!(app.request().flow, Flow::Live);
 }

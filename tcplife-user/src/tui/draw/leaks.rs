@@ -35,13 +35,14 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
         return draw_nothing(app, area, buffer);
     }
     let first = app.leaks.cursor.top;
-    for (n, (line, place)) in all.iter().skip(first).zip(places).enumerate() {
+    for (line, place) in all.iter().skip(first).zip(places) {
+        let is_selected = app.leaks.cursor.on == Some(line.key());
         let line = match line {
             LeakLine::Group(group) => group_line(app, group, now, width),
             LeakLine::Socket(suspect) => socket_line(app.setup.theme, &leaks.as_of(suspect, now), width),
         };
         line.render(place, buffer);
-        if first + n == app.leaks.cursor.at {
+        if is_selected {
             buffer.set_style(place, theme::SELECTED);
         }
     }

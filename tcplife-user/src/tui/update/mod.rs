@@ -86,8 +86,7 @@ fn happened(app: &mut App, event: Event) -> Next {
             views::follow(app);
             Next::Draw
         }
-        Event::Tick if app.flow == Flow::Live => Next::Draw,
-        Event::Tick => Next::Wait,
+        Event::Tick => Next::Draw,
     }
 }
 
@@ -205,9 +204,9 @@ fn in_tab(app: &mut App, action: Action) {
     match action {
         Action::Help => app.overlay = Overlay::Help(0),
         Action::Pause => app.flow = if app.flow == Flow::Live { Flow::Paused } else { Flow::Live },
-        Action::NextTab => app.tab = neighbour(app.tab, 1),
-        Action::PreviousTab => app.tab = neighbour(app.tab, Tab::ALL.len() - 1),
-        Action::Tab(tab) => app.tab = tab,
+        Action::NextTab => open(app, neighbour(app.tab, 1)),
+        Action::PreviousTab => open(app, neighbour(app.tab, Tab::ALL.len() - 1)),
+        Action::Tab(tab) => open(app, tab),
         _ if pane::moved(app, action) => {}
         _ => match app.tab {
             Tab::Connections => in_connections(app, action),
@@ -217,6 +216,12 @@ fn in_tab(app: &mut App, action: Action) {
             Tab::Events => in_events(app, action),
         },
     }
+}
+
+/// Opens a view. What it shows may have changed since it was open last.
+fn open(app: &mut App, tab: Tab) {
+    app.tab = tab;
+    views::follow(app);
 }
 
 fn neighbour(tab: Tab, steps: usize) -> Tab {

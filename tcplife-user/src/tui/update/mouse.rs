@@ -26,7 +26,7 @@ pub(super) fn click(app: &mut App, mouse: MouseEvent) -> Next {
             let place = Position::new(mouse.column, mouse.row);
             let tab = layout::tabs(panels.tabs).iter().position(|tab| tab.contains(place));
             if let Some(tab) = tab {
-                app.tab = Tab::ALL[tab];
+                super::open(app, Tab::ALL[tab]);
             } else if let Some(row) = panels.row_at(mouse.column, mouse.row) {
                 return pick(app, row);
             } else if app.tab == Tab::Connections && panels.body.contains(place) {

@@ -34,9 +34,6 @@ fn moved<K: Copy + PartialEq>(cursor: &mut Cursor<K>, action: Action, lines: &[K
 
 /// A key in the view of leaks.
 pub(super) fn in_leaks(app: &mut App, action: Action) {
-    if app.leaks.cursor.on.is_none() {
-        follow(app);
-    }
     let (lines, page) = (lines::leak_keys(app), app.visible_rows().max(1));
     if moved(&mut app.leaks.cursor, action, &lines, page) {
         if app.leaks.pane.is_open() {
@@ -149,6 +146,9 @@ fn follow_leaks(app: &mut App, page: usize) {
     // While one that is gone is being read, the cursor does not go to another.
     if lines.contains(&LeakKey::Socket(id)) {
         app.leaks.cursor.follow(&lines, page);
+    } else {
+        let cursor = &mut app.leaks.cursor;
+        cursor.top = cursor.top.min(lines.len().saturating_sub(page));
     }
 }
 
