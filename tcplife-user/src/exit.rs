@@ -78,7 +78,7 @@ fn say(sentence: &str) -> ExitCode {
 /// [`io::Error`] shows.
 fn remedy(sentence: &str) -> &'static str {
     let is_about = |errno: i32| sentence.contains(&format!("(os error {errno})"));
-    if is_about(libc::EMFILE) { "; raise the limit of open files (ulimit -n 1024) and try again" } else { "" }
+    if is_about(libc::EMFILE) { "; raise the limit of open files (ulimit -n) and try again" } else { "" }
 }
 
 #[cfg(test)]

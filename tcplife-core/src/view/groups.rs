@@ -101,12 +101,15 @@ impl GroupKey {
     }
 }
 
-/// The port of the service that a connection uses. Where it is not known who opened it, that is the port that has a listener.
+/// The port of the service that a connection uses. Where it is not known who opened it, that is the
+/// port that has a listener, or the lower one: ports that are given to clients are high.
 fn service_port(table: &Table, connection: &Connection) -> u16 {
     let ends = connection.ends();
     let is_client = match connection.role() {
         Some(role) => role == Role::Client,
-        None => !table.has_listener(connection.netns(), ends.local_port),
+        None => {
+            ends.local_port > ends.remote_port && !table.has_listener(connection.netns(), ends.local_port)
+        }
     };
     if is_client && ends.remote_port != 0 { ends.remote_port } else { ends.local_port }
 }

@@ -106,9 +106,12 @@ impl Preflight {
     }
 }
 
-/// From the pid namespace with this inode; if it has one.
-fn sight(pid_namespace: Option<u32>) -> Sight {
-    if pid_namespace == Some(FIRST_PID_NAMESPACE) { Sight::Every } else { Sight::Some }
+/// From the pid namespace with this inode; a kernel without any has none.
+const fn sight(pid_namespace: Option<u32>) -> Sight {
+    match pid_namespace {
+        Some(FIRST_PID_NAMESPACE) | None => Sight::Every,
+        Some(_) => Sight::Some,
+    }
 }
 
 fn effective_capabilities(status: &str) -> u64 {
@@ -173,7 +176,7 @@ mod tests {
         assert_eq!(version("5.10.0-28-cloud-amd64"), Some((5, 10)));
         assert_eq!(version("weird"), None);
         assert_eq!(sight(Some(4_026_531_836)), Sight::Every);
-        assert!(sight(Some(4_026_532_000)) == Sight::Some && sight(None) == Sight::Some);
+        assert!(sight(Some(4_026_532_000)) == Sight::Some && sight(None) == Sight::Every);
         assert_eq!(lockdown_mode("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
         assert_eq!(effective_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
     }

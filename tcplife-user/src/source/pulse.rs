@@ -55,22 +55,24 @@ impl Pulses {
         // This process is in its own.
         let own = netns::own();
         let is_new = |netns: &&Netns| Some(netns.inode) != own && self.of(netns.inode) != Pulse::There;
-        let new: Vec<&Netns> = namespaces.filter(is_new).collect();
+        let mut room = self.most.saturating_sub(self.points.len());
+        let mut has_room = |netns: &&Netns| {
+            let has = self.points.contains_key(&netns.inode) || room > 0;
+            room = room.saturating_sub(1);
+            has
+        };
+        let new: Vec<&Netns> = namespaces.filter(is_new).filter(|netns| has_room(netns)).collect();
         if new.is_empty() {
             return;
         }
         // In a thread that ends afterwards: it is in another namespace then.
         let points = thread::scope(|scope| {
-            let points = || new.iter().filter_map(|netns| Some((netns.inode, point_at(netns)?))).collect();
+            let points = || -> Vec<_> {
+                new.iter().filter_map(|netns| Some((netns.inode, point_at(netns)?))).collect()
+            };
             scope.spawn(points).join().unwrap_or_else(|_| Vec::new())
         });
-        for (inode, point) in points {
-            if self.points.len() < self.most || self.points.contains_key(&inode) {
-                self.points.insert(inode, point);
-            } else {
-                log::debug!("no descriptor is left to tell when network namespace {inode} is gone");
-            }
-        }
+        self.points.extend(points);
     }
 
     /// Whether the one that had this number when it was learned is there.

@@ -80,7 +80,7 @@ fn watch_draws_nothing_on_a_terminal_that_cannot() -> Result<()> {
         // Runs the command in a terminal of its own, and ends as it does.
         let mut command = Command::new("script");
         command.args(["-qec", "exec \"$TCPLIFE\" watch -d 1s", "/dev/null"]);
-        command.env("TCPLIFE", tcplife_binary()?).env("TERM", term);
+        command.env("TCPLIFE", tcplife_binary()?).env("TERM", term).env("SHELL", "/bin/sh");
         let ended = end_of(isolated(command))?;
         ensure!(ended.status == Some(2), "{term:?}: {ended:?}");
         ensure!(ended.out.starts_with("tcplife: watch draws a screen"), "{term:?}: {ended:?}");

@@ -176,7 +176,10 @@ fn holdings(may_read: bool, refused: &mut bool) -> Result<HashMap<u32, Vec<Holdi
             // One that has just ended may not be read about (`proc_fd_access_allowed`).
             Err(_) if !folder.exists() => {}
             Err(error) if may_read && error.kind() == ErrorKind::PermissionDenied => *refused = true,
-            Err(error) => bail!("cannot read the descriptors of process {pid}: {error}; {NEEDS_ROOT}"),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                bail!("cannot read the descriptors of process {pid}: {error}; {NEEDS_ROOT}")
+            }
+            Err(error) => bail!("cannot read the descriptors of process {pid}: {error}"),
         }
     }
     Ok(holdings)
@@ -275,9 +278,11 @@ ctypes.CDLL(None).pthread_exit(None)
 
     #[test]
     fn a_process_whose_first_thread_has_ended_holds_what_the_others_do() {
-        let mut python = std::process::Command::new("python3")
+        let mut python = std::process::Command::new("/usr/bin/python3")
             .args(["-c", WITHOUT_FIRST_THREAD])
             .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
         let folder = Path::new("/proc").join(python.id().to_string());
