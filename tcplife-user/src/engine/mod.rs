@@ -111,6 +111,8 @@ struct Engine {
     signs: u64,
     /// When all hooks were attached. What some of them told before that is not whole; the first census knows better.
     attached: u64,
+    /// When they began to be detached. From then on some tell what others do not any more.
+    detached: u64,
     /// Time of the newest record, nanoseconds of `CLOCK_MONOTONIC`.
     heard_until: u64,
     pace: Pace,
@@ -172,6 +174,7 @@ impl Engine {
             filters_late: filters_ports || config.filter.families != Families::Both,
             signs: 0,
             attached: clock::monotonic_ns(),
+            detached: u64::MAX,
             heard_until: 0,
             pace,
         })
@@ -269,7 +272,8 @@ impl Engine {
 
     /// Where records come from and what is done with each.
     fn intake<'a, O: Observer>(&'a mut self, observer: &'a mut O) -> (&'a mut Live, impl FnMut(&[u8]) + 'a) {
-        let Self { live, table, filter, filters_late, health, malformed, attached, heard_until, .. } = self;
+        let Self { live, table, filter, filters_late, health, malformed, heard_until, .. } = self;
+        let whole = self.attached..self.detached;
         // By reference: a record is long, and taking it out of its result would copy it.
         let take = move |bytes: &[u8]| match &Record::decode(bytes) {
             Ok(record) => {
@@ -279,7 +283,7 @@ impl Engine {
                 let refused = if *filters_late { refused(filter, record) } else { None };
                 match refused {
                     Some(tuple) => table.withdraw(record.head(), tuple, observer),
-                    None if time >= *attached => table.apply(record, observer),
+                    None if whole.contains(&time) => table.apply(record, observer),
                     None => {}
                 }
             }
@@ -298,6 +302,7 @@ impl Engine {
         {
             log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
         }
+        self.detached = clock::monotonic_ns();
         self.live.detach();
         while self.take_batch(sink) > 0 {}
         self.wait_for_kept_back(sink);

@@ -168,7 +168,9 @@ fn closed_stdout() -> Result<()> {
     ensure!(status?.success(), "ended with an error");
     let mut rest = String::new();
     notes.read_to_string(&mut rest)?;
-    ensure!(rest.is_empty(), "it was not silent: {rest}");
+    // What the kernel ran no program for is told whoever reads.
+    let is_of_misses = |line: &str| line.contains("events lost (recursion)") || line.contains("whole again");
+    ensure!(rest.lines().all(is_of_misses), "it was not silent: {rest}");
     Ok(())
 }
 
