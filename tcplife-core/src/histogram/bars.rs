@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn finished_and_open_stays_share_an_axis() {
-        let mut histograms = Histograms::new().unwrap();
+        let mut histograms = Histograms::default();
         for ns in [0, 999, 1_500_000, 3 * MS, 4 * MS, 60_000 * MS] {
             histograms.record(State::CloseWait, Some(ns));
         }

@@ -7,7 +7,6 @@
 use std::{borrow::Cow, collections::HashMap, hash::Hash};
 
 use foldhash::fast::RandomState;
-use hdrhistogram::CreationError;
 
 use super::{Extremes, Histograms, NO_EXTREMES};
 use crate::state::State;
@@ -26,11 +25,11 @@ enum Stays {
 }
 
 impl Stays {
-    fn record(&mut self, state: State, length: Option<u64>, empty: &Histograms) {
+    fn record(&mut self, state: State, length: Option<u64>) {
         match self {
             Self::Few(stays) if stays.len() < FEW => stays.push((state, length)),
             Self::Few(stays) => {
-                let mut histograms = gathered(stays, empty);
+                let mut histograms = gathered(stays);
                 histograms.record(state, length);
                 *self = Self::Many(Box::new(histograms));
             }
@@ -70,16 +69,16 @@ impl Stays {
         }
     }
 
-    fn histograms(&self, empty: &Histograms) -> Cow<'_, Histograms> {
+    fn histograms(&self) -> Cow<'_, Histograms> {
         match self {
-            Self::Few(stays) => Cow::Owned(gathered(stays, empty)),
+            Self::Few(stays) => Cow::Owned(gathered(stays)),
             Self::Many(histograms) => Cow::Borrowed(histograms),
         }
     }
 }
 
-fn gathered(stays: &[(State, Option<u64>)], empty: &Histograms) -> Histograms {
-    let mut histograms = empty.clone();
+fn gathered(stays: &[(State, Option<u64>)]) -> Histograms {
+    let mut histograms = Histograms::default();
     for &(state, length) in stays {
         histograms.record(state, length);
     }
@@ -90,25 +89,20 @@ fn gathered(stays: &[(State, Option<u64>)], empty: &Histograms) -> Histograms {
 #[derive(Clone)]
 pub struct Groups<K> {
     kept: usize,
-    empty: Histograms,
     own: HashMap<K, Stays, RandomState>,
     rest: Histograms,
 }
 
 impl<K: Copy + Eq + Hash + Ord> Groups<K> {
     /// Without any; `kept` groups at least have histograms of their own.
-    ///
-    /// # Errors
-    /// As [`Histograms::new`].
-    pub fn new(kept: usize) -> Result<Self, CreationError> {
-        let empty = Histograms::new()?;
-        Ok(Self { kept: kept.max(1), rest: empty.clone(), empty, own: HashMap::default() })
+    pub fn new(kept: usize) -> Self {
+        Self { kept: kept.max(1), own: HashMap::default(), rest: Histograms::default() }
     }
 
     /// A stay of a connection of `group` ended; see [`Histograms::record`].
     pub fn record(&mut self, group: K, state: State, length: Option<u64>) {
         if let Some(of) = self.own.get_mut(&group) {
-            return of.record(state, length, &self.empty);
+            return of.record(state, length);
         }
         if self.own.len() >= 2 * self.kept {
             self.fold(self.kept);
@@ -134,7 +128,7 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
 
     /// A group's histograms, if it has its own.
     pub fn get(&self, group: &K) -> Option<Cow<'_, Histograms>> {
-        self.own.get(group).map(|of| of.histograms(&self.empty))
+        self.own.get(group).map(|of| of.histograms())
     }
 
     /// The groups that have histograms of their own, with how many stays each has, in no particular order.
@@ -147,7 +141,7 @@ impl<K: Copy + Eq + Hash + Ord> Groups<K> {
         let mut rest = all.clone();
         let (taken, others): (Vec<_>, Vec<_>) = self.own.iter().partition(|(key, _)| wanted(key));
         let of_others = others.iter().map(|(_, of)| of.extremes()).chain([self.rest.extremes()]);
-        rest.subtract(taken.iter().map(|(_, of)| of.histograms(&self.empty)), of_others);
+        rest.subtract(taken.iter().map(|(_, of)| of.histograms()), of_others);
         rest
     }
 }
@@ -159,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_stay_is_in_one_group_or_in_the_rest() {
-        let (mut groups, mut all) = (Groups::new(4).unwrap(), Histograms::new().unwrap());
+        let (mut groups, mut all) = (Groups::new(4), Histograms::default());
         // Groups 0 to 3 are large; a thousand others have one stay each.
         for n in 0..1_000u32 {
             for (group, length) in [(n % 4, 5_000), (1_000 + n, 7_000 + u64::from(n))] {
@@ -175,7 +169,7 @@ mod tests {
         }
         let others = groups.others(&all, |&key| key < 4);
         assert_eq!((others.total(), others.finished(State::Closing)), (1_000, Finished::default()));
-        let mut alone = Histograms::new().unwrap();
+        let mut alone = Histograms::default();
         (0..1_000).for_each(|n| alone.record(State::CloseWait, Some(7_000 + n)));
         assert_eq!(others.finished(State::CloseWait), alone.finished(State::CloseWait));
         assert_eq!(others.lengths(State::CloseWait), alone.lengths(State::CloseWait));
@@ -183,7 +177,7 @@ mod tests {
 
     #[test]
     fn few_groups_leave_no_rest() {
-        let (mut groups, mut all) = (Groups::new(4).unwrap(), Histograms::new().unwrap());
+        let (mut groups, mut all) = (Groups::new(4), Histograms::default());
         (0..8u32).for_each(|n| {
             groups.record(n, State::Established, None);
             all.record(State::Established, None);

@@ -11,7 +11,7 @@ mod open;
 
 use std::borrow::Cow;
 
-use hdrhistogram::{CreationError, Histogram};
+use hdrhistogram::Histogram;
 
 use crate::state::State;
 
@@ -74,10 +74,12 @@ struct Stays {
 }
 
 impl Stays {
-    fn new() -> Result<Self, CreationError> {
-        let mut histogram = Histogram::new_with_bounds(LOWEST_NS, 2 * LOWEST_NS, DIGITS)?;
+    #[expect(clippy::expect_used, reason = "the library refuses bad bounds only, and these are constants")]
+    fn new() -> Self {
+        let mut histogram =
+            Histogram::new_with_bounds(LOWEST_NS, 2 * LOWEST_NS, DIGITS).expect("good bounds");
         histogram.auto(true);
-        Ok(Self { histogram, sum: 0, min: u64::MAX, max: 0, below: 0, above: 0, unknown_start: 0 })
+        Self { histogram, sum: 0, min: u64::MAX, max: 0, below: 0, above: 0, unknown_start: 0 }
     }
 
     fn record(&mut self, length: u64) {
@@ -138,26 +140,16 @@ pub(crate) type Extremes = [(u64, u64); State::COUNT];
 pub(crate) const NO_EXTREMES: Extremes = [(u64::MAX, 0); State::COUNT];
 
 /// Finished stays in every state. States without any take no memory.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Histograms {
-    /// What a state begins with.
-    empty: Box<Stays>,
     /// By [`State::index`].
     states: [Option<Box<Stays>>; State::COUNT],
 }
 
 impl Histograms {
-    /// Without any stay.
-    ///
-    /// # Errors
-    /// When the histogram library refuses the range, which it does not for this one.
-    pub fn new() -> Result<Self, CreationError> {
-        Ok(Self { empty: Box::new(Stays::new()?), states: Default::default() })
-    }
-
     /// A stay in `state` ended after `length` nanoseconds; `None` when its start was not seen.
     pub fn record(&mut self, state: State, length: Option<u64>) {
-        let stays = self.states[state.index()].get_or_insert_with(|| self.empty.clone());
+        let stays = self.states[state.index()].get_or_insert_with(|| Box::new(Stays::new()));
         match length {
             Some(length) => stays.record(length),
             None => stays.unknown_start += 1,
@@ -240,7 +232,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn of(lengths: impl IntoIterator<Item = u64>) -> Finished {
-        let mut histograms = Histograms::new().unwrap();
+        let mut histograms = Histograms::default();
         lengths.into_iter().for_each(|ns| histograms.record(State::CloseWait, Some(ns)));
         histograms.finished(State::CloseWait)
     }
@@ -278,7 +270,7 @@ mod tests {
 
     #[test]
     fn stays_of_unknown_start_are_counted_apart() {
-        let mut histograms = Histograms::new().unwrap();
+        let mut histograms = Histograms::default();
         histograms.record(State::Established, None);
         histograms.record(State::Established, Some(MS));
         let finished = histograms.finished(State::Established);
@@ -290,9 +282,9 @@ mod tests {
     fn merging_is_as_recording_all_in_one() {
         let (one, two): (Vec<u64>, Vec<u64>) =
             (1..=2_000).map(|n| n * n * 1_000).partition(|ns| ns % 3_000 == 0);
-        let mut merged = Histograms::new().unwrap();
+        let mut merged = Histograms::default();
         for lengths in [&one, &two] {
-            let mut part = Histograms::new().unwrap();
+            let mut part = Histograms::default();
             for &ns in lengths {
                 part.record(State::CloseWait, Some(ns));
             }

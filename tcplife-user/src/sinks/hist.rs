@@ -4,7 +4,6 @@
 
 use std::io;
 
-use anyhow::Result;
 use tcplife_core::{filter::StateSet, observer::Transition};
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::stays::{By, Collected, Section};
 
-/// What the commands's formats share.
+/// What the command's formats share.
 pub struct Hist {
     collected: Collected,
     by: Option<By>,
@@ -24,11 +23,8 @@ pub struct Hist {
 
 impl Hist {
     /// Of stays in `states`, or in any if it is empty; grouped by what `by` says, and written to `log` as it goes.
-    ///
-    /// # Errors
-    /// Never, but the histogram library does not know.
-    pub fn new(states: StateSet, by: Option<By>, log: Option<HdrLog>) -> Result<Self> {
-        Ok(Self { collected: Collected::new(by.as_slice())?, by, log, states })
+    pub fn new(states: StateSet, by: Option<By>, log: Option<HdrLog>) -> Self {
+        Self { collected: Collected::new(by.as_slice()), by, log, states }
     }
 
     /// A connection left a state.

@@ -75,7 +75,7 @@ pub fn lives(config: &Config, output: TextJsonOrCsv) -> Result<()> {
 pub fn hist(config: &Config, options: &HistOptions) -> Result<()> {
     let clock = Clock::sample();
     let log = options.log.as_ref().map(|path| hist_log::HdrLog::create(path, options.interval, clock));
-    let hist = Hist::new(config.filter.states, options.by, log.transpose()?)?;
+    let hist = Hist::new(config.filter.states, options.by, log.transpose()?);
     match options.output {
         TextOrJson::Text => run(config, hist_text::HistText::new(hist, options.plot)),
         TextOrJson::Json => run(config, hist_json::HistJson::new(hist, clock)),

@@ -9,7 +9,6 @@ mod group;
 
 use std::cmp::Reverse;
 
-use anyhow::{Context, Result};
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
@@ -81,16 +80,9 @@ type Lasting = [OpenStays; State::COUNT];
 
 impl Collected {
     /// Without any stay; with groups of these kinds.
-    ///
-    /// # Errors
-    /// Never, but the histogram library does not know.
-    pub fn new(kinds: &[By]) -> Result<Self> {
-        let grouped = |&by: &By| Ok((Grouper::new(by), Groups::new(KEPT)?));
-        let grouped = kinds.iter().map(grouped).collect::<Result<_>>();
-        Ok(Self {
-            all: Histograms::new().context("cannot make histograms")?,
-            grouped: grouped.context("cannot make histograms")?,
-        })
+    pub fn new(kinds: &[By]) -> Self {
+        let grouped = |&by: &By| (Grouper::new(by), Groups::new(KEPT));
+        Self { all: Histograms::default(), grouped: kinds.iter().map(grouped).collect() }
     }
 
     /// A connection left a state. Returns the stay that this ends, if it is one.

@@ -7,7 +7,6 @@
 
 use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
 
-use anyhow::Result;
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
@@ -79,10 +78,7 @@ pub struct Ends {
 
 impl Bridge {
     /// A bridge that answers `request` until it is asked for something else, and the screen's ends of it.
-    ///
-    /// # Errors
-    /// Never, but the histogram library does not know.
-    pub fn new(request: Request, refresh: Duration) -> Result<(Self, Ends)> {
+    pub fn new(request: Request, refresh: Duration) -> (Self, Ends) {
         let (requests, asked) = watch::channel(request.clone());
         let (answers, frames) = watch::channel(Arc::default());
         let bridge = Self {
@@ -95,12 +91,12 @@ impl Bridge {
             started: None,
             meter: Meter::default(),
             cost: CostMeter::default(),
-            views: Views::new()?,
+            views: Views::new(),
             settings: Settings::default(),
             still: None,
             leaks: Arc::default(),
         };
-        Ok((bridge, Ends { requests, frames }))
+        (bridge, Ends { requests, frames })
     }
 
     /// Takes over a new request, if there is one.
@@ -248,7 +244,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn start() -> (Bridge, Ends, Table) {
-        let (bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(500)).unwrap();
+        let (bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(500));
         (bridge, ends, Table::new(tcplife_core::table::Config::default()))
     }
 

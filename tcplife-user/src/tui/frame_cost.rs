@@ -161,7 +161,7 @@ fn frames() {
     let sizes =
         [(1_000, Spread::Few), (10_000, Spread::Few), (100_000, Spread::Few), (100_000, Spread::Every)];
     for (count, spread) in sizes {
-        let (mut bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(1)).unwrap();
+        let (mut bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(1));
         let table = fill(count, spread, &mut bridge);
         let peers = format!("{spread:?}").to_lowercase();
         for (name, prepare) in KINDS {

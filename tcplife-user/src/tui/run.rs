@@ -44,7 +44,7 @@ const SECOND: u64 = 1_000_000_000;
 pub fn run(config: &Config) -> Result<()> {
     let (width, height) = terminal::size().context("cannot ask the terminal for its size")?;
     let mut app = App::new(setup(config), Size { width, height });
-    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh)?;
+    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh);
     thread::scope(|scope| {
         let engine = scope.spawn(move || engine::run(config, &mut bridge));
         // The screen's ends of the bridge go with it, and that ends the engine.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
 use tcplife_core::{
     connection::Connection,
     filter::Filter,
@@ -48,11 +47,8 @@ pub struct StillViews {
 
 impl Views {
     /// Nothing so far.
-    ///
-    /// # Errors
-    /// Never, but the histogram library does not know.
-    pub fn new() -> Result<Self> {
-        Ok(Self { log: Log::default(), stays: Collected::new(&By::ALL)?, ended_early: 0 })
+    pub fn new() -> Self {
+        Self { log: Log::default(), stays: Collected::new(&By::ALL), ended_early: 0 }
     }
 
     /// A connection moved.

@@ -24,7 +24,7 @@ use super::{
 use crate::stays::By;
 
 fn hist(by: Option<By>) -> Hist {
-    Hist::new(StateSet::default(), by, None).unwrap()
+    Hist::new(StateSet::default(), by, None)
 }
 
 #[test]
