@@ -7,6 +7,8 @@ use std::{path::PathBuf, time::Duration};
 
 mod choices;
 mod netns;
+#[cfg(test)]
+mod tests;
 
 pub use choices::{Evidence, Suspects};
 
@@ -18,7 +20,7 @@ use tcplife_core::{
 };
 
 use crate::{
-    cli::{self, Cli, Command, Filters, Hist, Hooks, TextJsonOrCsv, TextOrJson, Tracing},
+    cli::{self, Cli, Command, Filters, Hist, Hooks, Leaks, TextJsonOrCsv, TextOrJson, Tracing},
     source::Allowed,
     stays::By,
 };
@@ -144,39 +146,12 @@ impl Config {
                 (Job::Lives(lives.output), Self { minis, ..Self::of(lives.tracing)? })
             }
             Command::Hist(hist) => {
-                ensure!(
-                    !hist.plot || hist.output == TextOrJson::Text,
-                    "--plot draws text; leave it or -o json out"
-                );
-                ensure!(
-                    hist.interval.is_none() || hist.hdr_log.is_some(),
-                    "--interval is the length of the intervals of --hdr-log; add --hdr-log FILE, or leave it out"
-                );
-                let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
-                let interval = interval.unwrap_or(DEFAULT_INTERVAL);
-                (Job::Hist(HistOptions { output, by, plot, log, interval }), Self::of(tracing)?)
+                let (options, tracing) = hist_options(hist)?;
+                (Job::Hist(options), Self::of(tracing)?)
             }
             Command::Leaks(leaks) => {
-                let leak_after = leaks.leak_after;
-                let suspects = if leaks.all { Suspects::All } else { Suspects::Leaks };
-                let evidence = match leaks.evidence {
-                    Some(cli::Evidence::SockDiag) => Evidence::SockDiag,
-                    Some(cli::Evidence::Bpf) => Evidence::Bpf,
-                    None => Evidence::Best,
-                };
-                ensure!(
-                    evidence != Evidence::SockDiag || leaks.tracing.duration.is_none(),
-                    "--evidence sock_diag looks once and -d observes, which needs BPF; leave one of them out"
-                );
-                let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
-                ensure!(
-                    State::ALL
-                        .into_iter()
-                        .any(|state| state.waits_for_close() && config.filter.wants_state(state)),
-                    "leaks looks at sockets in close_wait and fin_wait_2, and --state selects neither; leave it out, or \
-                     use tcplife watch or hist for other states"
-                );
-                (Job::Leaks(leaks.output, leaks.exit_code), config)
+                let (output, exit_code) = (leaks.output, leaks.exit_code);
+                (Job::Leaks(output, exit_code), Self::of_leaks(leaks)?)
             }
             Command::Doctor(doctor) => {
                 let cli::Doctor { output, quiet, verbose } = doctor;
@@ -204,6 +179,51 @@ impl Config {
             ..Self::default()
         })
     }
+
+    fn of_leaks(leaks: Leaks) -> Result<Self> {
+        let evidence = match leaks.evidence {
+            Some(cli::Evidence::SockDiag) => Evidence::SockDiag,
+            Some(cli::Evidence::Bpf) => Evidence::Bpf,
+            None => Evidence::Best,
+        };
+        if leaks.tracing.duration.is_some() {
+            ensure!(
+                evidence != Evidence::SockDiag,
+                "--evidence sock_diag looks once and -d observes, which needs BPF; leave one of them out"
+            );
+        } else {
+            let of_a_trace = [
+                ("--hooks", leaks.tracing.hooks.is_some()),
+                ("--ring-size", leaks.tracing.ring_size.is_some()),
+            ];
+            for (option, is_given) in of_a_trace {
+                ensure!(
+                    !is_given,
+                    "{option} is for observing, and without -d leaks looks once; add -d DUR, or leave {option} out"
+                );
+            }
+        }
+        let suspects = if leaks.all { Suspects::All } else { Suspects::Leaks };
+        let leak_after = leaks.leak_after;
+        let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
+        ensure!(
+            State::ALL.into_iter().any(|state| state.waits_for_close() && config.filter.wants_state(state)),
+            "leaks looks at sockets in close_wait and fin_wait_2, and --state selects neither; leave it out, or \
+             use tcplife watch or hist for other states"
+        );
+        Ok(config)
+    }
+}
+
+fn hist_options(hist: Hist) -> Result<(HistOptions, Tracing)> {
+    ensure!(!hist.plot || hist.output == TextOrJson::Text, "--plot draws text; leave it or -o json out");
+    ensure!(
+        hist.interval.is_none() || hist.hdr_log.is_some(),
+        "--interval is the length of the intervals of --hdr-log; add --hdr-log FILE, or leave it out"
+    );
+    let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
+    let interval = interval.unwrap_or(DEFAULT_INTERVAL);
+    Ok((HistOptions { output, by, plot, log, interval }, tracing))
 }
 
 fn filter(typed: Filters) -> Result<Filter> {
@@ -261,132 +281,4 @@ fn ring_bytes(size: u64) -> Result<u32> {
         size.clamp(page, u64::from(MAX_RING_BYTES)).next_power_of_two()
     );
     Ok(u32::try_from(size)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::MetadataExt};
-
-    use clap::Parser;
-
-    use super::*;
-
-    fn resolved(arguments: &[&str]) -> Result<(Job, Config)> {
-        Config::resolve(Cli::try_parse_from(["tcplife"].iter().chain(arguments)).unwrap())
-    }
-
-    fn trace(arguments: &[&str]) -> Config {
-        resolved(&[&["trace"], arguments].concat()).unwrap().1
-    }
-
-    fn refused(arguments: &[&str]) -> String {
-        format!("{:#}", resolved(&[&["trace"], arguments].concat()).unwrap_err())
-    }
-
-    #[test]
-    fn options_that_can_do_nothing_are_refused() {
-        let refused = |arguments: &[&str]| resolved(arguments).unwrap_err().to_string();
-        assert!(refused(&["hist", "--interval", "1s"]).ends_with("add --hdr-log FILE, or leave it out"));
-        assert!(
-            refused(&["leaks", "--state", "established"]).starts_with("leaks looks at sockets in close_wait")
-        );
-        assert!(resolved(&["leaks", "--state", "established,close_wait"]).is_ok());
-        let Job::Hist(options) = resolved(&["hist", "--hdr-log", "x"]).unwrap().0 else { panic!("not hist") };
-        assert_eq!(options.interval, Duration::from_secs(1));
-    }
-
-    fn own_netns() -> u32 {
-        u32::try_from(fs::metadata("/proc/self/ns/net").unwrap().ino()).unwrap()
-    }
-
-    #[test]
-    fn without_flags_everything_is_traced() {
-        let config = trace(&[]);
-        assert!(config.filter.is_empty());
-        assert_eq!(config.settings, Settings::ALL);
-        assert_eq!((config.ring_bytes, config.max_connections), (8 << 20, 1_000_000));
-    }
-
-    #[test]
-    fn what_the_kernel_can_decide_goes_there() {
-        let config = trace(&["-6", "-L", "80", "-p", "1", "--comm", "nginx", "--netns", "4026531840,7"]);
-        let expected = Settings {
-            families: FAMILY_V6,
-            by_local_port: 1,
-            netns_count: 2,
-            netns: [4_026_531_840, 7, 0, 0, 0, 0, 0, 0],
-            ..Settings::ALL
-        };
-        assert_eq!(config.settings, expected);
-        assert_eq!(config.filter.pids, [1]);
-        assert_eq!(config.filter.comms, ["nginx"]);
-        assert!(config.filter.local_ports.contains(80) && !config.filter.local_ports.contains(81));
-    }
-
-    #[test]
-    fn more_namespaces_than_the_kernel_side_takes_are_left_to_the_agent() {
-        let config = trace(&["--netns", "1,2,3,4,5,6,7,8,9"]);
-        assert_eq!(config.settings.netns_count, 0);
-        assert_eq!(config.filter.netns.len(), 9);
-    }
-
-    #[test]
-    fn both_families_are_as_none() {
-        assert_eq!(trace(&["-4", "-6"]).settings, Settings::ALL);
-        assert_eq!(trace(&["-4"]).filter.families, Families::V4);
-    }
-
-    #[test]
-    fn names_are_cut_as_the_kernel_cuts_them() {
-        assert_eq!(trace(&["--comm", "a-very-long-process-name"]).filter.comms, ["a-very-long-pro"]);
-    }
-
-    #[test]
-    fn namespaces_are_named_by_path_or_inode() {
-        assert_eq!(trace(&["--netns", "/proc/self/ns/net"]).filter.netns, [own_netns()]);
-        assert_eq!(trace(&["--netns", "1234"]).filter.netns, [1234]);
-    }
-
-    #[test]
-    fn what_is_no_namespace_is_refused_with_a_sentence() {
-        let missing = refused(&["--netns", "no-such-name"]);
-        assert!(
-            missing.starts_with("--netns no-such-name: cannot open /run/netns/no-such-name: No such file"),
-            "{missing}"
-        );
-        for wrong in ["/proc/self/ns/mnt", "/dev/null", "/"] {
-            assert!(refused(&["--netns", wrong]).contains("is not a network namespace"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_ring_size_is_a_power_of_two() {
-        assert_eq!(trace(&["--ring-size", "64K"]).ring_bytes, 65_536);
-        assert!(refused(&["--ring-size", "5000"]).ends_with("the next is 8192"));
-        assert!(refused(&["--ring-size", "1"]).contains("power of two from"));
-        assert!(refused(&["--ring-size", "8G"]).contains("power of two from"));
-    }
-
-    #[test]
-    fn jobs_carry_their_output() {
-        let (job, _) = resolved(&["hist", "--by", "remote", "--hdr-log", "x", "--interval", "5s"]).unwrap();
-        let options = HistOptions {
-            output: TextOrJson::Text,
-            by: Some(By::Remote),
-            plot: false,
-            log: Some("x".into()),
-            interval: Duration::from_secs(5),
-        };
-        assert_eq!(job, Job::Hist(options));
-        let wrong = resolved(&["hist", "--plot", "-o", "json"]).unwrap_err();
-        assert_eq!(wrong.to_string(), "--plot draws text; leave it or -o json out");
-        assert_eq!(resolved(&["lives", "-o", "csv"]).unwrap().0, Job::Lives(TextJsonOrCsv::Csv));
-        let (job, config) =
-            resolved(&["watch", "--refresh", "1s", "--leak-after", "5m", "--state", "CLOSE_WAIT"]).unwrap();
-        assert_eq!(job, Job::Watch);
-        assert_eq!((config.refresh, config.leak_after), (Duration::from_secs(1), Duration::from_mins(5)));
-        assert!(config.filter.wants_state(State::CloseWait) && !config.filter.wants_state(State::Closed));
-        assert_eq!(resolved(&["lives"]).unwrap().1.minis, Minis::Ignored);
-        assert_eq!(resolved(&["lives", "--time-wait"]).unwrap().1.minis, Minis::OfLife);
-    }
 }

@@ -8,11 +8,13 @@ use tcplife_tests::tcplife_binary;
 use crate::run::{end_of, isolated, run};
 
 /// What is typed, and what the sentence has to say.
-const WRONG: [(&[&str], &[&str]); 36] = [
+const WRONG: [(&[&str], &[&str]); 38] = [
     (&[], &["requires a subcommand", "watch, trace, lives, hist, leaks, doctor", "--help"]),
     (&["trce"], &["'trce'", "'trace'", "--help"]),
     (&["leaks", "-o", "csv"], &["'csv'", "text, json"]),
     (&["leaks", "--evidence", "sock_diag", "-d", "1s"], &["--evidence sock_diag", "-d"]),
+    (&["leaks", "--hooks", "kprobe"], &["--hooks", "-d"]),
+    (&["leaks", "--ring-size", "64K"], &["--ring-size", "-d"]),
     (&["trace", "--frobnicate"], &["'--frobnicate'", "tcplife trace --help"]),
     (&["trace", "extra"], &["'extra'"]),
     (&["trace", "-o", "xml"], &["'xml'", "--output", "text, json"]),
