@@ -26,7 +26,7 @@ use crate::{
     memory,
     sink::{Confirm, Sink},
     source::{
-        Live, Still,
+        Iterators, Live,
         diag::{self, Refused},
         dump::{self, SUSPECTS},
         namespaces::{self, Netns},
@@ -43,16 +43,16 @@ trait Limited: Dumps {
 }
 
 /// The iterators alone, with what this process may do.
-struct Iterators<'a>(Still, &'a Preflight);
+struct Untraced<'a>(Iterators, &'a Preflight);
 
-impl Dumps for Iterators<'_> {
+impl Dumps for Untraced<'_> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
         let (found, looked_into) = self.0.look(SUSPECTS, netns)?;
         Ok(Look::of(found, &looked_into))
     }
 }
 
-impl Limited for Iterators<'_> {
+impl Limited for Untraced<'_> {
     fn hook(&self) -> Hook {
         dump::hook(self.1.may_enter(), self.1.sight)
     }
@@ -136,13 +136,15 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
     if config.evidence == Evidence::SockDiag {
         return glance_with(&mut Diag::of(&host), namespaces::all(), diag::HZ, (config, orphans));
     }
-    let (netns, still) = thread::scope(|scope| {
+    let (netns, iterators) = thread::scope(|scope| {
         let netns = scope.spawn(namespaces::all);
-        let still = host.check().and_then(|()| Still::load(config.verbose));
-        (netns.join().unwrap_or_default(), still)
+        let iterators = host.check().and_then(|()| Iterators::load(config.verbose));
+        (netns.join().unwrap_or_default(), iterators)
     });
-    match still {
-        Ok(still) => glance_with(&mut Iterators(still, &host), netns, clock::kernel_hz(), (config, orphans)),
+    match iterators {
+        Ok(iterators) => {
+            glance_with(&mut Untraced(iterators, &host), netns, clock::kernel_hz(), (config, orphans))
+        }
         Err(why) if host.may_trace() && config.evidence == Evidence::Best => {
             let glance = glance_with(&mut Diag::of(&host), netns, diag::HZ, (config, orphans))?;
             Ok(Glance { fallback: Some(format!("{why:#}")), ..glance })

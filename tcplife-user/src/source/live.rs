@@ -31,7 +31,7 @@ use crate::health::{Hook, HookKind};
 
 /// What the kernel side is loaded with.
 pub struct Options<'a> {
-    /// Filters; what depends on the kernel is filled in here.
+    /// Filters; what depends on the kernel is filled in when the programs are loaded.
     pub settings: Settings,
     /// Which local ports are wanted, when `settings.by_local_port` says so.
     pub local_ports: &'a dyn Fn(u16) -> bool,
@@ -83,7 +83,8 @@ impl Live {
     /// A required program cannot be loaded or attached: the sentence names it and the kernel's reason.
     pub fn start(options: &Options<'_>) -> Result<Self> {
         let Kernel { types, layout, btf, loader } = Kernel::look(hooks::wanted().chain(dump::wanted()))?;
-        let mut programs = load(&types, &layout, loader, options)?;
+        let mut programs =
+            load(&types, &layout, loader, options.settings, options.ring_bytes, options.verbose)?;
         fill_ports(&mut programs, "LOCAL_PORTS", options.settings.by_local_port, options.local_ports)?;
         fill_ports(&mut programs, "REMOTE_PORTS", options.settings.by_remote_port, options.remote_ports)?;
         let dumper = Dumper::load(&mut programs, &btf);
@@ -236,26 +237,28 @@ pub(super) fn wanted() -> impl Iterator<Item = Wanted> {
     helpers.chain([Wanted::Tracepoint(RETRANSMIT)])
 }
 
-/// Loads the object, as it is to be on this kernel.
+/// Loads the object, as it is to be on this kernel: with `settings`, of which those that depend on the kernel are filled in here.
 pub(super) fn load(
     types: &KernelTypes,
     layout: &Layout,
     loader: EbpfLoader<'static>,
-    options: &Options<'_>,
+    settings: Settings,
+    ring_bytes: u32,
+    verbose: bool,
 ) -> Result<Ebpf> {
     let settings = Settings {
         has_cookie_helper: u32::from(types.has_function(COOKIE_HELPER)),
         has_task_helper: u32::from(types.has_function(TASK_HELPER)),
         has_file_helper: u32::from(types.has_function(FILE_HELPER)),
         retransmit_has_err: u32::from(types.tracepoint_arguments(RETRANSMIT) == Some(3)),
-        wakeup_bytes: options.ring_bytes / 4,
-        ..options.settings
+        wakeup_bytes: ring_bytes / 4,
+        ..settings
     };
-    let log_level: u8 = if options.verbose { u8::MAX } else { 0 };
+    let log_level: u8 = if verbose { u8::MAX } else { 0 };
     let mut loader: EbpfLoader<'_> = loader;
     loader
         .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries("EVENTS", options.ring_bytes)
+        .map_max_entries("EVENTS", ring_bytes)
         .load(&object::filled_in(layout, &settings)?)
         .context("the kernel does not take the BPF object")
 }

@@ -9,6 +9,7 @@ mod btf;
 pub mod diag;
 pub mod dump;
 mod hooks;
+mod iterators;
 mod kernel;
 mod layout;
 mod live;
@@ -18,8 +19,7 @@ mod ports;
 pub mod preflight;
 pub mod pulse;
 mod recursion;
-mod still;
 
 pub use hooks::Allowed;
+pub use iterators::Iterators;
 pub use live::{Live, Options};
-pub use still::Still;

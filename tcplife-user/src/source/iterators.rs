@@ -3,41 +3,30 @@
 use anyhow::Result;
 use aya::Ebpf;
 use tcplife_common::{settings::Settings, wire::Found};
-use tcplife_core::suspect::Sight;
 
 use super::{
     dump::{self, Dumper, StateMask},
-    hooks::Allowed,
     kernel::Kernel,
-    live::{self, Options},
+    live,
     namespaces::Netns,
 };
 
 /// The loaded iterators.
-pub struct Still {
+pub struct Iterators {
     programs: Ebpf,
     dumper: Dumper,
 }
 
-impl Still {
+impl Iterators {
     /// Loads the iterators; no hook is attached.
     ///
     /// # Errors
     /// This kernel does not take them.
     pub fn load(verbose: bool) -> Result<Self> {
         let Kernel { types, layout, btf, loader } = Kernel::look(dump::wanted())?;
-        let options = Options {
-            settings: Settings::ALL,
-            local_ports: &|_| true,
-            remote_ports: &|_| true,
-            ring_bytes: u32::try_from(rustix::param::page_size())?,
-            allowed: Allowed::Nothing,
-            follows_minis: true,
-            all_namespaces: true,
-            sight: Sight::Every,
-            verbose,
-        };
-        let mut programs = live::load(&types, &layout, loader, &options)?;
+        // Nothing is written to the ring buffer: the least that the kernel takes.
+        let ring_bytes = u32::try_from(rustix::param::page_size())?;
+        let mut programs = live::load(&types, &layout, loader, Settings::ALL, ring_bytes, verbose)?;
         let dumper = Dumper::load(&mut programs, &btf)?;
         Ok(Self { programs, dumper })
     }
