@@ -73,6 +73,22 @@ pub enum Action {
     Dismiss,
 }
 
+impl Action {
+    /// The line that it moves to from the line `at`, a screen being `page` lines; it may lie behind the last one. `None` if
+    /// it moves nothing.
+    pub const fn destination(self, at: usize, page: usize) -> Option<usize> {
+        match self {
+            Self::Up => Some(at.saturating_sub(1)),
+            Self::Down => Some(at.saturating_add(1)),
+            Self::PageUp => Some(at.saturating_sub(page)),
+            Self::PageDown => Some(at.saturating_add(page)),
+            Self::First => Some(0),
+            Self::Last => Some(usize::MAX),
+            _ => None,
+        }
+    }
+}
+
 /// What has the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

@@ -22,14 +22,10 @@ use crate::{
 /// A key in the view of connections.
 pub(super) fn in_connections(app: &mut App, action: Action) {
     let page = app.visible_rows().max(1);
-    let position = app.list.position;
+    if let Some(position) = action.destination(app.list.position, page) {
+        return go(app, position);
+    }
     match action {
-        Action::Up => go(app, position.saturating_sub(1)),
-        Action::Down => go(app, position.saturating_add(1)),
-        Action::PageUp => go(app, position.saturating_sub(page)),
-        Action::PageDown => go(app, position.saturating_add(page)),
-        Action::First => go(app, 0),
-        Action::Last => go(app, usize::MAX),
         Action::Sort | Action::Reverse if app.list.group.is_some() => {
             // It would change the order of rows that are not in view.
             app.notice = Some("groups are in order of suspects, then of connections".to_owned());

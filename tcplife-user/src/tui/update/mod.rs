@@ -137,29 +137,19 @@ fn act(app: &mut App, action: Action) -> Next {
 
 fn in_help(app: &mut App, action: Action) {
     let Overlay::Help(top) = &mut app.overlay else { return };
-    let page = usize::from(app.size.height / 2);
-    match action {
-        Action::Up => *top = top.saturating_sub(1),
-        Action::Down => *top = top.saturating_add(1),
-        Action::PageUp => *top = top.saturating_sub(page),
-        Action::PageDown => *top = top.saturating_add(page),
-        Action::First => *top = 0,
-        Action::Last => *top = usize::MAX,
-        _ => app.overlay = Overlay::None,
-    }
-    if let Overlay::Help(top) = &mut app.overlay {
-        *top = (*top).min(super::draw::help::last_top(app.size, &app.frame.health));
+    match action.destination(*top, usize::from(app.size.height / 2)) {
+        Some(to) => *top = to.min(super::draw::help::last_top(app.size, &app.frame.health)),
+        None => app.overlay = Overlay::None,
     }
 }
 
 fn in_picker(app: &mut App, action: Action) {
     let Overlay::Picker(at) = &mut app.overlay else { return };
-    let last = State::COUNT - 1;
+    if let Some(to) = action.destination(*at, State::COUNT) {
+        *at = to.min(State::COUNT - 1);
+        return;
+    }
     match action {
-        Action::Up => *at = at.saturating_sub(1),
-        Action::Down => *at = (*at + 1).min(last),
-        Action::First => *at = 0,
-        Action::Last => *at = last,
         Action::Toggle => {
             let mut states: StateSet =
                 State::ALL.into_iter().filter(|&state| app.list.shows(state)).collect();

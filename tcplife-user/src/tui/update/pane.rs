@@ -26,19 +26,14 @@ pub(super) fn moved(app: &mut App, action: Action) -> bool {
     }
     let panels = layout::of(app);
     let is_alone = panels.rows() == 0;
-    let page = detail::room(panels.detail).max(1);
-    let top = app.detail_top;
-    let top = match action {
-        Action::PageUp => top.saturating_sub(page),
-        Action::PageDown => top.saturating_add(page),
-        Action::Up if is_alone => top.saturating_sub(1),
-        Action::Down if is_alone => top.saturating_add(1),
-        Action::First if is_alone => 0,
-        Action::Last if is_alone => usize::MAX,
-        _ => return false,
-    };
-    go(app, top);
-    true
+    if !is_alone && !matches!(action, Action::PageUp | Action::PageDown) {
+        return false;
+    }
+    let top = action.destination(app.detail_top, detail::room(panels.detail).max(1));
+    if let Some(top) = top {
+        go(app, top);
+    }
+    top.is_some()
 }
 
 /// Scrolls by some lines.

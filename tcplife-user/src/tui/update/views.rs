@@ -19,17 +19,11 @@ use crate::{
 
 /// Moves a cursor as a key asks; whether the key is one that moves.
 fn moved<K: Copy + PartialEq>(cursor: &mut Cursor<K>, action: Action, lines: &[K], page: usize) -> bool {
-    let at = match action {
-        Action::Up => cursor.at.saturating_sub(1),
-        Action::Down => cursor.at.saturating_add(1),
-        Action::PageUp => cursor.at.saturating_sub(page),
-        Action::PageDown => cursor.at.saturating_add(page),
-        Action::First => 0,
-        Action::Last => usize::MAX,
-        _ => return false,
-    };
-    cursor.go(at, lines, page);
-    true
+    let at = action.destination(cursor.at, page);
+    if let Some(at) = at {
+        cursor.go(at, lines, page);
+    }
+    at.is_some()
 }
 
 /// A key in the view of leaks.
@@ -196,14 +190,10 @@ pub(super) fn in_events(app: &mut App, action: Action) {
             app.list.text.clear();
             return;
         }
-        Action::Up => top.saturating_sub(1),
-        Action::Down => top.saturating_add(1),
-        Action::PageUp => top.saturating_sub(page),
-        Action::PageDown => top.saturating_add(page),
-        Action::First | Action::Back => 0,
-        Action::Last => usize::MAX,
-        _ => return,
+        Action::Back => Some(0),
+        _ => action.destination(top, page),
     };
+    let Some(top) = top else { return };
     let top = top.min(app.frame.log().len().saturating_sub(page));
     app.stream = match app.frame.log().get(top) {
         Some(event) if top > 0 => Stream::At(event.number),
