@@ -34,11 +34,16 @@ pub fn fitting<C: Column>(columns: &[(C, usize)], width: usize) -> Vec<(C, usize
     chosen
 }
 
+/// A number of columns or lines, as the terminal counts them.
+pub fn extent(number: usize) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}
+
 /// Each column with its place in a line.
 pub fn places<C: Copy>(columns: &[(C, usize)], line: Rect) -> impl Iterator<Item = (C, Rect)> {
     let mut x = line.x;
     columns.iter().map(move |&(column, width)| {
-        let width = u16::try_from(width).unwrap_or(u16::MAX);
+        let width = extent(width);
         let place = Rect { x, width, ..line }.intersection(line);
         x = x.saturating_add(width).saturating_add(1);
         (column, place)
@@ -72,7 +77,7 @@ pub fn write_heads<C: Column>(
 /// Writes text at a place of a line, cut to its width.
 pub fn put(buffer: &mut Buffer, place: Rect, content: &str, alignment: Alignment, style: Style) {
     let content = text::cut(content, usize::from(place.width));
-    let wide = u16::try_from(text::columns(&content)).unwrap_or(place.width);
+    let wide = extent(text::columns(&content));
     let indent = match alignment {
         Alignment::Left => 0,
         Alignment::Right => place.width.saturating_sub(wide),

@@ -8,7 +8,7 @@ use ratatui::{
 };
 use textwrap::{Options, WordSplitter};
 
-use super::popup;
+use super::{cells, popup};
 use crate::tui::app::App;
 
 /// Columns of the box at most.
@@ -25,6 +25,6 @@ pub fn draw(app: &App, copied: &str, buffer: &mut Buffer) {
     let options =
         Options::new(usize::from(width.saturating_sub(SIDES))).word_splitter(WordSplitter::NoHyphenation);
     let lines: Text<'_> = textwrap::wrap(copied, options).into_iter().map(Line::raw).collect();
-    let height = u16::try_from(lines.height()).unwrap_or(u16::MAX).saturating_add(FRAME);
+    let height = cells::extent(lines.height()).saturating_add(FRAME);
     lines.render(popup("asked the terminal to copy", width, height, screen, buffer), buffer);
 }

@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Widget,
 };
 
-use super::fill;
+use super::{cells, fill};
 use crate::tui::{
     app::{App, Overlay, Tab},
     keys::{self, Action, Binding},
@@ -45,7 +45,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 pub fn cursor(app: &App, area: Rect) -> Option<Position> {
     let Overlay::Line(text) = &app.overlay else { return None };
     let column = typed(app, text, usize::from(area.width)).cursor;
-    let x = area.x.saturating_add(u16::try_from(column).unwrap_or(u16::MAX));
+    let x = area.x.saturating_add(cells::extent(column));
     Some(Position::new(x.min(area.right().saturating_sub(1)), area.y))
 }
 

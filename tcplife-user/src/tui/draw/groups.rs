@@ -53,7 +53,7 @@ impl Column {
     fn text(self, group: &GroupRow, now: u64) -> String {
         let count = |number: usize| match number {
             0 => "-".to_owned(),
-            number => text::short_count(u64::try_from(number).unwrap_or(u64::MAX)),
+            number => text::short_count(number as u64),
         };
         match self {
             Self::Name => format!("{} {}", if group.suspicious > 0 { '!' } else { ' ' }, name(&group.key)),

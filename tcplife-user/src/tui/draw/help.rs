@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Paragraph, Widget},
 };
 
-use super::popup;
+use super::{cells, popup};
 use crate::{
     health::{Health, Hook},
     sinks::notes,
@@ -71,12 +71,11 @@ const MOUSE: [(&str, &str); 4] = [
 pub fn draw(app: &App, top: usize, buffer: &mut Buffer) {
     let lines = lines(app.setup.theme, &app.frame.health);
     let screen = Rect::new(0, 0, app.size.width, app.size.height.saturating_sub(1));
-    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(FRAME);
+    let height = cells::extent(lines.len()).saturating_add(FRAME);
     let below = last_top(app.size, &app.frame.health).saturating_sub(top);
     let title = if below > 0 { "Help, down for more" } else { "Help" };
     let inner = popup(title, WIDTH, height, screen, buffer);
-    let top = u16::try_from(top).unwrap_or(u16::MAX);
-    Paragraph::new(lines).scroll((top, 0)).render(inner, buffer);
+    Paragraph::new(lines).scroll((cells::extent(top), 0)).render(inner, buffer);
 }
 
 /// The last line that the help may begin with, so that its end is at the end of the box.

@@ -63,7 +63,7 @@ fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'sta
     let mut groups = vec![
         vec![Span::raw(format!("{mark} ")), Span::styled(name, theme::STRONG)],
         vec![Span::styled(
-            format!("! {} leaked", text::count(to_u64(group.leaks()))),
+            format!("! {} leaked", text::count(group.leaks() as u64)),
             app.setup.theme.alarm(),
         )],
     ];
@@ -81,7 +81,7 @@ fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'sta
     let mut verdicts: Vec<_> = group.by_verdict().map(|(verdict, of)| (verdict, of.len())).collect();
     verdicts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     for (verdict, count) in verdicts {
-        groups.push(vec![Span::raw(format!("{} {}", text::count(to_u64(count)), verdict.name()))]);
+        groups.push(vec![Span::raw(format!("{} {}", text::count(count as u64), verdict.name()))]);
     }
     fill_marked(groups, if width < 100 { 2 } else { 3 }, width)
 }
@@ -132,14 +132,10 @@ fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
         (0, _) => "Nothing has been old enough to be a leak yet.".to_owned(),
         (_, 0) => "No leak. No socket waits for somebody's close.".to_owned(),
         (_, n) => {
-            format!("No leak. {} wait for somebody's close, and none is a leak.", text::count(to_u64(n)))
+            format!("No leak. {} wait for somebody's close, and none is a leak.", text::count(n as u64))
         }
     };
     let after = text::duration(app.setup.leak_after);
     let second = format!("A leak is held open for {after} or more after the other end closed.");
     cells::write_nothing([first.as_str(), &second], area, buffer);
-}
-
-fn to_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -8,14 +8,14 @@ use ratatui::{
 };
 use tcplife_core::state::State;
 
-use super::popup;
+use super::{cells, popup};
 use crate::tui::{app::App, text, theme};
 
 /// Draws the list with the cursor on state number `at`.
 pub fn draw(app: &App, at: usize, buffer: &mut Buffer) {
     let theme = app.setup.theme;
     let screen = Rect::new(0, 0, app.size.width, app.size.height.saturating_sub(1));
-    let height = u16::try_from(State::COUNT + 2).unwrap_or(u16::MAX);
+    let height = cells::extent(State::COUNT + 2);
     let inner = popup("States to show", 34, height, screen, buffer);
     for (n, (state, place)) in State::ALL.into_iter().zip(inner.rows()).enumerate() {
         let shown = if app.list.shows(state) { "[x]" } else { "[ ]" };

@@ -169,7 +169,7 @@ fn cell(
     width: usize,
 ) -> (String, Style) {
     let of = |state: State| usage.by_state[state.index()];
-    let count = |number: usize| text::short_count(u64::try_from(number).unwrap_or(u64::MAX));
+    let count = |number: usize| text::short_count(number as u64);
     let range = range.filter(|_| matches!(usage.place, Place::To { .. }));
     let known = of(State::TimeWait) + of(State::Established);
     let words = match column {
@@ -259,7 +259,7 @@ fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: 
     let netns = netns.map(|netns| format!(" {netns}")).unwrap_or_default();
     let read = if reading.is_some() { "" } else { ", not read yet" };
     let early = text::count(ports.ended_early);
-    let others = text::count(u64::try_from(ports.usages.others).unwrap_or(u64::MAX));
+    let others = text::count(ports.usages.others as u64);
     let more = match (ports.usages.others, is_wide) {
         (0, _) => String::new(),
         (_, true) => format!(", {others} more places not listed"),

@@ -8,7 +8,7 @@ use ratatui::{
 };
 use tcplife_core::{filter::StateSet, state::State};
 
-use super::{fill, labelled};
+use super::{cells, fill, labelled};
 use crate::tui::{app::App, text, theme};
 
 /// Most columns that the bars of moves take: one for each second.
@@ -93,11 +93,11 @@ pub fn draw_moves(app: &App, area: Rect, buffer: &mut Buffer) {
     let (before, after) = (label.width() + 1, peak.width() + 1);
     let left = usize::from(area.width).saturating_sub(own.width() + 2);
     own.right_aligned().render(area, buffer);
-    label.render(Rect { width: u16::try_from(left).unwrap_or(0).min(area.width), ..area }, buffer);
+    label.render(Rect { width: cells::extent(left).min(area.width), ..area }, buffer);
     let Some(room) = left.checked_sub(before + after).filter(|&room| room >= LEAST_BARS) else { return };
-    let bars = u16::try_from(room).unwrap_or(u16::MAX).min(BARS);
+    let bars = cells::extent(room).min(BARS);
     let newest_first: Vec<u64> = rates.moves().rev().take(usize::from(bars)).collect();
-    let x = area.x + u16::try_from(before).unwrap_or(0);
+    let x = area.x + cells::extent(before);
     Sparkline::default()
         .data(newest_first)
         .direction(RenderDirection::RightToLeft)
@@ -113,6 +113,6 @@ fn costs(app: &App) -> [Vec<Span<'static>>; 4] {
         labelled("cpu", format!("{}.{}%", cost.cpu / 10, cost.cpu % 10)),
         labelled("mem", text::bytes(cost.memory).replace(' ', "")),
         labelled("resyncs", text::short_count(frame.health.resyncs)),
-        labelled("netns", text::short_count(u64::try_from(frame.page.namespaces).unwrap_or(u64::MAX))),
+        labelled("netns", text::short_count(frame.page.namespaces as u64)),
     ]
 }

@@ -234,7 +234,7 @@ fn draw_axis(bars: &[Bar], wide: u16, axis: Rect, buffer: &mut Buffer) {
     for (n, bar) in (0u16..).zip(bars) {
         let x = axis.x + n * wide;
         let label = step(bar.from);
-        let width = u16::try_from(text::columns(&label)).unwrap_or(u16::MAX);
+        let width = cells::extent(text::columns(&label));
         if x >= free && x.saturating_add(width) <= axis.right() {
             put(buffer, Rect { x, width, ..axis }, &label, Alignment::Left, theme::QUIET);
             free = x.saturating_add(width + 1);

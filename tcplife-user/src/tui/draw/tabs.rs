@@ -51,7 +51,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     let leaks = app.frame.leaks.count();
     if leaks > 0 && app.tab != Tab::Leaks {
-        groups.push(vec![Span::styled(format!("! {} leaked", text::count(to_u64(leaks))), theme.alarm())]);
+        groups.push(vec![Span::styled(format!("! {} leaked", text::count(leaks as u64)), theme.alarm())]);
     }
     match app.tab {
         Tab::Connections => connections(app, theme, &mut groups),
@@ -81,7 +81,7 @@ fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
         } else {
             "suspect".to_owned()
         };
-        let word = format!("! {} {what}", text::count(to_u64(page.suspicious)));
+        let word = format!("! {} {what}", text::count(page.suspicious as u64));
         groups.push(vec![Span::styled(word, theme.alarm())]);
     }
     groups.push(vec![Span::styled(shown_of(app), theme::QUIET)]);
@@ -97,8 +97,8 @@ fn confirmed(app: &App) -> Vec<Span<'static>> {
     let count = leaks.count();
     let words = format!(
         "{} leaked of {} that wait",
-        text::count(to_u64(count)),
-        text::count(to_u64(leaks.suspects.len()))
+        text::count(count as u64),
+        text::count(leaks.suspects.len() as u64)
     );
     let style = if count > 0 { app.setup.theme.alarm() } else { theme::QUIET };
     vec![Span::styled(words, style)]
@@ -120,10 +120,10 @@ fn text_filter(app: &App) -> Option<Vec<Span<'static>>> {
 fn shown_of(app: &App) -> String {
     let page = &app.frame.page;
     if let Some(by) = app.frame.request.query.group {
-        let (groups, rows) = (text::count(to_u64(page.groups.len())), text::count(to_u64(page.matched)));
+        let (groups, rows) = (text::count(page.groups.len() as u64), text::count(page.matched as u64));
         return format!("{rows} by {}: {groups}", by.name());
     }
-    match (text::count(to_u64(page.matched)), text::count(to_u64(page.total))) {
+    match (text::count(page.matched as u64), text::count(page.total as u64)) {
         (matched, total) if matched == total => format!("{total} shown"),
         (matched, total) => format!("{matched} of {total} shown"),
     }
@@ -147,8 +147,4 @@ fn choice_of_states(app: &App) -> Option<String> {
         [only] => Some(format!("{} only", only.upper())),
         _ => Some(format!("{} of {} states", shown.len(), State::COUNT)),
     }
-}
-
-fn to_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
