@@ -75,7 +75,7 @@ pub struct Watch {
     /// Time between two screens, 20ms or more
     #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = refresh, allow_hyphen_values = true)]
     pub refresh: Duration,
-    /// Age from which CLOSE_WAIT is suspect
+    /// Time in CLOSE_WAIT, or held in FIN_WAIT_2, from which a socket can be a leak
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub leak_after: Duration,
     /// What every tracing command takes.

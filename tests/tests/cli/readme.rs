@@ -1,9 +1,17 @@
 //! What the README shows works as written, and what scripts can read is explained.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Map, Value};
 
 use crate::run::{Running, connect_once, end_of, isolated, run};
 
@@ -36,9 +44,9 @@ fn every_command_line_runs() -> Result<()> {
 }
 
 /// The names of the fields of an object and of those in it, but for those whose fields are names of states, hooks or causes.
-fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+fn fields(value: &Value, names: &mut BTreeSet<String>) {
     match value {
-        serde_json::Value::Object(object) => {
+        Value::Object(object) => {
             for (name, value) in object {
                 names.insert(name.clone());
                 if !["states", "hooks", "lost_by_cause"].contains(&name.as_str()) {
@@ -46,17 +54,45 @@ fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
                 }
             }
         }
-        serde_json::Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
+        Value::Array(values) => values.iter().for_each(|value| fields(value, names)),
         _ => {}
     }
+}
+
+/// The fields of a connection, which every record about one has.
+const CONNECTION: [&str; 9] =
+    ["id", "netns", "family", "local_addr", "local_port", "remote_addr", "remote_port", "role", "owner"];
+
+/// Fields of a record that its own line of `page` does not name.
+fn unexplained(page: &str, record: &Map<String, Value>) -> Result<Vec<String>> {
+    let kind = record["type"].as_str().context("no type")?;
+    let line = page.lines().find(|line| line.starts_with(&format!("| `{kind}` |")));
+    let line = line.with_context(|| format!("{kind} has no line"))?;
+    let is_explained = |name: &str| {
+        name == "type"
+            || record.contains_key("remote_addr") && CONNECTION.contains(&name)
+            || line.contains(&format!("`{name}`"))
+    };
+    Ok(record.keys().filter(|name| !is_explained(name)).map(|name| format!("{kind}: {name}")).collect())
+}
+
+/// Ends a connection by a reset: who closes with something unread sends one.
+fn reset_once() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (server, _) = listener.accept()?;
+    client.write_all(b"x")?;
+    server.peek(&mut [0])?;
+    drop(server);
+    Ok(())
 }
 
 #[test]
 fn every_field_is_explained() -> Result<()> {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/output.md"))?;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
     // Somebody leaks: what is not accepted is in CLOSE_WAIT.
-    drop(std::net::TcpStream::connect(listener.local_addr()?)?);
+    drop(TcpStream::connect(listener.local_addr()?)?);
     let commands: [(&[&str], bool); 5] = [
         (&["trace", "-o", "json"], true),
         (&["lives", "-o", "json"], true),
@@ -70,6 +106,7 @@ fn every_field_is_explained() -> Result<()> {
             for _ in 0..3 {
                 connect_once()?;
             }
+            reset_once()?;
             kill_process(Pid::from_child(running.child()), Signal::INT)?;
             running.end()?
         } else {
@@ -77,10 +114,13 @@ fn every_field_is_explained() -> Result<()> {
         };
         let mut names = BTreeSet::new();
         for line in ended.out.lines() {
-            let record: serde_json::Value = serde_json::from_str(line)?;
+            let record: Value = serde_json::from_str(line)?;
+            let unexplained = unexplained(&page, record.as_object().context("no object")?)?;
+            ensure!(unexplained.is_empty(), "{command:?}: {unexplained:?}");
             names.extend(record["type"].as_str().map(str::to_owned));
             fields(&record, &mut names);
         }
+        ensure!(command[0] != "trace" || names.contains("reset"), "{names:?}");
         let missing: Vec<&String> =
             names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
         ensure!(names.len() > 10 && missing.is_empty(), "{command:?}: {missing:?} of {names:?}");
