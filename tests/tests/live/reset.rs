@@ -79,7 +79,6 @@ fn unread_data_after_the_peers_fin(family: Family) -> Result<()> {
     pair.client.on(pair.near, "shutdown")?;
     pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.lab.reached(pair.ends.turned(), "close_wait")?;
-    pair.lab.reached(pair.ends, "fin_wait_2")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends, "closed")?;
     pair.client.close(pair.near)?;

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tcplife_tests::deadline::{PATIENCE, until};
 
-/// A terminal with a command in it. Both are gone when it is dropped, also when the test panics.
+/// A terminal with a command in it. Both are gone when it is dropped, also when the test panics, and a second after this
+/// process was killed.
 #[derive(Debug)]
 pub struct Terminal {
     /// Where the shell notes what a test has to know, and where the tmux server's own socket is.
@@ -22,6 +23,11 @@ pub struct Terminal {
 impl Terminal {
     /// Runs `command` in a terminal of `size` (columns, lines).
     pub fn run(size: (u16, u16), command: &str) -> Result<Self> {
+        Self::run_for(process::id(), size, command)
+    }
+
+    /// As [`Terminal::run`], for as long as there is a process `owner`.
+    fn run_for(owner: u32, size: (u16, u16), command: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let notes = env::temp_dir().join(format!("tcplife-test-{}-{number}", process::id()));
@@ -29,8 +35,11 @@ impl Terminal {
         let terminal = Self { notes };
         // Nothing of it depends on the shell's own settings; `exec` keeps the process id that was noted.
         let script = terminal.note("script");
+        // The server is no child of ours: what kills this process does not kill it. `$TMUX` is socket,server,session.
         let text = format!(
-            "cd '{}' || exit\nstty -g >before\necho 'a line from before'\n\
+            "cd '{0}' || exit\nserver=${{TMUX#*,}}\n\
+             (while kill -0 {owner}; do sleep 1; done; rm -r '{0}'; kill \"${{server%,*}}\") 2>/dev/null &\n\
+             stty -g >before\necho 'a line from before'\n\
              sh -c 'echo $$ >pid; exec \"$@\"' sh {command}\necho \"ended with $?\"\nstty -g >after\nexec sleep 600\n",
             terminal.notes.display()
         );
@@ -202,5 +211,24 @@ impl Drop for Terminal {
         let _ = self.call(&["kill-server"]);
         let _ = self.signal(Signal::KILL);
         let _ = fs::remove_dir_all(&self.notes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_with_the_process_that_it_is_for() -> Result<()> {
+        let mut owner = Command::new("sleep").arg("600").spawn()?;
+        let terminal = Terminal::run_for(owner.id(), (80, 24), "sleep 600");
+        let started = terminal.and_then(|terminal| terminal.shows("a line from before").map(|()| terminal));
+        owner.kill()?;
+        owner.wait()?;
+        let terminal = started?;
+        until("the end of the terminal", PATIENCE, || {
+            let is_over = !terminal.notes.exists() && !terminal.call(&["list-sessions"])?.status.success();
+            Ok(is_over.then_some(()))
+        })
     }
 }
