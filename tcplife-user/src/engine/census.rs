@@ -2,33 +2,24 @@
 //! and each second, or slower if they are many, for mini-sockets where no hook tells of their ends.
 
 use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use tcplife_common::{
-    counters::Counters,
-    wire::{Found, Record, Tuple},
-};
+use tcplife_common::{counters::Counters, wire::Found};
 use tcplife_core::{
-    connection::{Connection, Ends, Phase},
-    filter::{Families, Filter, PortSet},
+    connection::{Connection, Phase},
     observer::Observer,
     table::{Census, MiniEnds, Scope, Verdict},
 };
 
-use super::Engine;
+use super::{Engine, namespaces::Lost, wanted::wanted};
 use crate::{
     clock,
     health::Knowledge,
-    source::{
-        dump::MINI_SOCKETS,
-        namespaces::{self, Netns},
-        pulse::{Pulse, Pulses},
-    },
+    source::{dump::MINI_SOCKETS, namespaces::Netns},
 };
 
 /// Everything is looked at again this often, also without a loss.
@@ -42,7 +33,7 @@ const MINI_SHARE: u32 = 100;
 const LOSS_SHARE: u32 = 10;
 
 /// When to look at mini-sockets again after it took so much CPU time.
-pub(super) fn pause(took: Duration) -> Duration {
+pub(super) fn pause_after_minis(took: Duration) -> Duration {
     (took * MINI_SHARE).clamp(MINI_PERIOD, RESYNC_PERIOD)
 }
 
@@ -62,133 +53,6 @@ const DISORDER_NS: u64 = 10_000_000;
 /// Records that are kept back are waited for no longer than this, and looked for this often.
 const KEPT_BACK: Duration = Duration::from_millis(100);
 const KEPT_BACK_STEP: Duration = Duration::from_micros(200);
-
-/// Where network namespaces can be entered. Finding them all takes a look at every process.
-pub(super) struct Namespaces {
-    /// This process may find and enter every one.
-    all: bool,
-    known: HashMap<u32, Netns>,
-    /// Nowhere to be entered, and not known to be gone.
-    hidden: HashSet<u32>,
-    /// Looked for since the last census, and not found.
-    sought: HashSet<u32>,
-    pulses: Pulses,
-}
-
-/// Network namespaces into which there is no way any more, and which a census speaks of all the same.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost {
-    /// Gone.
-    gone: Vec<u32>,
-    /// Perhaps gone: nothing that was looked at keeps them, but a socket of another kind or what is in flight between processes may.
-    doubtful: Vec<u32>,
-}
-
-impl Lost {
-    /// Out of those without a way into them. In an inhabited one there are sockets.
-    fn among(unknown: &HashSet<u32>, inhabited: impl Fn(u32) -> bool, pulse: impl Fn(u32) -> Pulse) -> Self {
-        let mut lost = Self::default();
-        for &inode in unknown {
-            match pulse(inode) {
-                Pulse::Gone => lost.gone.push(inode),
-                Pulse::Unknown if !inhabited(inode) => lost.doubtful.push(inode),
-                Pulse::There | Pulse::Unknown => {}
-            }
-        }
-        lost
-    }
-}
-
-impl Namespaces {
-    /// None is known yet. `asked`: whether some are gone will be asked often.
-    pub(super) fn new(all: bool, asked: bool) -> Self {
-        let pulses = Pulses::new(all && asked);
-        Self { all, known: HashMap::new(), hidden: HashSet::new(), sought: HashSet::new(), pulses }
-    }
-
-    /// Finds these while they can be entered: lists may be far apart, and some are there for a moment only.
-    pub(super) fn meet(&mut self, inodes: impl Iterator<Item = u32>) {
-        let met = |inode: &u32| {
-            self.known.contains_key(inode) || self.hidden.contains(inode) || self.sought.contains(inode)
-        };
-        let new: Vec<u32> = inodes.filter(|inode| !met(inode)).collect();
-        if !new.is_empty() {
-            self.renew();
-            self.sought.extend(new.iter().filter(|inode| !self.known.contains_key(inode)));
-        }
-    }
-
-    /// Finds them again. Returns those that the filter takes.
-    fn refresh(&mut self, filter: &Filter) -> Vec<Netns> {
-        let all = namespaces::all();
-        self.known = all.iter().map(|netns| (netns.inode, netns.clone())).collect();
-        all.into_iter()
-            .filter(|netns| filter.netns.is_empty() || filter.netns.contains(&netns.inode))
-            .collect()
-    }
-
-    /// Those of the given inodes that can be entered; `None` if that of one is not clear, or one is gone.
-    fn of(&mut self, inodes: &[u32]) -> Option<Vec<Netns>> {
-        let known = |namespaces: &Self| -> Option<Vec<Netns>> {
-            let is_gone = |inode| namespaces.pulses.of(inode) == Pulse::Gone;
-            if inodes.iter().any(|inode| namespaces.hidden.contains(inode) && is_gone(*inode)) {
-                return None;
-            }
-            let wanted = inodes.iter().filter(|inode| !namespaces.hidden.contains(inode));
-            let known = |inode| namespaces.known.get(inode).filter(|netns| netns.is_there()).cloned();
-            wanted.map(known).collect()
-        };
-        known(self).or_else(|| {
-            self.renew();
-            known(self)
-        })
-    }
-
-    /// Finds all again, and keeps those that were found elsewhere and are still there. Returns every one.
-    fn renew(&mut self) -> Vec<Netns> {
-        let before = std::mem::take(&mut self.known);
-        let mut all = self.refresh(&Filter::default());
-        for (inode, netns) in before {
-            if !self.known.contains_key(&inode) && netns.is_there() {
-                all.push(netns.clone());
-                self.known.insert(inode, netns);
-            }
-        }
-        self.pulses.learn(self.known.values());
-        all
-    }
-
-    /// Those of the given inodes, which `refresh` did not find, that a look elsewhere finds. What is left has no way in.
-    fn elsewhere(&mut self, unknown: &mut HashSet<u32>) -> Vec<Netns> {
-        let elsewhere = namespaces::elsewhere(unknown);
-        for netns in &elsewhere {
-            unknown.remove(&netns.inode);
-            self.known.insert(netns.inode, netns.clone());
-        }
-        self.pulses.learn(self.known.values());
-        self.pulses.forget_gone(|inode| unknown.contains(&inode));
-        elsewhere
-    }
-
-    /// Which of those without a way in a census may speak of; the others stay as they are.
-    fn lost(&mut self, unknown: HashSet<u32>, inhabited: &HashSet<u32>) -> Lost {
-        // The way in may be closed to this process only.
-        let inhabited = |inode| !self.all || inhabited.contains(&inode);
-        let lost = Lost::among(&unknown, inhabited, |inode| self.pulses.of(inode));
-        self.sought.clear();
-        self.hidden = unknown;
-        self.hidden.retain(|inode| !lost.gone.contains(inode));
-        lost
-    }
-
-    /// Those of the given inodes that `refresh` did not find.
-    fn unknown(&self, inodes: impl Iterator<Item = u32>) -> HashSet<u32> {
-        // Connections are many and namespaces few: mostly it is the one of the connection before.
-        let mut last = None;
-        let new = inodes.filter(|&inode| last.replace(inode) != Some(inode));
-        new.filter(|inode| !self.known.contains_key(inode)).collect()
-    }
-}
 
 impl Engine {
     /// Looks at every socket of every namespace, mini-sockets included if they are asked about.
@@ -214,7 +78,7 @@ impl Engine {
     /// Looks at the mini-sockets of the namespaces in which the table has some.
     pub(super) fn mini_census<O: Observer>(&mut self, observer: &mut O) -> Result<()> {
         let inodes: Vec<u32> = self.table.mini_netns().collect();
-        self.namespaces.pulses.forget_gone(|inode| inodes.contains(&inode));
+        self.namespaces.forget_gone(&inodes);
         let Some(netns) = self.namespaces.of(&inodes) else {
             // One is gone perhaps, and its mini-sockets with it.
             return self.census(observer).map(drop);
@@ -309,87 +173,5 @@ impl Engine {
         let Lost { gone, doubtful } = lost;
         let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found: &wanted };
         self.table.take_census(&census, observer)
-    }
-}
-
-/// What the kernel side would let through.
-pub(super) fn wanted<'a>(found: &'a [Vec<Found>], filter: &Filter) -> Cow<'a, [Vec<Found>]> {
-    if takes_all(filter) || found.iter().flatten().all(|found| is_wanted(found, filter)) {
-        Cow::Borrowed(found)
-    } else {
-        Cow::Owned(vec![found.iter().flatten().filter(|found| is_wanted(found, filter)).copied().collect()])
-    }
-}
-
-/// Whether the kernel side leaves nothing out.
-fn takes_all(filter: &Filter) -> bool {
-    filter.families == Families::Both
-        && filter.netns.is_empty()
-        && filter.local_ports.is_empty()
-        && filter.remote_ports.is_empty()
-}
-
-/// The ends of a record, if the filter refuses its ports or its family. The kernel side lets a client's first moves through, for its own
-/// port is not known before the handshake is over, and so is a listener's child's remote end on some kernels.
-pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tuple> {
-    let tuple = match record {
-        Record::Move(record) => &record.tuple,
-        Record::End(record) => &record.tuple,
-        Record::Retransmit(record) | Record::Reset(record) => &record.tuple,
-        Record::Born(record) => &record.tuple,
-        Record::MiniArmed(record) | Record::MiniGone(record) => &record.tuple,
-        Record::Gone(_) | Record::Accepted(_) => return None,
-    };
-    let other = |ports: &PortSet, port: u16| port != 0 && !ports.is_empty() && !ports.contains(port);
-    let is_refused =
-        other(&filter.local_ports, tuple.local_port) || other(&filter.remote_ports, tuple.remote_port);
-    let of_other_family = tuple.remote_port != 0 && !filter.families.wants(Ends::of(tuple).is_ipv4());
-    (is_refused || of_other_family).then_some(tuple)
-}
-
-/// What the kernel side would let through: the rest would never be heard of again.
-pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
-    let ends = Ends::of(&found.tuple);
-    let is_ipv4 = ends.is_ipv4();
-    // A listener at [::] can have children of both families, whose owner it names.
-    let is_of_both = !is_ipv4 && ends.remote_port == 0 && ends.local_addr().ip().is_unspecified();
-    let family = filter.families.wants(is_ipv4) || is_of_both;
-    let local = filter.local_ports.is_empty() || filter.local_ports.contains(found.tuple.local_port);
-    // A listener has no remote port; it is needed to name the owner of its children.
-    let remote = filter.remote_ports.is_empty()
-        || found.tuple.remote_port == 0
-        || filter.remote_ports.contains(found.tuple.remote_port);
-    let netns = filter.netns.is_empty() || filter.netns.contains(&found.head.netns);
-    family && local && remote && netns
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_way_in_a_namespace_may_be_there() {
-        let unknown = HashSet::from([1, 2, 3, 4, 5]);
-        let pulse = |inode| match inode {
-            1 | 2 => Pulse::There,
-            3 => Pulse::Gone,
-            _ => Pulse::Unknown,
-        };
-        let lost = Lost::among(&unknown, |inode| matches!(inode, 2 | 4), pulse);
-        assert_eq!(lost, Lost { gone: vec![3], doubtful: vec![5] });
-    }
-    #[test]
-    fn what_has_no_way_in_is_sought_once() {
-        let own = Netns::own().unwrap();
-        let mut namespaces = Namespaces::new(false, false);
-        namespaces.meet([1, own.inode].into_iter());
-        assert_eq!(namespaces.sought, HashSet::from([1]));
-        assert!(namespaces.known.contains_key(&own.inode));
-        namespaces.known.clear();
-        namespaces.meet([1].into_iter());
-        assert!(namespaces.known.is_empty(), "nobody looked again");
-        let lost = namespaces.lost(HashSet::from([1]), &HashSet::new());
-        assert_eq!(lost, Lost::default(), "the way in may be closed to this process");
-        assert!(namespaces.hidden.contains(&1) && namespaces.sought.is_empty());
     }
 }

@@ -7,8 +7,10 @@
 mod census;
 mod health;
 mod look;
+mod namespaces;
 mod pace;
 mod suspects;
+mod wanted;
 
 use std::{
     fs, io,
@@ -25,8 +27,10 @@ use tcplife_core::{
     table::{self, Handshakes, MiniEnds, Table},
 };
 
-use census::{MINI_PERIOD, Namespaces, RESYNC_PERIOD, refused};
+use census::{MINI_PERIOD, RESYNC_PERIOD};
+use namespaces::Namespaces;
 use pace::{Found, Pace};
+use wanted::refused;
 
 pub use suspects::{Glance, Orphans, glance};
 
@@ -249,7 +253,8 @@ impl Engine {
         } else if self.mini_ends == MiniEnds::Dumped && now >= chores.minis {
             let cpu = clock::cpu_ns();
             self.mini_census(sink)?;
-            chores.minis = Instant::now() + census::pause(Duration::from_nanos(clock::cpu_ns() - cpu));
+            chores.minis =
+                Instant::now() + census::pause_after_minis(Duration::from_nanos(clock::cpu_ns() - cpu));
         }
         if let Confirm::Every(period) = sink.confirm()
             && now >= chores.suspects

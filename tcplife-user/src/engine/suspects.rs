@@ -16,8 +16,9 @@ use tcplife_core::{
 
 use super::{
     Engine,
-    census::{Lost, is_wanted, wanted},
     look::{Dumps, Look, look},
+    namespaces::Lost,
+    wanted::{is_wanted, wanted},
 };
 use crate::{
     clock,
