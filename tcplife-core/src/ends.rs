@@ -52,7 +52,7 @@ impl Ends {
     }
 
     /// Whether all is known: such a tuple names one connection of its namespace.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.local_port != 0 && self.remote_port != 0 && !is_any(&self.local) && !is_any(&self.remote)
     }
 

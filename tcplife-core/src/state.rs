@@ -138,7 +138,7 @@ impl State {
 
     /// Whether a connection in this state can be in `later` after one or more legal moves, and still be the same
     /// connection: it was not CLOSED in between.
-    pub fn may_lead_to(self, later: Self) -> bool {
+    pub(crate) fn may_lead_to(self, later: Self) -> bool {
         // Legal moves never lead back, so this ends.
         let step = |next: &Self| *next != Self::Closed && self.may_precede(*next);
         Self::ALL.iter().filter(|next| step(next)).any(|next| *next == later || next.may_lead_to(later))

@@ -157,7 +157,7 @@ impl Histograms {
     }
 
     /// Adds the stays of another one.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (slot, stays) in self.states.iter_mut().zip(&other.states) {
             match (slot, stays) {
                 (_, None) => {}

@@ -17,7 +17,8 @@ use tcplife_common::wire::Found;
 
 use evidence::Socket;
 pub use evidence::{Sight, Sockets};
-pub use verdict::{Facts, Place, Verdict, judge};
+use verdict::judge;
+pub use verdict::{Facts, Place, Verdict};
 
 use crate::{
     by_two::by_two,
@@ -103,7 +104,7 @@ impl Suspect {
     }
 
     /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.
-    pub fn accused(&self) -> Option<Process> {
+    pub(crate) fn accused(&self) -> Option<Process> {
         let owns = |holder: &&Holder| self.owner.is_some_and(|owner| owner.process.pid == holder.process.pid);
         let holder = self.holders.iter().find(owns).or_else(|| self.holders.first());
         let listener = || self.listener.map(|listener| listener.process);

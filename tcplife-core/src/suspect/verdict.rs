@@ -117,7 +117,7 @@ pub struct Facts {
 
 /// The verdict on a socket, if it is in a state in which somebody's close is waited for. A leak needs `leak_after`
 /// nanoseconds.
-pub fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
+pub(crate) fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
     let within = |since: Option<u64>| since.is_some_and(|ago| ago < leak_after);
     let rule = match facts.state {
         State::CloseWait => close_wait(facts, within(facts.since_sent)),

@@ -219,21 +219,8 @@ const fn without(kind: HookKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use tcplife_core::suspect::Sight;
-
     use super::*;
-
-    fn able() -> Preflight {
-        Preflight {
-            release: "6.1.0".into(),
-            capabilities: u64::MAX,
-            in_user_namespace: false,
-            sight: Sight::Every,
-            has_btf: true,
-            is_recent: true,
-            lockdown: Some("integrity".into()),
-        }
-    }
+    use crate::source::preflight::able;
 
     fn failed(host: &Preflight) -> Vec<&'static str> {
         let checks = host_checks(host);

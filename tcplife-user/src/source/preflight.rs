@@ -133,21 +133,23 @@ fn lockdown_mode(text: &str) -> Option<String> {
     rest.split_once(']').map(|(mode, _)| mode.to_owned())
 }
 
+/// A host that lacks nothing.
+#[cfg(test)]
+pub fn able() -> Preflight {
+    Preflight {
+        release: "6.1.0".into(),
+        capabilities: u64::MAX,
+        in_user_namespace: false,
+        sight: Sight::Every,
+        has_btf: true,
+        is_recent: true,
+        lockdown: Some("integrity".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn able() -> Preflight {
-        Preflight {
-            release: "6.1.0".into(),
-            capabilities: u64::MAX,
-            in_user_namespace: false,
-            sight: Sight::Every,
-            has_btf: true,
-            is_recent: true,
-            lockdown: Some("integrity".into()),
-        }
-    }
 
     #[test]
     fn an_able_host_passes() {
