@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use tcplife_core::table::{Table, Totals, Verdict};
+use tcplife_core::table::{Table, Verdict};
 
 use crate::{
     config::Config,
@@ -134,13 +134,19 @@ impl Notes {
 
     /// What was counted.
     pub fn summary(&mut self, table: &Table, health: &Health) {
-        let Totals { unattributed, evicted, .. } = *table.totals();
+        let unattributed = table.totals().unattributed;
         self.note(&format!(
             "{} events, {} lost, {} connections, {unattributed} unattributed",
             health.events,
             health.lost.total(),
             table.totals().connections(),
         ));
+        self.forgotten(table);
+    }
+
+    /// How many connections the table had no room for, if there were any.
+    pub fn forgotten(&mut self, table: &Table) {
+        let evicted = table.totals().evicted;
         if evicted > 0 {
             self.note(&format!(
                 "{evicted} connections were forgotten: the table holds {}; see --max-connections",

@@ -172,6 +172,25 @@ fn leaks_that_nobody_reads_of_are_in_the_exit_status() -> Result<()> {
 }
 
 #[test]
+fn leaks_that_there_is_no_room_for_are_told_to_be_missing() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let at = listener.local_addr()?;
+    // The listener and its child: two connections.
+    drop(TcpStream::connect(at)?);
+    let port = at.port().to_string();
+    for more in [&[][..], &["-d", "50ms"]] {
+        let leaks = ["leaks", "--leak-after", "1ms", "-L", &port, "--max-connections", "1"];
+        let ended = run(&[&leaks, more].concat())?;
+        ensure!(ended.status == Some(0), "{more:?}: {ended:?}");
+        ensure!(
+            ended.err.contains("forgotten: the table holds 1; see --max-connections"),
+            "{more:?}: {ended:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn an_output_that_cannot_be_written_is_an_error() -> Result<()> {
     for arguments in [&["hist", "-q", "-d", "50ms"][..], &["doctor"], &["--help"], &["--version"]] {
         let mut command = tcplife(arguments)?;

@@ -151,6 +151,7 @@ fn run_with(
     }
     let health = Health { hooks: vec![evidence], ..Health::default() };
     notes.hooks(&health);
+    notes.forgotten(&table);
     let now = clock::monotonic_ns();
     format.suspects(now, selector.filter(), suspects);
     format.as_mut().orphans = orphans;
