@@ -1,5 +1,5 @@
-//! The command line, exactly as typed; [`crate::config`] says what it means. Where a value is a number, one with a hyphen
-//! in front is taken for a value, so that it is said what is wrong with it.
+//! The command line, exactly as typed; [`crate::config`] says what it means. What follows an option that takes a number is its
+//! value, even with a hyphen in front: of `-p -1` it is said that it is no process id, not that there is no option `-1`.
 
 #![expect(clippy::doc_markdown, reason = "the comments are the help's text, where states have no backticks")]
 

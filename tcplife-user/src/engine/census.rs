@@ -134,9 +134,9 @@ impl Engine {
         inhabited
     }
 
-    /// Takes the records that are kept back: a CPU that stops while a program writes one (a hypervisor gives it to somebody else, or
-    /// another task preempts it) has all that comes after it in the ring buffer wait until it goes on. Not for ever, for what is lost
-    /// in another way is not waited for.
+    /// Takes the records that are kept back. A CPU that stops while a program writes a record (a hypervisor gives the CPU to somebody
+    /// else, or another task preempts it) holds up all records behind that one until it goes on. The wait has a limit: what was lost in
+    /// another way never comes.
     pub(super) fn wait_for_kept_back<O: Observer>(&mut self, observer: &mut O) {
         let Ok(Counters { delivered, .. }) = self.live.counters() else { return };
         let begun = Instant::now();
@@ -162,8 +162,8 @@ impl Engine {
         observer: &mut O,
     ) -> Verdict {
         let wanted = wanted(found, &self.filter);
-        // What happened before and during the look comes first; not all that comes after it, under a load that never
-        // lets the ring buffer run dry.
+        // Records of what happened before and during the look are applied first. Not of what comes after it: under a high load
+        // there are always more.
         let looked = clock::monotonic_ns() + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
         if self.heard_until < looked {

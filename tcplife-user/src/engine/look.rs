@@ -17,8 +17,8 @@ pub(super) trait Dumps {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look>;
 }
 
-/// What names a socket while the dumps are made: its address and both ends. A cookie it has from the moment on that somebody asks
-/// for it: `ss` does, and so does the iterator where it pauses (`bpf_iter_tcp_put_batch` of 6.18).
+/// What names a socket while the dumps are made: its address and both ends. Not its cookie, which the kernel makes when somebody
+/// first asks for it, perhaps between two dumps: `ss` asks, and so does the iterator where it pauses (`bpf_iter_tcp_put_batch` of 6.18).
 type Key = (u64, Ends);
 
 const fn key(found: &Found) -> Key {

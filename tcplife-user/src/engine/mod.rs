@@ -216,7 +216,7 @@ impl Engine {
                 BATCH => Found::More,
                 _ => Found::Some,
             };
-            // Where records wait that were not taken yet, time is theirs.
+            // While records still wait, it is no later than the newest one that was taken: those behind it come first.
             let now = if found == Found::More { self.heard_until } else { clock::monotonic_ns() };
             self.table.tick(now, sink);
             self.do_chores(&mut chores, sink)?;

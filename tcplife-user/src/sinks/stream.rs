@@ -188,7 +188,7 @@ impl<F: Format> Sink for Stream<F> {
 
     fn lost(&mut self, at: u64, count: u64, cause: LossCause) {
         self.format.lost(&mut self.out.buffer, at, count, cause);
-        // Who only keeps the records, or reads them later, is to know now.
+        // On standard error too: the records may be read much later, or never.
         self.notes.lost(count, cause);
     }
 

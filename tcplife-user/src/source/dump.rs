@@ -144,8 +144,8 @@ impl Dumper {
         beside(meanwhile, || read(files, FILES, found))
     }
 
-    /// Both at the same time: the sockets that a process holds, then those of the given network namespaces, for a census
-    /// attributes by the first look that it is given; and the inodes of the namespaces that could be looked into.
+    /// Both at the same time: the sockets that a process holds, and those of the given network namespaces. They are returned in this
+    /// order, since a census names owners by what comes first; and with them the inodes of the namespaces that could be looked into.
     ///
     /// # Errors
     /// An iterator cannot be read.

@@ -198,7 +198,7 @@ impl Live {
     pub fn detach(&mut self) {
         let Some(mut programs) = self.programs.take() else { return };
         self.misses = Misses::read(&programs);
-        // First, or else it would take all that the other one is not there for any more, as if that had been kept from it.
+        // The spare first: alone it would take every change, and each would count as one that the other program missed.
         if let Some(Program::BtfTracePoint(spare)) = programs.program_mut(SPARE)
             && let Err(error) = spare.unload()
         {

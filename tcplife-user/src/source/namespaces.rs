@@ -42,7 +42,7 @@ impl Netns {
         Self::at("/proc/self/ns/net".into()).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    /// Moves the current thread into it. Nobody needs to be allowed to go where he is.
+    /// Moves the current thread into it. A thread that is there already needs no rights for that.
     ///
     /// # Errors
     /// It is gone, or this process may not.

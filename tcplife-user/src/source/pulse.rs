@@ -47,7 +47,7 @@ impl Pulses {
         Self { points: HashMap::new(), most }
     }
 
-    /// Takes the pulse of these from now on. The number of one that is gone may be another's.
+    /// Takes the pulse of these from now on. One that has the number of one that is gone takes its place.
     pub fn learn<'a>(&mut self, namespaces: impl Iterator<Item = &'a Netns>) {
         if self.most == 0 {
             return;
