@@ -73,7 +73,9 @@ fn unexplained(page: &str, record: &Map<String, Value>) -> Result<Vec<String>> {
             || record.contains_key("remote_addr") && CONNECTION.contains(&name)
             || line.contains(&format!("`{name}`"))
     };
-    Ok(record.keys().filter(|name| !is_explained(name)).map(|name| format!("{kind}: {name}")).collect())
+    let of_group = record.get("group").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let names = record.keys().chain(of_group);
+    Ok(names.filter(|name| !is_explained(name)).map(|name| format!("{kind}: {name}")).collect())
 }
 
 /// Ends a connection by a reset: who closes with something unread sends one.
@@ -93,10 +95,14 @@ fn every_field_is_explained() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // Somebody leaks: what is not accepted is in CLOSE_WAIT.
     drop(TcpStream::connect(listener.local_addr()?)?);
-    let commands: [(&[&str], bool); 5] = [
+    let commands: [(&[&str], bool); 9] = [
         (&["trace", "-o", "json"], true),
         (&["lives", "-o", "json"], true),
         (&["hist", "-o", "json"], true),
+        (&["hist", "-o", "json", "--by", "process"], true),
+        (&["hist", "-o", "json", "--by", "local-port"], true),
+        (&["hist", "-o", "json", "--by", "remote"], true),
+        (&["hist", "-o", "json", "--by", "container"], true),
         (&["leaks", "--all", "--leak-after", "1ms", "-o", "json"], false),
         (&["doctor", "-o", "json"], false),
     ];
