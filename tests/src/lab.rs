@@ -1,6 +1,6 @@
 //! The set-up of most tests: a network namespace, and in sight of it alone `tcplife trace` and `tcplife lives`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     actor::{Actor, Ends},
@@ -114,7 +114,7 @@ impl Lab {
 
     /// As [`Lab::finish`], after changes that a timer of the kernel made: on some hosts its softirq now and then runs no BPF
     /// program ([`in_our_machine`]). `None` if that happened: it then happened to both tracers, and both have noticed it and said
-    /// so. What only one noticed is a fault of its own.
+    /// so. A test then is to be run again: [`until_seen`]. What only one noticed is a fault of its own.
     ///
     /// # Errors
     ///
@@ -139,6 +139,23 @@ impl Lab {
         check_lives(&lives, netns)?;
         Ok(Some(Outcome { trace, lives }))
     }
+}
+
+/// How often a test of timers is run at most.
+const RUNS: u32 = 5;
+
+/// Runs a test of what timers of the kernel do, again if something of it was not to be seen ([`Lab::finish_after_timers`]).
+///
+/// # Errors
+///
+/// It fails; or nothing was seen of it, however often it was run.
+pub fn until_seen(test: impl Fn() -> Result<Option<()>>) -> Result<()> {
+    for _ in 0..RUNS {
+        if test()?.is_some() {
+            return Ok(());
+        }
+    }
+    bail!("in each of {RUNS} runs a timer's softirq ran no BPF program")
 }
 
 /// State changes that one softirq makes at most: the end of a handshake, or of a connection whose ends both closed.
@@ -168,4 +185,27 @@ pub fn watch(namespace: &Namespace, command: &str, more: &[&str]) -> Result<Trac
     arguments.extend(hooks.iter().map(String::as_str));
     arguments.extend(more);
     Tracer::start(&arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_test_that_saw_nothing_is_run_again_and_does_not_pass() -> Result<()> {
+        let runs = Cell::new(0);
+        let seen_in = |run: u32| {
+            runs.set(0);
+            until_seen(|| {
+                runs.set(runs.get() + 1);
+                Ok((runs.get() == run).then_some(()))
+            })
+        };
+        seen_in(2)?;
+        ensure!(runs.get() == 2 && seen_in(RUNS + 1).is_err() && runs.get() == RUNS, "{} runs", runs.get());
+        ensure!(until_seen(|| bail!("it fails")).is_err(), "a failure is one");
+        Ok(())
+    }
 }

@@ -18,15 +18,18 @@ use crate::drops::check_count;
 on_both_families! {
     active_close
     passive_close
-    one_closing
     shutdown_then_close_after_the_peer
     shutdown_then_close_before_the_peer
     killed_server
     process_ends
-    retransmitted_fin
     orphans_keep_their_namespace
     listener
     two_at_one_listener
+}
+
+by_timers_on_both_families! {
+    one_closing
+    retransmitted_fin
 }
 
 /// The client closes first. Each of its own moves is stamped within the call that made it.
@@ -64,7 +67,7 @@ fn passive_close(family: Family) -> Result<()> {
 
 /// Both shut down while neither hears the other; then the client gets the server's FIN, which does not acknowledge
 /// its own: CLOSING. The server gets the client's FIN, which does acknowledge its own: no CLOSING there.
-fn one_closing(family: Family) -> Result<()> {
+fn one_closing(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.client.on(pair.near, "deaf")?;
     pair.server.on(pair.far, "deaf")?;
@@ -77,14 +80,14 @@ fn one_closing(family: Family) -> Result<()> {
     pair.lab.reached_by_timer(pair.ends.turned(), "time_wait")?;
     pair.client.close(pair.near)?;
     pair.server.close(pair.far)?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     let path = "closed > syn_sent > established > fin_wait_1 > closing > time_wait";
     let (_, life) = outcome.check(pair.ends, &Expected::client(&pair.client, path, "both", "fin"))?;
     ensure!(life.retransmits > 0, "the client's FIN was not sent again");
     let server = Expected::server(&pair.server, SERVER_ACTIVE_HELD, "local", "fin");
     let (_, life) = outcome.check(pair.ends.turned(), &server)?;
     ensure!(life.retransmits > 0, "the server's FIN was not sent again");
-    Ok(())
+    Ok(Some(()))
 }
 
 /// The client shuts down, reads to the end and closes: `TIME_WAIT` while it still holds the socket.
@@ -152,7 +155,7 @@ fn process_ends(family: Family) -> Result<()> {
 }
 
 /// The client's FIN is lost at first, and sent again.
-fn retransmitted_fin(family: Family) -> Result<()> {
+fn retransmitted_fin(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.close(pair.near)?;
@@ -163,7 +166,7 @@ fn retransmitted_fin(family: Family) -> Result<()> {
     pair.lab.reached_by_timer(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     let client = Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin");
     let (story, life) = outcome.check(pair.ends, &client)?;
     ensure!(!story.retransmits.is_empty(), "nothing sent again");
@@ -171,7 +174,7 @@ fn retransmitted_fin(family: Family) -> Result<()> {
     let server = Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin");
     let (_, life) = outcome.check(pair.ends.turned(), &server)?;
     ensure!(life.retransmits == 0, "the server sent nothing again");
-    Ok(())
+    Ok(Some(()))
 }
 
 /// Every process of a namespace ends while the server's end hears nothing: what is left there are orphans that send their FINs again,

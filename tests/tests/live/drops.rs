@@ -16,9 +16,12 @@ use tcplife_tests::{
 use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, SERVER_PASSIVE};
 
 on_both_families! {
-    connect_timeout
     abandoned_in_syn_sent
     data_sent_again
+}
+
+by_timers_on_both_families! {
+    connect_timeout
     syn_ack_sent_again
     orphan_gives_up
     user_timeout
@@ -55,7 +58,7 @@ pub(crate) fn check_count(life: &Life, story: &Story<'_>) -> Result<()> {
 }
 
 /// Nobody answers the SYN.
-fn connect_timeout(family: Family) -> Result<()> {
+fn connect_timeout(family: Family) -> Result<Option<()>> {
     let lab = impatient(family)?;
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, at) = server.listen(family.loopback())?;
@@ -69,7 +72,7 @@ fn connect_timeout(family: Family) -> Result<()> {
     client.close(socket)?;
     let ends = Ends { local, remote: at };
     lab.reached_by_timer(ends, "closed")?;
-    let Some(outcome) = lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = lab.finish_after_timers()? else { return Ok(None) };
     let expected = Expected::client(&client, CLIENT_NOWHERE, "none", "timeout");
     let (story, life) = outcome.check(ends, &expected)?;
     ensure!(!story.retransmits.is_empty(), "no SYN sent again");
@@ -79,7 +82,7 @@ fn connect_timeout(family: Family) -> Result<()> {
     check_count(life, &story)?;
     ensure!(story.resets.is_empty(), "{:?}", story.resets);
     ensure!(outcome.stories(ends.turned()).is_empty(), "there is no other end");
-    Ok(())
+    Ok(Some(()))
 }
 
 /// The client closes before anybody has answered.
@@ -128,7 +131,7 @@ fn data_sent_again(family: Family) -> Result<()> {
 }
 
 /// The SYN-ACK is lost and sent again: the server's end is a request then, not yet a socket.
-fn syn_ack_sent_again(family: Family) -> Result<()> {
+fn syn_ack_sent_again(family: Family) -> Result<Option<()>> {
     let lab = Lab::new(family)?;
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, at) = server.listen(family.loopback())?;
@@ -147,57 +150,57 @@ fn syn_ack_sent_again(family: Family) -> Result<()> {
     lab.reached(ends.turned(), "close_wait")?;
     server.close(far)?;
     lab.reached(ends.turned(), "closed")?;
-    let Some(outcome) = lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = lab.finish_after_timers()? else { return Ok(None) };
     outcome.check(ends, &Expected::client(&client, CLIENT_ACTIVE, "local", "fin"))?;
     let expected = Expected::server(&server, SERVER_PASSIVE, "remote", "fin");
     outcome.check(ends.turned(), &expected)?;
-    Ok(())
+    Ok(Some(()))
 }
 
 /// The client closes and nobody acknowledges its FIN: the kernel gives up.
-fn orphan_gives_up(family: Family) -> Result<()> {
+fn orphan_gives_up(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open_in(impatient(family)?)?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.close(pair.near)?;
     pair.lab.reached_by_timer(pair.ends, "closed")?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     let path = "closed > syn_sent > established > fin_wait_1 > closed";
     let client = Expected::client(&pair.client, path, "local", "timeout");
     let (story, _) = outcome.check(pair.ends, &client)?;
     ensure!(!story.retransmits.is_empty(), "no FIN sent again");
-    Ok(())
+    Ok(Some(()))
 }
 
 /// `TCP_USER_TIMEOUT`: payload is not acknowledged in time.
-fn user_timeout(family: Family) -> Result<()> {
+fn user_timeout(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.client.on(pair.near, "give_up 300")?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.on(pair.near, "send 10")?;
     pair.lab.reached_by_timer(pair.ends, "closed")?;
     pair.client.close(pair.near)?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_CUT, "none", "timeout"))?;
-    Ok(())
+    Ok(Some(()))
 }
 
 /// Keepalive probes are not answered. The kernel sends a reset before it gives up; the end is a timeout all the same.
-fn keepalive_gives_up(family: Family) -> Result<()> {
+fn keepalive_gives_up(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.on(pair.near, "keepalive 1 1")?;
     pair.lab.reached_by_timer(pair.ends, "closed")?;
     pair.client.close(pair.near)?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     let client = Expected::client(&pair.client, CLIENT_CUT, "none", "timeout");
     let (story, _) = outcome.check(pair.ends, &client)?;
     let sent: Vec<&str> = story.resets.iter().map(|r| r.direction.as_str()).collect();
     ensure!(sent == ["sent"], "{:?}", story.resets);
-    Ok(())
+    Ok(Some(()))
 }
 
 /// The loopback device is down when the client closes, and comes up again.
-fn device_down(family: Family) -> Result<()> {
+fn device_down(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.lab.namespace.set_loopback(false)?;
     pair.client.close(pair.near)?;
@@ -207,8 +210,8 @@ fn device_down(family: Family) -> Result<()> {
     pair.lab.reached_by_timer(pair.ends.turned(), "close_wait")?;
     pair.server.close(pair.far)?;
     pair.lab.reached(pair.ends.turned(), "closed")?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     outcome.check(pair.ends, &Expected::client(&pair.client, CLIENT_ACTIVE, "local", "fin"))?;
     outcome.check(pair.ends.turned(), &Expected::server(&pair.server, SERVER_PASSIVE, "remote", "fin"))?;
-    Ok(())
+    Ok(Some(()))
 }

@@ -23,6 +23,23 @@ macro_rules! on_both_families {
     )*};
 }
 
+/// The same of each function that tests what timers of the kernel do, until it has seen all of it.
+macro_rules! by_timers_on_both_families {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn ipv4() -> anyhow::Result<()> {
+                tcplife_tests::lab::until_seen(|| super::$name(tcplife_tests::namespace::Family::V4))
+            }
+
+            #[test]
+            fn ipv6() -> anyhow::Result<()> {
+                tcplife_tests::lab::until_seen(|| super::$name(tcplife_tests::namespace::Family::V6))
+            }
+        }
+    )*};
+}
+
 mod adopt;
 mod agent;
 mod ages;

@@ -20,11 +20,14 @@ on_both_families! {
     unread_data
     unread_data_after_the_peers_fin
     reset_in_fin_wait_2
-    data_after_close
     refused
     listener_closes_with_connections_waiting
     accept_after_the_reset
     disconnected_and_connected_again
+}
+
+by_timers_on_both_families! {
+    data_after_close
 }
 
 /// The directions of the resets told.
@@ -113,7 +116,7 @@ fn reset_in_fin_wait_2(family: Family) -> Result<()> {
 
 /// The server, which has not heard that the client closed, sends it something: the client ends as if it had received a reset, and
 /// sends one.
-fn data_after_close(family: Family) -> Result<()> {
+fn data_after_close(family: Family) -> Result<Option<()>> {
     let mut pair = Pair::open(family)?;
     pair.server.on(pair.far, "deaf")?;
     pair.client.close(pair.near)?;
@@ -123,7 +126,7 @@ fn data_after_close(family: Family) -> Result<()> {
     pair.server.on(pair.far, "hear")?;
     pair.lab.reached_by_timer(pair.ends.turned(), "closed")?;
     pair.server.close(pair.far)?;
-    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(()) };
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
     let client = Expected::client(&pair.client, CLIENT_CLOSED_CUT, "local", "reset_sent");
     let (story, _) = outcome.check(pair.ends, &client)?;
     ensure!(resets(&story) == ["sent"], "{:?}", story.resets);
@@ -131,7 +134,7 @@ fn data_after_close(family: Family) -> Result<()> {
     let server = Expected::server(&pair.server, SERVER_CUT, "none", "reset_received");
     let (story, _) = outcome.check(pair.ends.turned(), &server)?;
     ensure!(resets(&story) == ["received"], "{:?}", story.resets);
-    Ok(())
+    Ok(Some(()))
 }
 
 /// Nobody listens. The reset belongs to no socket on the other side.
