@@ -141,10 +141,10 @@ impl Lab {
     }
 }
 
-/// How often a test of timers is run at most.
+/// How often a test of what is not to be seen each time is run at most.
 const RUNS: u32 = 5;
 
-/// Runs a test of what timers of the kernel do, again if something of it was not to be seen ([`Lab::finish_after_timers`]).
+/// Runs a test, and again if what it is about was not to be seen ([`Lab::finish_after_timers`], for one).
 ///
 /// # Errors
 ///
@@ -155,7 +155,7 @@ pub fn until_seen(test: impl Fn() -> Result<Option<()>>) -> Result<()> {
             return Ok(());
         }
     }
-    bail!("in each of {RUNS} runs a timer's softirq ran no BPF program")
+    bail!("what it is about was not to be seen in {RUNS} runs")
 }
 
 /// State changes that one softirq makes at most: the end of a handshake, or of a connection whose ends both closed.

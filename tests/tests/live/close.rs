@@ -27,7 +27,7 @@ on_both_families! {
     two_at_one_listener
 }
 
-by_timers_on_both_families! {
+until_seen_on_both_families! {
     one_closing
     retransmitted_fin
 }

@@ -20,7 +20,7 @@ on_both_families! {
     data_sent_again
 }
 
-by_timers_on_both_families! {
+until_seen_on_both_families! {
     connect_timeout
     syn_ack_sent_again
     orphan_gives_up

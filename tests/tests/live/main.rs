@@ -23,8 +23,8 @@ macro_rules! on_both_families {
     )*};
 }
 
-/// The same of each function that tests what timers of the kernel do, until it has seen all of it.
-macro_rules! by_timers_on_both_families {
+/// The same of each function that tests what is not to be seen each time, until it has seen it.
+macro_rules! until_seen_on_both_families {
     ($($name:ident)*) => {$(
         mod $name {
             #[test]

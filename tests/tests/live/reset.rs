@@ -26,7 +26,7 @@ on_both_families! {
     disconnected_and_connected_again
 }
 
-by_timers_on_both_families! {
+until_seen_on_both_families! {
     data_after_close
 }
 
