@@ -220,9 +220,12 @@ impl<'a> Sockets<'a> {
         &self.all
     }
 
-    /// Whether somebody listens on the local port of a connection.
+    /// Whether somebody listens at the local end of a connection.
     pub(super) fn listens_for(&self, socket: &Socket<'_>) -> bool {
-        self.listens_on(socket, socket.found.tuple.local_port)
+        let ends = socket.ends();
+        let on_port = self.listeners.get(&(socket.found.head.netns, ends.local_port));
+        let mut listeners = on_port.into_iter().flatten().map(|&number| self.all[number].ends());
+        listeners.any(|listener| ends.match_of_listener(&listener.local).is_some())
     }
 
     /// Whether somebody listens on a port in the namespace of a connection.

@@ -80,7 +80,7 @@ pub struct Suspect {
     pub listener: Option<Listening>,
     /// The other end.
     pub peer: Peer,
-    /// Somebody listens on its local port: the other end opened it.
+    /// The other end opened it; where that was not seen, somebody listens at its local end.
     pub of_server: bool,
     /// `SO_KEEPALIVE` is on.
     pub keepalive: bool,
@@ -166,7 +166,7 @@ fn suspect(
         holders: socket.holders(),
         listener: if awaits_accept { sockets.listener(socket) } else { None },
         peer: sockets.peer(table, socket),
-        of_server: connection.role() == Some(Role::Server) || sockets.listens_for(socket),
+        of_server: connection.role().map_or_else(|| sockets.listens_for(socket), |role| role == Role::Server),
         keepalive: socket.found.gauge.keepalive != 0,
     })
 }

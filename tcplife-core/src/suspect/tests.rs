@@ -21,6 +21,7 @@ const HZ: u32 = 250;
 const JIFFIES: u64 = 5_000_000;
 const AFTER: u64 = 30 * SECOND;
 
+const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
@@ -149,6 +150,30 @@ fn one_in_an_accept_queue_names_who_listens() {
     assert_eq!((listening.process.pid, listening.queue, listening.limit), (10, 4, 128));
     assert_eq!(suspect.accused().unwrap().pid, 10);
     assert!(suspect.of_server);
+}
+
+/// A client may have the port of a listener that listens at another address, or share it (`SO_REUSEPORT`).
+#[test]
+fn who_opened_a_connection_is_not_told_by_its_port_alone() {
+    let near = |listens: &str| {
+        let client = held(socket(1, CLOSE_WAIT, CLIENT, SERVER), 10, 7);
+        only(&[client, listener(2, listens, 10, 0)]).of_server
+    };
+    let listens = ["10.0.0.2:4000", "0.0.0.0:4000", "[::]:4000", "127.0.0.1:4000"];
+    assert_eq!(listens.map(near), [true, true, true, false]);
+
+    let client = held(socket(1, CLOSE_WAIT, CLIENT, SERVER), 10, 7);
+    let connects = Found { head: Head { old: SYN_SENT, ..client.head }, ..client };
+    let mut table = Table::new(Config { hz: HZ, ..Config::default() });
+    let [_, of_server] = [connects, client].map(|client| {
+        let found = [vec![client, listener(2, CLIENT, 10, 0)]];
+        let census =
+            Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
+        table.take_census(&census, &mut ());
+        let suspects = suspects(&table, &Sockets::of(&found, Sight::Every), NOW, AFTER, HZ);
+        suspects.first().map(|suspect| suspect.of_server)
+    });
+    assert_eq!(of_server, Some(false), "it was seen to connect");
 }
 
 /// A listener with `queue` connections in its accept queue.
