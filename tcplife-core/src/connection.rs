@@ -101,7 +101,7 @@ impl Marks {
     pub(crate) const MISSED: Self = Self(1 << 8);
     /// The bytes that it sent and received are known.
     pub(crate) const COUNTED: Self = Self(1 << 9);
-    /// The timer of its mini-socket fired in `FIN_WAIT_2`, and no dump has told since what became of it.
+    /// The timer of its mini-socket fired, and no dump has told since what became of it.
     pub(crate) const OVERDUE: Self = Self(1 << 10);
 
     pub(crate) const fn has(self, mark: Self) -> bool {
@@ -146,8 +146,7 @@ pub struct Connection {
     pub(crate) process: u32,
     pub(crate) retransmits: u32,
     pub(crate) srtt_us: u32,
-    /// Low 32 bits of the jiffy in which the mini-socket's timer fires; once it is overdue, of the one by which a `TIME_WAIT` after
-    /// that is over.
+    /// Low 32 bits of the jiffy in which the mini-socket's timer fires; once it is overdue, of the one until which it is waited for.
     pub(crate) due: u32,
     pub(crate) resets_sent: u16,
     pub(crate) resets_received: u16,

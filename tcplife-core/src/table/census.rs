@@ -269,6 +269,10 @@ impl Table {
             connection.marks.clear(Marks::MISSED);
             return;
         }
+        if connection.state() == State::TimeWait && connection.marks.has(Marks::OVERDUE) {
+            // Its timer had said so.
+            return self.miss_mini(slot, census, observer);
+        }
         if !connection.marks.has(Marks::MISSED) {
             connection.marks.set(Marks::MISSED);
             verdict.missing += 1;

@@ -36,6 +36,15 @@ const fn end_without_fin(cause: MiniEnd) -> End {
     }
 }
 
+/// For how many ticks after its timer fired a mini-socket in a state waits for a dump: they are a second apart, unless there are
+/// many. One in `FIN_WAIT_2` may have gone on to `TIME_WAIT`, and when that is over too, it is gone in any case.
+const fn waits(state: State, hz: u32) -> u64 {
+    match state {
+        State::TimeWait => 2 * hz as u64,
+        _ => wheel::whole_time_wait(hz),
+    }
+}
+
 impl Table {
     /// A full socket became a mini-socket in the state `to`.
     pub(super) fn hand_over<O: Observer + ?Sized>(
@@ -52,7 +61,7 @@ impl Table {
             && let Some(before) = self.minis.insert(netns, &ends, slot, stamp)
             && self.is_of(before, netns, &ends)
         {
-            self.end_mini(before, Since::Seen(at), true, Some(MiniEnd::Reused), observer);
+            self.replace(before, at, observer);
         }
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.phase = Phase::Mini;
@@ -98,28 +107,37 @@ impl Table {
     /// Timers fired.
     pub(super) fn expire<O: Observer + ?Sized>(&mut self, fired: &Fired, observer: &mut O) {
         for &slot in &fired.slots {
-            match self.armed(slot, fired.due).map(|connection| (connection.state(), connection.marks)) {
-                Some((State::TimeWait, _)) => {
-                    self.end_mini(slot, Since::Seen(fired.at), true, Some(MiniEnd::Expired), observer);
+            let Some(connection) = self.armed(slot, fired.due) else { continue };
+            let is_overdue = connection.marks.has(Marks::OVERDUE);
+            match connection.state() {
+                state if self.config.mini_ends == MiniEnds::Dumped && !is_overdue => {
+                    self.wait_for_dump(slot, state, fired);
                 }
-                Some((_, marks))
-                    if self.config.mini_ends == MiniEnds::Dumped && !marks.has(Marks::OVERDUE) =>
-                {
-                    self.wait_for_dump(slot, fired);
+                State::TimeWait => {
+                    let at = self.overdue(slot, fired.at).unwrap_or(fired.at);
+                    self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
                 }
-                Some(_) => self.lapse(slot, observer),
-                None => {}
+                _ => self.lapse(slot, observer),
             }
         }
     }
 
-    /// The next dump tells whether a mini-socket in `FIN_WAIT_2` went on to `TIME_WAIT`. No dump shows those of a network namespace
-    /// that cannot be entered: when that would be over too, this one is gone in any case.
-    fn wait_for_dump(&mut self, slot: u32, fired: &Fired) {
+    /// The next dump tells whether a mini-socket in `FIN_WAIT_2` went on to `TIME_WAIT`, and whether the timer of one in `TIME_WAIT`
+    /// was set again meanwhile. No dump shows those of a network namespace that cannot be entered.
+    fn wait_for_dump(&mut self, slot: u32, state: State, fired: &Fired) {
+        let hz = self.config.hz;
         if let Some(connection) = self.slab.get_mut(slot) {
             connection.marks.set(Marks::OVERDUE);
-            connection.due = self.due.push_overdue(slot, fired, self.config.hz);
+            connection.due = self.due.push_overdue(slot, fired, waits(state, hz), hz);
         }
+    }
+
+    /// When the timer of a mini-socket in `TIME_WAIT` fired, if it did by the time `by` and no dump has told of it since.
+    pub(super) fn overdue(&self, slot: u32, by: u64) -> Option<u64> {
+        let is_overdue = |connection: &&Connection| {
+            connection.state() == State::TimeWait && connection.marks.has(Marks::OVERDUE)
+        };
+        self.fired(self.slab.get(slot).filter(is_overdue)?, by)
     }
 
     /// When the timer of a mini-socket fired, nanoseconds, if it may have by the time `by`.
@@ -127,7 +145,9 @@ impl Table {
         let hz = self.config.hz;
         let due = match connection.due {
             0 => return None,
-            due if connection.marks.has(Marks::OVERDUE) => wheel::before_overdue(due, hz),
+            due if connection.marks.has(Marks::OVERDUE) => {
+                wheel::before_overdue(due, waits(connection.state(), hz))
+            }
             due => due,
         };
         self.due.fired(due, by, hz)
@@ -187,8 +207,17 @@ impl Table {
         observer: &mut O,
     ) {
         if let Some(slot) = self.mini(netns, ends) {
-            self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Reused), observer);
+            self.replace(slot, at, observer);
         }
+    }
+
+    /// A mini-socket has given way at the time `at` or before, unseen: to who has its tuple now, if its time was not up before.
+    fn replace<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, observer: &mut O) {
+        let (at, cause) = match self.overdue(slot, at) {
+            Some(fired) => (fired, MiniEnd::Expired),
+            None => (at, MiniEnd::Reused),
+        };
+        self.end_mini(slot, Since::Seen(at), true, Some(cause), observer);
     }
 
     /// A mini-socket's timer was set again. In `TIME_WAIT` that is how it got there, or a late segment of the peer's

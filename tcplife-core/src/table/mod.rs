@@ -35,9 +35,10 @@ use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, Head, Record, Tuple, flag};
 
 use crate::{
-    connection::{Connection, Ends},
+    connection::{Connection, Ends, MiniEnd},
     observer::Observer,
     owner::Owner,
+    timeline::Since,
 };
 
 use cut::Cuts;
@@ -57,7 +58,7 @@ pub use totals::Totals;
 pub enum MiniEnds {
     /// Nobody tells: they are computed from the timer, by the rule of the kernel's timer wheel.
     Computed,
-    /// As computed, and dumps tell what that cannot: [`Table::take_census`].
+    /// As computed, and dumps tell what that cannot, within two seconds: [`Table::take_census`].
     Dumped,
     /// A hook tells, by [`Record::MiniGone`].
     Told,
@@ -192,6 +193,9 @@ impl Table {
         self.release_all(observer);
         for slot in 0..self.slab.bound() {
             self.announce(slot, observer);
+            if let Some(at) = self.overdue(slot, now) {
+                self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
+            }
             if self.slab.get(slot).is_some_and(Connection::is_over) {
                 self.let_go(slot, observer);
             }

@@ -113,8 +113,8 @@ pub(super) const fn short(jiffy: u64) -> u32 {
 
 /// What [`Due::push`] had returned for a mini-socket for which [`Due::push_overdue`] returned `due`.
 #[expect(clippy::cast_possible_truncation, reason = "a TIME_WAIT has few ticks")]
-pub(super) const fn before_overdue(due: u32, hz: u32) -> u32 {
-    match due.wrapping_sub(whole_time_wait(hz) as u32) {
+pub(super) const fn before_overdue(due: u32, later: u64) -> u32 {
+    match due.wrapping_sub(later as u32) {
         0 => 1,
         fired => fired,
     }
@@ -128,9 +128,8 @@ impl Due {
         self.add(slot, fires, at)
     }
 
-    /// Adds a mini-socket again whose timer fired: now it is due [`whole_time_wait`] later. Returns the same as [`Due::push`].
-    pub(super) fn push_overdue(&mut self, slot: u32, fired: &Fired, hz: u32) -> u32 {
-        let later = whole_time_wait(hz);
+    /// Adds a mini-socket again whose timer fired: now it is due so many ticks later. Returns the same as [`Due::push`].
+    pub(super) fn push_overdue(&mut self, slot: u32, fired: &Fired, later: u64, hz: u32) -> u32 {
         let at = fired.at.saturating_add(later.saturating_mul(tick_ns(hz)));
         self.add(slot, fired.jiffy.saturating_add(later), at)
     }
@@ -242,9 +241,10 @@ mod tests {
         assert!(due.pop(5_023_999_999).is_none());
         let first = due.pop(5_024_000_000).unwrap();
         assert_eq!((first.at, &*first.slots), (5_024_000_000, [8].as_slice()));
-        let overdue = due.push_overdue(8, &first, 1000);
-        assert_eq!(u64::from(overdue), 1024 + whole_time_wait(1000));
-        assert_eq!(before_overdue(overdue, 1000), first.due);
+        let later = whole_time_wait(1000);
+        let overdue = due.push_overdue(8, &first, later, 1000);
+        assert_eq!(u64::from(overdue), 1024 + later);
+        assert_eq!(before_overdue(overdue, later), first.due);
         assert_eq!(due.pop_one(), Some((9, 2048)));
         assert_eq!(due.pop_one(), Some((7, 2048)));
         assert_eq!(due.pop_one(), Some((8, overdue)));

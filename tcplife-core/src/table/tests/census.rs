@@ -316,6 +316,7 @@ fn a_time_wait_is_armed_once_however_often_it_is_seen() {
     table.tick(70 * SECOND, &mut log);
     assert_eq!(table.len(), 1);
     table.tick(72 * SECOND + SECOND / 20, &mut log);
+    take(&mut table, &mut log, 72 * SECOND + SECOND / 20, &[]);
     assert!(table.is_empty());
     assert_eq!(log.0.len(), 1);
 }
