@@ -290,6 +290,11 @@ impl Connection {
         !matches!(self.phase, Phase::Full)
     }
 
+    /// Whether its full socket is gone, and nobody has told what became of it.
+    pub(crate) const fn is_parked(&self) -> bool {
+        matches!(self.phase, Phase::Full) && self.sock != 0 && !self.marks.has(Marks::BY_SOCK)
+    }
+
     /// Whether it is a request so far: the handshake of a passive open, without a full socket.
     pub const fn is_request(&self) -> bool {
         matches!(self.state(), State::SynReceived) && self.sock == 0

@@ -104,6 +104,11 @@ impl Table {
             }
             self.missed_some = verdict.missing > 0;
         }
+        if census.scope == Scope::Everything {
+            self.is_listed = true;
+            verdict.ended += self.settle(census.begun, observer);
+            verdict.missing += self.parked.len() as u64;
+        }
         self.departed.forget();
         verdict
     }
@@ -265,6 +270,9 @@ impl Table {
     ) {
         let (ignores_minis, mini_ends) = (self.ignores_minis(), self.config.mini_ends);
         let Some(connection) = self.slab.get_mut(slot) else { return };
+        if connection.is_parked() {
+            return;
+        }
         if seen.has(slot) || !looked_for(connection, census, mini_ends) {
             connection.marks.clear(Marks::MISSED);
             return;
@@ -289,7 +297,12 @@ impl Table {
                 self.step(slot, State::Closed, since, observer);
                 self.leave(slot);
             }
-            Phase::Full | Phase::Closed => self.lose(slot, census.begun, observer),
+            Phase::Full | Phase::Closed => {
+                if !self.goes_on_in_mini(slot, observer) {
+                    self.close_unseen(slot, census.begun, observer);
+                    self.let_go(slot, observer);
+                }
+            }
         }
     }
 }

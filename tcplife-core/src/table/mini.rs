@@ -321,6 +321,6 @@ impl Table {
         // Without `TIME_WAIT` its life was over before.
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
         self.minis.insert(netns, &ends, slot, Stamp::NONE);
-        Some(slot)
+        Some(self.resume(slot, observer))
     }
 }

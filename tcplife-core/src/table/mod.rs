@@ -19,6 +19,7 @@ mod index;
 mod mini;
 mod moves;
 mod notes;
+mod parked;
 mod processes;
 mod requests;
 mod seen;
@@ -44,6 +45,7 @@ use crate::{
 use cut::Cuts;
 use departed::Departed;
 use index::{Embryos, Listeners, Minis};
+use parked::Parked;
 use processes::Processes;
 use requests::Requests;
 use slab::Slab;
@@ -123,6 +125,9 @@ pub struct Table {
     processes: Processes,
     due: Due,
     departed: Departed,
+    parked: Parked,
+    /// All sockets are listed from time to time.
+    is_listed: bool,
     /// Records held back; mostly none.
     cuts: Cuts,
     /// The last census missed some.
@@ -147,6 +152,8 @@ impl Table {
             processes: Processes::default(),
             due: Due::default(),
             departed: Departed::default(),
+            parked: Parked::default(),
+            is_listed: false,
             cuts: Cuts::default(),
             missed_some: false,
             hand: 0,
@@ -191,6 +198,7 @@ impl Table {
     pub fn finish<O: Observer + ?Sized>(&mut self, now: u64, observer: &mut O) {
         self.tick(now, observer);
         self.release_all(observer);
+        self.settle(u64::MAX, observer);
         for slot in 0..self.slab.bound() {
             self.announce(slot, observer);
             if let Some(at) = self.overdue(slot, now) {

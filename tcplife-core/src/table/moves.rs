@@ -262,21 +262,24 @@ impl Table {
 
     /// The socket at a connection's address is not its socket any more.
     pub(super) fn lose<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
-        if self.goes_on_in_mini(slot, observer) {
-            return;
+        if !self.goes_on_in_mini(slot, observer) && !self.park(slot, now, observer) {
+            self.close_unseen(slot, now, observer);
+            self.let_go(slot, observer);
         }
-        self.close_unseen(slot, now, observer);
-        self.let_go(slot, observer);
     }
 
     /// A full socket is closed, and its way there was not seen.
     pub(super) fn close_unseen<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
+        if self.slab.get(slot).is_some_and(|connection| connection.phase == Phase::Full) {
+            self.totals.mismatched += 1;
+            self.shut(slot, now, observer);
+        }
+    }
+
+    /// A full socket was closed unseen, at the time `now` at the latest.
+    pub(super) fn shut<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
         self.announce(slot, observer);
         let Some(connection) = self.slab.get_mut(slot) else { return };
-        if connection.phase != Phase::Full {
-            return;
-        }
-        self.totals.mismatched += 1;
         connection.marks.set(Marks::GAP);
         connection.end = Some(End::Unknown);
         connection.phase = Phase::Closed;

@@ -181,6 +181,9 @@ impl Table {
             self.socks.remove(&connection.sock);
             self.departed.note(connection.sock, connection.cookie);
         }
+        if connection.is_parked() {
+            self.parked.remove(&connection, slot);
+        }
         if connection.phase == Phase::Mini {
             self.minis.remove(connection.netns, &connection.ends, slot);
             self.departed.note(connection.mini, connection.cookie);

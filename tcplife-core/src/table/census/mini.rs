@@ -54,8 +54,10 @@ impl Table {
                 if self.is_spent(state, &timer) {
                     return None;
                 }
-                verdict.adopted += 1;
-                return self.take_up_mini(found, ends, state, since, (timer, stamp), observer);
+                let mini = self.take_up_mini(found, ends, state, since, observer)?;
+                let slot = self.resume(mini, observer);
+                *(if slot == mini { &mut verdict.adopted } else { &mut verdict.corrected }) += 1;
+                slot
             }
         };
         if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
@@ -102,6 +104,7 @@ impl Table {
         let Some(connection) = self.slab.get(slot) else { return false };
         let (netns, ends, before) = (connection.netns, connection.ends, connection.state());
         let (cookie, entered) = (connection.cookie, connection.entered());
+        let is_news = !connection.is_parked();
         if connection.phase != Phase::Full || before == State::Listen || connection.is_request() {
             return false;
         }
@@ -124,7 +127,7 @@ impl Table {
         connection.marks.set(Marks::GAP);
         connection.marks.clear(Marks::MISSED);
         self.minis.insert(netns, &ends, slot, Stamp::NONE);
-        self.totals.mismatched += 1;
+        self.totals.mismatched += u64::from(is_news);
         if before != state {
             // Only what comes right before it ended when it began.
             let since = match since {
@@ -161,7 +164,6 @@ impl Table {
         ends: Ends,
         state: State,
         since: Since,
-        (timer, stamp): (Timer, Stamp),
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
@@ -182,8 +184,7 @@ impl Table {
         connection.end = Some(End::Fin);
         connection.marks.set(Marks::ORPHAN);
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
-        self.minis.insert(head.netns, &ends, slot, stamp);
-        self.arm(slot, timer);
+        self.minis.insert(head.netns, &ends, slot, Stamp::NONE);
         Some(slot)
     }
 }

@@ -21,7 +21,7 @@ pub(super) const FIN_WAIT1: u8 = 4;
 pub(super) const FIN_WAIT2: u8 = 5;
 pub(super) const TIME_WAIT: u8 = 6;
 pub(super) const CLOSE: u8 = 7;
-const CLOSE_WAIT: u8 = 8;
+pub(super) const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
 const LISTEN: u8 = 10;
 
@@ -327,8 +327,8 @@ fn a_reused_address_is_another_connection() {
     take(&mut table, &mut log, 1, &[found(1, ESTABLISHED, SECOND)]);
     let mut other = found(1, ESTABLISHED, 2 * SECOND);
     other.head.cookie = 5;
-    let verdict = take(&mut table, &mut log, SECOND, &[other]);
-    assert_eq!(verdict.adopted, 1);
+    assert_eq!(take(&mut table, &mut log, SECOND, &[other]).adopted, 1);
+    take(&mut table, &mut log, 2 * SECOND + 1, &[other]);
     assert_eq!(table.len(), 1);
     assert_eq!(log.lives().count(), 1);
 }
@@ -359,7 +359,7 @@ fn who_only_looked_at_a_descriptor_is_no_owner() {
 }
 
 /// Whatever record comes, as a dump's.
-fn as_found(record: &Record) -> Found {
+pub(super) fn as_found(record: &Record) -> Found {
     let tuple = match record {
         Record::Move(record) => record.tuple,
         Record::End(record) => record.tuple,

@@ -16,7 +16,7 @@ pub(super) fn table(table: &Table) {
     let mut live = [0; State::COUNT];
     let mut ids = HashSet::new();
     let (mut by_sock, mut minis, mut listening, mut embryos) = (0, 0, 0, 0);
-    let (mut requests, mut processes) = (0, HashSet::new());
+    let (mut requests, mut parked, mut processes) = (0, 0, HashSet::new());
     for (slot, connection) in table.numbered() {
         live[connection.state().index()] += 1;
         assert!(ids.insert(connection.id()), "an id is here once");
@@ -54,6 +54,10 @@ pub(super) fn table(table: &Table) {
             requests += 1;
             assert_eq!(table.requests.get(connection.netns, &connection.ends), Some(slot));
         }
+        if connection.is_parked() {
+            parked += 1;
+            assert!(connection.state() != State::Listen && !table.ignores_minis());
+        }
         if connection.via.is_some() {
             processes.insert(connection.process);
             assert!(table.processes.get(connection.process).is_some());
@@ -64,6 +68,6 @@ pub(super) fn table(table: &Table) {
     assert_eq!((by_sock, minis), (table.socks.len(), table.minis.len()));
     assert_eq!(minis, table.minis.on_ports());
     assert_eq!((listening, embryos), (table.listeners.len(), table.embryos.iter().count()));
-    assert_eq!(requests, table.requests.len());
+    assert_eq!((requests, parked), (table.requests.len(), table.parked.len()));
     assert_eq!(processes.len(), table.processes.len());
 }

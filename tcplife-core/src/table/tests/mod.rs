@@ -4,6 +4,7 @@ mod census;
 mod check;
 mod listeners;
 mod minis;
+mod parked;
 mod random;
 mod requests;
 mod traffic;

@@ -1,0 +1,170 @@
+//! Connections whose end was lost, and of which an event tells before a list of sockets does.
+
+use proptest::prelude::*;
+use tcplife_common::wire::{Found, Head, Mini, MiniNote, Record};
+
+use super::{
+    Log, Told,
+    census::{
+        CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, SECOND, SYN_SENT, TIME_WAIT, as_found, found,
+        mini, moved, take,
+    },
+    check, configs, random, run,
+};
+use crate::{
+    connection::Connection,
+    state::State,
+    table::{Census, Config, MiniEnds, Scope, Table, Verdict},
+};
+
+const ADDRESS: u64 = 1;
+const COOKIE: u64 = 1001;
+
+/// A mini-socket of the connection on [`ADDRESS`].
+fn in_mini(state: u8, at: u64, left: u64) -> Found {
+    let found = mini(ADDRESS, state, at, left);
+    Found { head: Head { sock: 99, cookie: COOKIE, ..found.head }, ..found }
+}
+
+/// A list was made, a connection is established at 2 s, and at 4 s another one, of port 2, has its socket's address.
+fn address_used_again(mini_ends: MiniEnds) -> (Table, Log) {
+    let (mut table, mut log) = run(Config { mini_ends, ..Config::default() }, &[]);
+    take(&mut table, &mut log, 1, &[]);
+    let Record::Move(mut next) = moved(2, CLOSE, SYN_SENT, 4 * SECOND) else { panic!("no move") };
+    next.head.sock = ADDRESS;
+    for record in [
+        moved(ADDRESS, CLOSE, SYN_SENT, SECOND),
+        moved(ADDRESS, SYN_SENT, ESTABLISHED, 2 * SECOND),
+        Record::Move(next),
+    ] {
+        table.apply(&record, &mut log);
+        check::table(&table);
+    }
+    log.check(&table);
+    assert_eq!(table.totals().mismatched, 1, "a loss is told at once");
+    (table, log)
+}
+
+/// What is there of the two, by its local port.
+fn left(table: &Table) -> Vec<(u16, u64, State)> {
+    let of = |connection: &Connection| (connection.local().port(), connection.id().0, connection.state());
+    let mut left: Vec<_> = table.iter().map(of).collect();
+    left.sort_unstable();
+    left
+}
+
+/// What is listed of the other one.
+fn other(at: u64) -> Found {
+    let other = found(2, SYN_SENT, at);
+    Found { head: Head { sock: ADDRESS, ..other.head }, ..other }
+}
+
+#[test]
+fn one_that_goes_on_in_a_mini_socket_is_the_same() {
+    for (state, expected) in [(TIME_WAIT, State::TimeWait), (FIN_WAIT2, State::FinWait2)] {
+        let (mut table, mut log) = address_used_again(MiniEnds::Dumped);
+        let found = [in_mini(state, 5 * SECOND, 14_500), other(5 * SECOND)];
+        let verdict = take(&mut table, &mut log, 5 * SECOND - 1, &found);
+        assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+        assert_eq!(left(&table), [(1, 1, expected), (2, 2, State::SynSent)]);
+        let totals = table.totals();
+        assert_eq!((totals.connections(), totals.lives, totals.mismatched), (2, 1, 1));
+        let closed: Vec<_> = log.lives().map(|(id, life)| (id, life.closed, life.complete)).collect();
+        assert_eq!(closed, [(1, 4 * SECOND, false)], "not later than its address was used again");
+        table.tick(SECOND * 75, &mut log);
+        assert_eq!(table.len(), if state == TIME_WAIT { 1 } else { 2 }, "its timer is known");
+        log.check(&table);
+    }
+}
+
+#[test]
+fn one_whose_mini_socket_moves_on_is_the_same() {
+    let (mut table, mut log) = address_used_again(MiniEnds::Told);
+    let found = in_mini(TIME_WAIT, 5 * SECOND, 0);
+    let head = Head { flags: 0, old: TIME_WAIT, new: TIME_WAIT, ..found.head };
+    let mini = Mini { address: 99, jiffies: 90_000, expires: 105_000, ..Mini::default() };
+    let note = MiniNote { head, tuple: found.tuple, mini };
+    table.apply(&Record::MiniArmed(note), &mut log);
+    check::table(&table);
+    log.check(&table);
+    assert_eq!(left(&table), [(1, 1, State::TimeWait), (2, 2, State::SynSent)]);
+}
+
+#[test]
+fn one_that_no_list_has_was_closed_when_its_address_was_used_again() {
+    let closed = |log: &Log| match log.0.as_slice() {
+        [.., Told::Transition(1, _, last), Told::Life(1, _, life)] => {
+            (last.from, last.to, last.at, life.closed, life.end.name())
+        }
+        told => panic!("{told:?}"),
+    };
+    let expected = (State::Established, State::Closed, 4 * SECOND, 4 * SECOND, "unknown");
+    let (mut table, mut log) = address_used_again(MiniEnds::Dumped);
+    let before = log.0.len();
+    // A mini-socket that is younger than the list may not be in it.
+    let verdict = take(&mut table, &mut log, 4 * SECOND, &[other(5 * SECOND)]);
+    assert_eq!(verdict, Verdict { missing: 1, ..Verdict::default() });
+    // Nor is that of another connection its.
+    let mut stranger = in_mini(TIME_WAIT, 6 * SECOND, 14_500);
+    stranger.head.cookie = 7;
+    let verdict = take(&mut table, &mut log, 5 * SECOND, &[other(6 * SECOND), stranger]);
+    assert_eq!(verdict, Verdict { adopted: 1, ended: 1, ..Verdict::default() });
+    assert_eq!((closed(&log), log.0.len() - before), (expected, 2));
+
+    let (mut table, mut log) = address_used_again(MiniEnds::Told);
+    table.finish(9 * SECOND, &mut log);
+    assert_eq!(closed(&log), expected);
+    check::table(&table);
+}
+
+#[test]
+fn what_cannot_go_on_or_is_asked_for_by_nobody_is_closed_at_once() {
+    let (table, _) = address_used_again(MiniEnds::Ignored);
+    assert_eq!(left(&table), [(2, 2, State::SynSent)]);
+    for (is_listed, last) in [(false, (ESTABLISHED, FIN_WAIT1)), (true, (ESTABLISHED, CLOSE_WAIT))] {
+        let (mut table, mut log) = run(Config { mini_ends: MiniEnds::Dumped, ..Config::default() }, &[]);
+        if is_listed {
+            take(&mut table, &mut log, 1, &[]);
+        }
+        for (old, new) in [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED), last, (CLOSE, SYN_SENT)] {
+            table.apply(&moved(ADDRESS, old, new, 2 * SECOND), &mut log);
+        }
+        assert_eq!(left(&table), [(1, 2, State::SynSent)]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lists_between_records_leave_a_sound_table(
+        records in random::records(150),
+        dump in random::records(40),
+        config in configs(),
+    ) {
+        let (mut table, mut log) = run(config, &[]);
+        let mut dump = dump.iter();
+        for records in records.chunks(15) {
+            let begun = records.first().map_or(0, |record| record.head().time_ns);
+            table.expect_census();
+            for record in records {
+                table.apply(record, &mut log);
+                check::table(&table);
+            }
+            let as_found = |record: &Record| {
+                let mut found = as_found(record);
+                found.head.time_ns = begun + found.head.time_ns % SECOND;
+                found
+            };
+            let found: Vec<Vec<Found>> = vec![dump.by_ref().take(5).map(as_found).collect()];
+            let scope = if begun % 3 == 0 { Scope::MiniSockets } else { Scope::Everything };
+            let census = Census { begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &found };
+            table.take_census(&census, &mut log);
+            check::table(&table);
+            prop_assert!(table.len() <= config.capacity);
+        }
+        table.finish(u64::MAX, &mut log);
+        check::table(&table);
+        prop_assert_eq!(table.parked.len(), 0);
+    }
+}
