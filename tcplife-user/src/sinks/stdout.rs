@@ -21,6 +21,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
+    net::{SendFlags, send},
 };
 
 use crate::signals;
@@ -33,11 +34,19 @@ const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// When the run is to end by itself, once it has begun.
 pub type Deadline = Rc<Cell<Option<Instant>>>;
 
+/// How to write without waiting. Whether a file description blocks is shared with all who have it, such as the shell.
+enum Way {
+    /// By a file description of our own that never blocks.
+    Own(OwnedFd),
+    /// Standard output is a socket, and each call says that it is not to wait.
+    Socket,
+    /// Writing never waits for anybody, or the kernel gives no other way.
+    Plain,
+}
+
 /// Standard output without the standard library's line buffer.
 pub struct Stdout {
-    /// A file description of our own that never blocks; none where the kernel gives none, or where writing never waits
-    /// for anybody.
-    own: Option<OwnedFd>,
+    way: Way,
     /// A signal asked for the end.
     asked: Arc<AtomicBool>,
     deadline: Deadline,
@@ -51,11 +60,14 @@ impl Stdout {
             // The engine listens for them too, and tells if that cannot be done.
             let _ = signal_hook::flag::register(signal, Arc::clone(&asked));
         }
-        Self { own: without_blocking(), asked, deadline }
+        Self { way: way(), asked, deadline }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.own.as_ref().map_or_else(|| rustix::stdio::stdout(), AsFd::as_fd)
+        match &self.way {
+            Way::Own(own) => own.as_fd(),
+            Way::Socket | Way::Plain => rustix::stdio::stdout(),
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -82,7 +94,11 @@ impl Stdout {
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match rustix::io::write(self.fd(), bytes) {
+            let written = match self.way {
+                Way::Socket => send(self.fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+                Way::Own(_) | Way::Plain => rustix::io::write(self.fd(), bytes),
+            };
+            match written {
                 Err(Errno::AGAIN) => self.wait()?,
                 done => return Ok(done?),
             }
@@ -94,13 +110,14 @@ impl Write for Stdout {
     }
 }
 
-/// Standard output opened anew, if it is a pipe or a terminal: whether a file description blocks is shared with all who
-/// have it, such as the shell.
-fn without_blocking() -> Option<OwnedFd> {
-    let kind = FileType::from_raw_mode(fstat(rustix::stdio::stdout()).ok()?.st_mode);
-    if !matches!(kind, FileType::Fifo | FileType::CharacterDevice) {
-        return None;
-    }
+/// Standard output is opened anew, if it is a pipe or a terminal.
+fn way() -> Way {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    open("/proc/self/fd/1", flags, Mode::empty()).ok()
+    match fstat(rustix::stdio::stdout()).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::Fifo | FileType::CharacterDevice) => {
+            open("/proc/self/fd/1", flags, Mode::empty()).map_or(Way::Plain, Way::Own)
+        }
+        Ok(FileType::Socket) => Way::Socket,
+        _ => Way::Plain,
+    }
 }

@@ -116,6 +116,30 @@ fn a_reader_that_does_not_read_does_not_keep_it() -> Result<()> {
     Ok(())
 }
 
+/// As a service whose log is a socket, and stands still.
+#[test]
+fn a_socket_whose_reader_does_not_read_does_not_keep_it() -> Result<()> {
+    let duration: &[&str] = &["-d", "2s"];
+    for (more, signal) in [(&[][..], Some(Signal::TERM)), (duration, None)] {
+        let (unread, writer) = UnixStream::pair()?;
+        let mut command = tcplife(&[&["trace", "-q", "-o", "json"], more].concat())?;
+        command.stdout(OwnedFd::from(writer));
+        let mut running = Running::ready_of(command)?;
+        // Far more than it holds (`net.core.wmem_default`).
+        for _ in 0..500 {
+            connect_once()?;
+        }
+        if let Some(signal) = signal {
+            kill_process(Pid::from_child(running.child()), signal)?;
+        }
+        let ended = running.end()?;
+        drop(unread);
+        let sentence = "cannot write the output: its reader does not read";
+        ensure!(ended.sentence()? == sentence, "{more:?}, {signal:?}: {ended:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_reader_that_goes_is_noticed_without_a_connection() -> Result<()> {
     // Nothing happens in a namespace that nobody uses.
