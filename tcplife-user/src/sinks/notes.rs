@@ -15,6 +15,20 @@ use crate::{
     source::namespaces,
 };
 
+/// Which processes and network namespaces are not there, a sentence for each.
+pub fn absent(pids: &[u32], netns: &[u32]) -> Vec<String> {
+    let processes = pids.iter().filter(|&&pid| !process::exists(pid));
+    let processes = processes
+        .map(|pid| format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them"));
+    let namespaces = namespaces::absent(netns).into_iter().map(|inode| {
+        format!(
+            "--netns {inode}: not found among the network namespaces that tcplife may look into; as root, \
+             `lsns -t net` lists them all"
+        )
+    });
+    processes.chain(namespaces).collect()
+}
+
 /// The notes of one run.
 pub struct Notes {
     writer: Box<dyn Write>,
@@ -81,14 +95,8 @@ impl Notes {
             // Looking for namespaces takes a look at every process.
             return;
         }
-        for pid in pids.into_iter().filter(|&pid| !process::exists(pid)) {
-            self.note(&format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them"));
-        }
-        for inode in namespaces::absent(&netns) {
-            self.note(&format!(
-                "--netns {inode}: not found among the network namespaces that tcplife may look into; as root, \
-                 `lsns -t net` lists them all"
-            ));
+        for absent in absent(&pids, &netns) {
+            self.note(&absent);
         }
     }
 

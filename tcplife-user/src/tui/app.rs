@@ -176,6 +176,8 @@ pub struct Setup {
     pub clock: Clock,
     /// The filters of the command line.
     pub filter: Filter,
+    /// Which processes and network namespaces the filters ask for that are not there, a sentence for each.
+    pub absent: Vec<String>,
     /// Nanoseconds in `CLOSE_WAIT` from which a connection is marked.
     pub leak_after: u64,
 }
@@ -205,7 +207,7 @@ pub struct App {
     pub stream: Stream,
     /// The first line of the open detail that is in view.
     pub detail_top: usize,
-    /// What was done last, until the next key.
+    /// What was done last, or what is wrong with the command line, until the next key.
     pub notice: Option<String>,
     /// What the terminal is to copy.
     pub clipboard: Option<String>,
@@ -262,6 +264,7 @@ impl App {
     /// A screen that has no data yet.
     pub fn new(setup: Setup, size: Size) -> Self {
         let list = List::new(&setup.filter);
+        let notice = (!setup.absent.is_empty()).then(|| setup.absent.join("; "));
         Self {
             setup,
             size,
@@ -274,7 +277,7 @@ impl App {
             ports: Cursor::default(),
             stream: Stream::default(),
             detail_top: 0,
-            notice: None,
+            notice,
             clipboard: None,
             frame: Arc::default(),
         }

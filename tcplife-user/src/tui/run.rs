@@ -31,6 +31,7 @@ use crate::{
     clock::{Clock, as_ns, monotonic_ns},
     config::Config,
     engine, netns, signals,
+    sinks::notes::absent,
 };
 
 /// A little after the full second, so that each second is drawn once.
@@ -65,6 +66,7 @@ fn setup(config: &Config) -> Setup {
         theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
         clock: Clock::sample(),
         filter: config.filter.clone(),
+        absent: absent(&config.filter.pids, &config.filter.netns),
         leak_after: as_ns(config.leak_after),
     }
 }

@@ -1,9 +1,12 @@
 //! What each panel and overlay looks like, at the sizes that matter.
 
+use std::sync::Arc;
+
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Size, style::Modifier};
+use tcplife_core::view::Page;
 
 use super::{
-    app::App,
+    app::{App, Setup},
     draw::draw,
     fixtures::{self as fix, LARGE, SMALL, USUAL},
     theme::Theme,
@@ -93,7 +96,7 @@ fn detail_of_a_connection_that_is_gone() {
     fix::type_keys(&mut app, "jj\n");
     fix::answer(&mut app);
     let mut frame = fix::frame(&app);
-    std::sync::Arc::make_mut(&mut frame.page).rows.remove(2);
+    Arc::make_mut(&mut frame.page).rows.remove(2);
     fix::feed(&mut app, frame);
     insta::assert_snapshot!("detail_gone_80x24", text(&app));
 }
@@ -177,7 +180,7 @@ fn groups() {
         let mut app = fix::app(size);
         fix::type_keys(&mut app, "a");
         let mut frame = fix::frame(&app);
-        std::sync::Arc::make_mut(&mut frame.page).groups = fix::views::groups();
+        Arc::make_mut(&mut frame.page).groups = fix::views::groups();
         fix::feed(&mut app, frame);
         app
     });
@@ -304,9 +307,23 @@ fn nothing_seen_yet() {
 fn nothing_passes_the_filters() {
     let mut app = fix::app(USUAL);
     let mut frame = fix::frame(&app);
-    frame.page = std::sync::Arc::new(tcplife_core::view::Page { total: 1204, ..Default::default() });
+    let by_state = fix::frame(&app).page.by_state;
+    frame.page = Arc::new(Page { total: 1204, by_state, ..Page::default() });
     fix::feed(&mut app, frame);
     insta::assert_snapshot!("no_match_80x24", text(&app));
+}
+
+#[test]
+fn what_the_command_line_asks_for_is_not_there() {
+    let absent = vec![format!("--netns 1: {}", "x".repeat(90))];
+    let mut app = App::new(Setup { absent, ..fix::blank(USUAL, Theme::Colours).setup }, USUAL);
+    for (total, why) in [(0, "has been seen yet."), (1204, "passes the filters of the command line.")] {
+        let page = Arc::new(Page { total, ..Page::default() });
+        let frame = super::frame::Frame { page, ..fix::frame(&app) };
+        fix::feed(&mut app, frame);
+        let text = text(&app);
+        assert!(text.contains(why) && text.matches("--netns 1: xxx").count() == 2, "{text}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::tui::{
     app::App,
-    layout,
+    layout, text,
     theme::{self, Theme},
 };
 
@@ -46,7 +46,10 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let columns = columns_for(&rows, now, area.width);
     draw_head(app, &columns, head, buffer);
     if app.frame.page.matched == 0 {
-        return cells::write_nothing([why_nothing(app)], area, buffer);
+        let cut = |absent: &String| text::cut(absent, usize::from(area.width));
+        let absent: Vec<String> = app.setup.absent.iter().map(cut).collect();
+        let why = absent.iter().map(String::as_str).chain([why_nothing(app)]);
+        return cells::write_nothing(why, area, buffer);
     }
     for (line, &(position, row)) in lines.zip(&rows) {
         cells::write(&columns, line, buffer, |column, width| {
@@ -88,8 +91,10 @@ fn style(theme: Theme, row: &Row, column: Column) -> Style {
 
 /// Why there are no rows.
 fn why_nothing(app: &App) -> &'static str {
-    match app.frame.page.total {
-        0 => "No connection has been seen yet.",
+    let page = &app.frame.page;
+    match (page.total, page.by_state.iter().sum()) {
+        (0, _) => "No connection has been seen yet.",
+        (_, 0usize) => "No connection passes the filters of the command line.",
         _ => "No connection passes the filters. Esc drops them.",
     }
 }
