@@ -3,7 +3,7 @@
 //! What comes in: requests, and the connections that they become. What goes out: one connection for both, with one id. What
 //! always holds: a request has no life to tell; one that is gone without having become a connection was given up.
 
-use tcplife_common::wire::Found;
+use tcplife_common::wire::{Found, flag};
 
 use super::super::{Table, store::Opening};
 use super::Verdict;
@@ -90,6 +90,7 @@ impl Table {
         connection.marks.set(Marks::BY_SOCK);
         connection.marks.set(Marks::GAP);
         connection.marks.clear(Marks::REPORTED);
+        connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
         let earliest = connection.entered();
         self.socks.insert(head.sock, slot);
         let since = Since::Between { earliest: Some(earliest), latest: head.time_ns };

@@ -126,6 +126,7 @@ fn a_full_socket_whose_making_was_lost_is_the_request() {
     let connection = only(&table);
     assert_eq!((connection.id().0, connection.netns()), (id, NETNS));
     assert!(!connection.complete());
+    assert!(!connection.awaits_accept(), "an application has it by now");
     table.apply(&ended(1, ESTABLISHED, 32 * SECOND), &mut log);
     table.tick(33 * SECOND, &mut log);
     assert_eq!(log.lives().count(), 1);
