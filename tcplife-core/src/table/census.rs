@@ -73,12 +73,10 @@ impl Table {
         }
         let mut verdict = Verdict::default();
         let mut seen = Seen::new(self.slab.bound());
-        // Listeners first: their children are attributed to them.
-        let listens = |found: &Found| State::from_kernel(found.head.old) == Some(State::Listen);
-        let passes: &[bool] = if census.scope == Scope::MiniSockets { &[false] } else { &[true, false] };
-        let in_order = passes
+        let turns: &[u8] = if census.scope == Scope::MiniSockets { &[1] } else { &[0, 1, 2] };
+        let in_order = turns
             .iter()
-            .flat_map(|&first| census.found.iter().flatten().filter(move |found| listens(found) == first));
+            .flat_map(|&now| census.found.iter().flatten().filter(move |found| turn(found) == now));
         for found in in_order {
             let slot = match found.head.new {
                 _ if found.head.has(flag::MINI) && self.ignores_minis() => None,
@@ -214,7 +212,9 @@ impl Table {
                 self.lose(slot, head.time_ns, observer);
                 return None;
             }
-            self.close_unseen(slot, head.time_ns, observer);
+            if !self.goes_on_in_mini(slot, observer) {
+                self.close_unseen(slot, head.time_ns, observer);
+            }
             return Some(slot);
         }
         connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
@@ -300,10 +300,20 @@ impl Table {
             Phase::Full | Phase::Closed => {
                 if !self.goes_on_in_mini(slot, observer) {
                     self.close_unseen(slot, census.begun, observer);
-                    self.let_go(slot, observer);
                 }
+                self.let_go(slot, observer);
             }
         }
+    }
+}
+
+/// When what was found is counted. Listeners first: their children are attributed to them. Closed sockets last: their connections may
+/// go on in mini-sockets.
+fn turn(found: &Found) -> u8 {
+    match State::from_kernel(found.head.old) {
+        Some(State::Listen) => 0,
+        Some(State::Closed) => 2,
+        _ => 1,
     }
 }
 

@@ -262,10 +262,13 @@ impl Table {
 
     /// The socket at a connection's address is not its socket any more.
     pub(super) fn lose<O: Observer + ?Sized>(&mut self, slot: u32, now: u64, observer: &mut O) {
-        if !self.goes_on_in_mini(slot, observer) && !self.park(slot, now, observer) {
+        if !self.goes_on_in_mini(slot, observer) {
+            if self.park(slot, now, observer) {
+                return;
+            }
             self.close_unseen(slot, now, observer);
-            self.let_go(slot, observer);
         }
+        self.let_go(slot, observer);
     }
 
     /// A full socket is closed, and its way there was not seen.

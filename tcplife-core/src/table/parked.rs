@@ -69,6 +69,7 @@ impl Table {
         connection.closed_at = connection.closed_at.min(gone_at);
         if self.goes_on_in_mini(slot, observer) {
             self.parked.0.remove(&key);
+            self.let_go(slot, observer);
             return slot;
         }
         mini

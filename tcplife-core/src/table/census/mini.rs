@@ -136,7 +136,6 @@ impl Table {
             };
             self.step(slot, state, since, observer);
         }
-        self.let_go(slot, observer);
         true
     }
 

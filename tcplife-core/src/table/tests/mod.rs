@@ -8,6 +8,7 @@ mod parked;
 mod random;
 mod requests;
 mod traffic;
+mod truth;
 mod withdraw;
 
 use std::collections::{HashMap, HashSet};

@@ -77,6 +77,26 @@ fn one_that_goes_on_in_a_mini_socket_is_the_same() {
     }
 }
 
+/// The application shut it down and still has the closed socket, which is listed before its mini-socket.
+#[test]
+fn one_that_goes_on_beside_its_closed_socket_is_the_same() {
+    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let begin = [moved(ADDRESS, CLOSE, SYN_SENT, SECOND), moved(ADDRESS, SYN_SENT, ESTABLISHED, 2 * SECOND)];
+    let (mut table, mut log) = run(config, &begin);
+    let both = |at| [found(ADDRESS, CLOSE, at), in_mini(TIME_WAIT, at, 14_500)];
+    let verdict = take(&mut table, &mut log, 5 * SECOND - 1, &both(5 * SECOND));
+    assert_eq!((verdict.adopted, verdict.corrected), (1, 1));
+    take(&mut table, &mut log, 6 * SECOND - 1, &both(6 * SECOND));
+    assert_eq!(left(&table), [(1, 1, State::TimeWait)]);
+    let totals = table.totals();
+    assert_eq!((totals.opened, totals.lives, totals.mismatched), (1, 0, 1), "the application has it");
+    for begun in [7, 8] {
+        take(&mut table, &mut log, begun * SECOND, &[in_mini(TIME_WAIT, 9 * SECOND, 14_000)]);
+    }
+    table.finish(9 * SECOND, &mut log);
+    assert_eq!(log.lives().map(|(id, life)| (id, life.closed)).collect::<Vec<_>>(), [(1, 5 * SECOND)]);
+}
+
 #[test]
 fn one_whose_mini_socket_moves_on_is_the_same() {
     let (mut table, mut log) = address_used_again(MiniEnds::Told);
