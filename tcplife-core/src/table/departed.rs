@@ -16,6 +16,8 @@ use crate::connection::Ends;
 pub(super) struct Departed {
     listing: bool,
     gone: HashSet<(u64, u64), RandomState>,
+    /// Their addresses.
+    addresses: HashSet<u64, RandomState>,
     born: HashSet<(u32, Ends), RandomState>,
 }
 
@@ -24,6 +26,7 @@ impl Departed {
     pub(super) fn note(&mut self, address: u64, cookie: u64) {
         if self.listing && address != 0 {
             self.gone.insert((address, cookie));
+            self.addresses.insert(address);
         }
     }
 
@@ -39,9 +42,13 @@ impl Departed {
         !self.born.is_empty() && self.born.contains(&(netns, *ends))
     }
 
-    /// Whether what was listed is gone by now. Kernels that give no cookies give 0 to all.
+    /// Whether what was listed is gone by now. A socket that was there before the trace may get its cookie after it was listed, for its
+    /// end; and kernels that give no cookies give 0 to all.
     pub(super) fn has(&self, listed: &Head) -> bool {
-        self.gone.contains(&(listed.sock, listed.cookie)) || self.gone.contains(&(listed.sock, 0))
+        match listed.cookie {
+            0 => self.addresses.contains(&listed.sock),
+            cookie => [cookie, 0].iter().any(|&cookie| self.gone.contains(&(listed.sock, cookie))),
+        }
     }
 
     /// The list was taken into account.
@@ -57,5 +64,23 @@ impl Table {
     pub fn expect_census(&mut self) {
         self.departed.forget();
         self.departed.listing = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_without_a_cookie_may_have_had_one_when_it_went() {
+        let listed = |sock, cookie| Head { sock, cookie, ..Head::default() };
+        let mut departed = Departed { listing: true, ..Departed::default() };
+        departed.note(1, 100);
+        departed.note(2, 0);
+        for (sock, cookie, is_gone) in
+            [(1, 100, true), (1, 0, true), (1, 7, false), (2, 7, true), (3, 0, false)]
+        {
+            assert_eq!(departed.has(&listed(sock, cookie)), is_gone, "{sock} {cookie}");
+        }
     }
 }
