@@ -107,9 +107,9 @@ pub const FACTS: &[Fact] = &[
         place: Where::Sysctl("ipv4/tcp_keepalive_time"),
         default: "7200",
         does: "Idle seconds before the first probe, then tcp_keepalive_probes of them tcp_keepalive_intvl apart: \
-               only on sockets with SO_KEEPALIVE, and it ends only those whose peer is dead. A live peer answers, \
-               and CLOSE_WAIT stays.",
-        rests_on: "tcp_keepalive_timer (net/ipv4/tcp_timer.c)",
+               only on sockets with SO_KEEPALIVE. A peer that waits for the close answers, and CLOSE_WAIT stays; one \
+               that has forgotten the connection resets it, and the application's descriptor stays.",
+        rests_on: "tcp_keepalive_timer (net/ipv4/tcp_timer.c), tcp_reset (net/ipv4/tcp_input.c)",
         now: |reading| {
             let (all, with_timer) = reading.close_wait;
             now(with_timer > 0, format!("{with_timer} of {all} in CLOSE_WAIT have the timer running"))

@@ -86,7 +86,7 @@ pub const fn advice(detail: &Detail) -> Advice {
         State::CloseWait => Advice {
             act: "the application here: call close where recv returns 0, and on every error path",
             settings: &["tcp_keepalive_time"],
-            no_help: "tcp_fin_timeout and tcp_tw_reuse: they are about sockets closed here; keepalive: the peer is alive",
+            no_help: "tcp_fin_timeout and tcp_tw_reuse: they are about sockets closed here; keepalive: it closes no descriptor",
         },
         State::TimeWait => Advice {
             act: "nobody, unless ports to one destination run out (view 4): then reuse connections",

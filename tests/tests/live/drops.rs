@@ -13,7 +13,7 @@ use tcplife_tests::{
     verdict::{Expected, Story},
 };
 
-use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, SERVER_PASSIVE};
+use crate::common::{CLIENT_ACTIVE, CLIENT_CUT, CLIENT_NOWHERE, SERVER_CUT_LATE, SERVER_PASSIVE};
 
 on_both_families! {
     abandoned_in_syn_sent
@@ -26,6 +26,7 @@ until_seen_on_both_families! {
     orphan_gives_up
     user_timeout
     keepalive_gives_up
+    keepalive_meets_no_connection
     device_down
 }
 
@@ -196,6 +197,22 @@ fn keepalive_gives_up(family: Family) -> Result<Option<()>> {
     let (story, _) = outcome.check(pair.ends, &client)?;
     let sent: Vec<&str> = story.resets.iter().map(|r| r.direction.as_str()).collect();
     ensure!(sent == ["sent"], "{:?}", story.resets);
+    Ok(Some(()))
+}
+
+/// The client's `FIN_WAIT_2` is over when a probe of the server comes, whose `CLOSE_WAIT` ends by a reset. The server still
+/// has its descriptor: no keepalive closes that.
+fn keepalive_meets_no_connection(family: Family) -> Result<Option<()>> {
+    let mut namespace = Namespace::new()?;
+    namespace.sysctl("net/ipv4/tcp_fin_timeout", "1")?;
+    let mut pair = Pair::open_in(Lab::with(family, namespace, &[])?)?;
+    pair.server.on(pair.far, "keepalive 1 9")?;
+    pair.client.close(pair.near)?;
+    pair.lab.reached_by_timer(pair.ends.turned(), "closed")?;
+    pair.server.close(pair.far)?;
+    let Some(outcome) = pair.lab.finish_after_timers()? else { return Ok(None) };
+    let server = Expected::server(&pair.server, SERVER_CUT_LATE, "remote", "reset_received");
+    outcome.check(pair.ends.turned(), &server)?;
     Ok(Some(()))
 }
 

@@ -24,7 +24,8 @@ pub struct Advice {
 }
 
 const KEEPALIVE: &str = "net.ipv4.tcp_fin_timeout: it is about sockets that were closed here. net.ipv4.tcp_keepalive_*: \
-     keepalive ends connections to hosts that do not answer; the peer's does, and only sockets with SO_KEEPALIVE use it";
+     a probe ends CLOSE_WAIT at best, when the peer has forgotten the connection and resets it, and the descriptor leaks \
+     all the same; and only sockets with SO_KEEPALIVE use it";
 const NOT_ABOUT_THIS: &str =
     "net.ipv4.tcp_fin_timeout and tcp_tw_reuse: they are about sockets that were closed here already.";
 

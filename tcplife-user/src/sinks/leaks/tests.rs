@@ -189,6 +189,14 @@ fn the_text_names_process_evidence_and_commands() {
     assert!(!text.contains('\x1b'), "{text}");
 }
 
+/// A peer that has forgotten the connection resets it when a probe comes, and the descriptor stays.
+#[test]
+fn keepalive_is_said_to_close_no_descriptor() {
+    let text = told(text::LeaksText(looks(&[2]))).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!text.contains("the peer's does"), "{text}");
+    assert!(text.contains("resets it, and the descriptor leaks all the same"), "{text}");
+}
+
 #[test]
 fn what_is_where_no_way_leads_has_no_commands() {
     let elsewhere = |found: Found| Found { head: Head { netns: 1, ..found.head }, ..found };
