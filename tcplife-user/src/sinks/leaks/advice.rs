@@ -120,7 +120,7 @@ const PEER_UNCLOSED: Advice = Advice {
 };
 
 const YOUNG: Advice = Advice {
-    means: "Not long enough in its state to say.",
+    means: "Not long enough in its state to say, or not surely.",
     look_at: "nothing yet.",
     no_help: NOT_ABOUT_THIS,
 };

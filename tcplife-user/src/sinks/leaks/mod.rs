@@ -16,7 +16,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Suspect, Tally,
+        Suspect, Tally, Verdict,
         groups::{Baseline, Group, groups},
     },
 };
@@ -73,6 +73,11 @@ impl<'a> Report<'a> {
 
     fn leaks(&self) -> usize {
         self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+
+    /// Whether it may have been in its state for long enough, though not surely: it would be a leak then.
+    fn is_undecided(&self, suspect: &Suspect) -> bool {
+        suspect.verdict == Verdict::Young && suspect.facts.age.max.is_none_or(|max| max >= self.leak_after)
     }
 }
 

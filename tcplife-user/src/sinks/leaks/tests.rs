@@ -231,6 +231,24 @@ fn without_leaks_one_line_says_so() {
     );
 }
 
+/// Each answer to a keepalive probe is an ACK, and the age is "at least since then".
+#[test]
+fn what_may_be_a_leak_is_not_said_to_be_none() {
+    let answered = |found: Found| {
+        let last_ack = u32::try_from(JIFFIES - 250 * 5).unwrap();
+        Found { gauge: Gauge { last_ack, ..found.gauge }, ..found }
+    };
+    let found: Vec<Found> = found(2).into_iter().map(answered).collect();
+    let mut collected = Collected::new(&Config::default());
+    look(&mut collected, NOW, &found);
+    assert_eq!(
+        told(text::LeaksText(collected)),
+        "no leaks: no socket that has surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
+         not known: 2 may have been there for 30s or longer, which an ACK since then hides (keepalive); \
+         -d of 30s or more tells (--all shows them)\n"
+    );
+}
+
 #[test]
 fn orphans_that_are_only_counted_are_among_those_that_are_no_leaks() {
     let mut collected = looks(&[2]);

@@ -66,25 +66,38 @@ fn text(report: &Report<'_>) -> String {
         block(&mut text, report, &group, facts, &mut explained);
         leaking += usize::from(group.leaks() > 0);
     }
-    let leaks = report.leaks();
-    if leaks == 0 {
-        let after = duration(report.leak_after);
-        _ = writeln!(
-            text,
-            "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
-        );
-    } else {
+    totals(&mut text, report, leaking);
+    text
+}
+
+fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
+    let (leaks, after) = (report.leaks(), duration(report.leak_after));
+    let undecided = report.suspects.iter().filter(|suspect| report.is_undecided(suspect)).count();
+    if leaks > 0 {
         let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
         _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
+    } else {
+        let surely = if undecided > 0 { "surely " } else { "" };
+        _ = writeln!(
+            text,
+            "no leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
+        );
+    }
+    if undecided > 0 {
+        _ = writeln!(
+            text,
+            "not known: {undecided} may have been there for {after} or longer, which an ACK since then hides (keepalive); \
+             -d of {after} or more tells{}",
+            if report.told == Suspects::All { "" } else { " (--all shows them)" }
+        );
     }
     if report.told == Suspects::Leaks {
-        let others = report.suspects.iter().filter(|suspect| !suspect.verdict.is_leak());
-        let others: Vec<String> = tally(report.orphans, others);
+        let other = |suspect: &&Suspect| !suspect.verdict.is_leak() && !report.is_undecided(suspect);
+        let others: Vec<String> = tally(report.orphans, report.suspects.iter().filter(other));
         if !others.is_empty() {
             _ = writeln!(text, "not leaks: {} (--all shows them)", others.join(", "));
         }
     }
-    text
 }
 
 /// How many there are of each verdict, with orphans that are only counted.
