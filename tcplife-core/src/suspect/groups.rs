@@ -23,6 +23,15 @@ pub struct Group<'a> {
     pub suspects: Vec<&'a Suspect>,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// It came in at this local port.
+    Own(u16),
+    /// It was opened to this remote end.
+    Of(SocketAddr),
+}
+
 /// How often something occurs, the most frequent first.
 pub type Counted<T> = Vec<(T, usize)>;
 
@@ -71,6 +80,17 @@ impl Group<'_> {
     /// Local ports of those that somebody here has to close.
     pub fn local_ports(&self) -> Counted<u16> {
         counted(self.closable().map(|suspect| suspect.connection.ends().local_port))
+    }
+
+    /// What those are that somebody here has to close: connections to which port of its own, or to which end elsewhere.
+    pub fn services(&self) -> Counted<Service> {
+        counted(self.closable().map(|suspect| {
+            if suspect.of_server {
+                Service::Own(suspect.connection.ends().local_port)
+            } else {
+                Service::Of(suspect.connection.remote())
+            }
+        }))
     }
 
     /// Remote ends of those that somebody here has to close: by address and port where this end opened the connection, else by address alone (port 0).

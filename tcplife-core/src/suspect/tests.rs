@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tcplife_common::wire::{Gauge, Head, Stats, Task, Tuple, flag};
 
 use super::{
-    groups::{Baseline, ages, groups},
+    groups::{Baseline, Service, ages, groups},
     *,
 };
 use crate::{
@@ -267,6 +267,18 @@ fn groups_are_by_process_and_the_worst_comes_first() {
     assert_eq!(total, suspects.len());
     let (oldest, median) = ages(&groups[0].suspects).unwrap();
     assert!(oldest >= median);
+}
+
+/// A proxy: the oldest is one that it opened, and the most came in.
+#[test]
+fn the_service_is_that_of_the_most_whichever_end_opened_them() {
+    let came =
+        |sock: u64| held(socket(sock, CLOSE_WAIT, SERVER, &format!("10.0.0.2:{}", 4000 + sock)), 10, 9);
+    let opened = held(socket(1, CLOSE_WAIT, "10.0.0.1:40000", "10.0.0.3:5432"), 10, 8);
+    let listens = listener(9, "0.0.0.0:80", 10, 0);
+    let suspects = look(&[opened, came(2), came(3), listens]);
+    let services = groups(&suspects)[0].services();
+    assert_eq!(services, [(Service::Own(80), 2), (Service::Of("10.0.0.3:5432".parse().unwrap()), 1)]);
 }
 
 #[test]

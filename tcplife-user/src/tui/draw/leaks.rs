@@ -6,7 +6,10 @@ use ratatui::{
     text::{Line, Span},
     widgets::Widget,
 };
-use tcplife_core::suspect::{Suspect, groups::Group};
+use tcplife_core::suspect::{
+    Suspect,
+    groups::{Group, Service},
+};
 
 use super::{cells, comm, fill_marked};
 use crate::{
@@ -88,15 +91,12 @@ fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'sta
 
 /// At which port the most of what the process has to close came in, or where it went to if the process opened it.
 fn service(group: &Group<'_>) -> Option<String> {
-    let ports = group.local_ports();
-    let is_server = group.suspects.iter().find(|suspect| suspect.is_closable())?.of_server;
-    if !is_server {
-        let peers = group.peers();
-        let more = if peers.len() > 1 { ".." } else { "" };
-        return peers.first().map(|&(peer, _)| format!("to {}{more}", text::address(peer)));
-    }
-    let more = if ports.len() > 1 { ".." } else { "" };
-    ports.first().map(|(port, _)| format!("port {port}{more}"))
+    let services = group.services();
+    let more = if services.len() > 1 { ".." } else { "" };
+    services.first().map(|(service, _)| match *service {
+        Service::Own(port) => format!("port {port}{more}"),
+        Service::Of(peer) => format!("to {}{more}", text::address(peer)),
+    })
 }
 
 fn socket_line(theme: Theme, suspect: &Suspect, width: usize) -> Line<'static> {
@@ -138,4 +138,20 @@ fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
     let after = text::duration(app.setup.leak_after);
     let second = format!("A leak is held open for {after} or more after the other end closed.");
     cells::write_nothing([first.as_str(), &second], area, buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use tcplife_core::suspect::groups::groups;
+
+    use super::*;
+    use crate::tui::fixtures as fix;
+
+    /// A proxy: the oldest is one that it opened.
+    #[test]
+    fn the_most_came_in_at_the_port_that_is_named() {
+        let mut suspects = fix::views::leaks().suspects.clone();
+        suspects[0].of_server = false;
+        assert_eq!(service(&groups(&suspects)[0]).as_deref(), Some("port 8080.."));
+    }
 }
