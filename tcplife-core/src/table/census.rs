@@ -5,6 +5,7 @@
 //! event that is newer than the dump's look at a socket wins; a connection is ended only after two dumps in a row
 //! missed it, since a dump can pass by a socket that moves in the kernel's tables meanwhile.
 
+mod heirs;
 mod mini;
 mod request;
 
@@ -18,6 +19,7 @@ use crate::{
     timeline::Since,
 };
 
+use self::heirs::Heirs;
 use super::{MiniEnds, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
@@ -73,6 +75,7 @@ impl Table {
         }
         let mut verdict = Verdict::default();
         let mut seen = Seen::new(self.slab.bound());
+        let mut heirs = Heirs::new(self.slab.bound());
         let turns: &[u8] = if census.scope == Scope::MiniSockets { &[1] } else { &[0, 1, 2] };
         let in_order = turns
             .iter()
@@ -82,7 +85,7 @@ impl Table {
                 _ if found.head.has(flag::MINI) && self.ignores_minis() => None,
                 _ if found.head.has(flag::MINI) => self.count_mini(found, &mut verdict, observer),
                 NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
-                _ => self.count_full(found, &mut verdict, observer),
+                _ => self.count_full(found, &mut heirs, &mut verdict, observer),
             };
             // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
             let other = !found.head.has(flag::MINI) && !self.ignores_minis();
@@ -92,6 +95,7 @@ impl Table {
                 seen.mark(slot);
             }
         }
+        heirs.settle(self);
         if census.scope != Scope::Some {
             // One that is there is looked at only if it may have been missed before.
             let all = std::mem::replace(&mut self.missed_some, false);
@@ -112,9 +116,10 @@ impl Table {
     }
 
     /// A full socket was found. Returns its connection.
-    fn count_full<O: Observer + ?Sized>(
+    fn count_full<'a, O: Observer + ?Sized>(
         &mut self,
-        found: &Found,
+        found: &'a Found,
+        heirs: &mut Heirs<'a>,
         verdict: &mut Verdict,
         observer: &mut O,
     ) -> Option<u32> {
@@ -149,6 +154,7 @@ impl Table {
         };
         if head.has(flag::HELD) {
             self.offer(slot, &Process::from(&found.task), Via::Holder);
+            heirs.holds(self, slot, &found.task);
         }
         Some(slot)
     }

@@ -141,7 +141,8 @@ impl Table {
         }
     }
 
-    /// A process is, or may be, the owner: the strongest evidence wins, and the first of equal strength.
+    /// A process is, or may be, the owner: the strongest evidence wins, and the first of equal strength
+    /// (until it no longer holds the socket: `census/heirs.rs`).
     pub(super) fn offer(&mut self, slot: u32, process: &Process, via: Via) {
         if via == Via::Close && process.comm == self.config.onlooker {
             return;
@@ -161,6 +162,16 @@ impl Table {
         }
         connection.process = number;
         connection.via = Some(via);
+    }
+
+    /// The owner of a connection no longer holds it, and this process does.
+    pub(super) fn change_owner(&mut self, slot: u32, process: &Process) {
+        let Some(connection) = self.slab.get_mut(slot).filter(|connection| connection.via.is_some()) else {
+            return;
+        };
+        let number = self.processes.take(process);
+        self.processes.release(std::mem::replace(&mut connection.process, number));
+        connection.via = Some(Via::Holder);
     }
 
     /// A connection was none of its own: it leaves as if it had never come in.

@@ -23,7 +23,7 @@ pub(super) const TIME_WAIT: u8 = 6;
 pub(super) const CLOSE: u8 = 7;
 pub(super) const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
-const LISTEN: u8 = 10;
+pub(super) const LISTEN: u8 = 10;
 
 fn tuple(port: u16) -> Tuple {
     let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
@@ -40,7 +40,7 @@ pub(super) fn found(sock: u64, state: u8, at: u64) -> Found {
     Found { head: head(sock, state, at), tuple: tuple(port), ..Found::default() }
 }
 
-fn held(found: Found, pid: u32) -> Found {
+pub(super) fn held(found: Found, pid: u32) -> Found {
     let head = Head { flags: found.head.flags | flag::HELD, ..found.head };
     Found { head, task: Task { tgid: pid, comm: *b"holder\0\0\0\0\0\0\0\0\0\0", ..Task::default() }, ..found }
 }

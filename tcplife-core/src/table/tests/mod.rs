@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod heirs;
 mod listeners;
 mod minis;
 mod parked;

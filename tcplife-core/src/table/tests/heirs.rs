@@ -1,0 +1,45 @@
+//! Owners that no longer hold what they own.
+
+use tcplife_common::wire::{Found, Record, flag};
+
+use super::{
+    census::{CLOSE, ESTABLISHED, LISTEN, SECOND, SYN_SENT, found, held, moved, take},
+    run,
+};
+use crate::{
+    owner::Via,
+    table::{Config, Table},
+};
+
+/// A daemon that lets its parent end, a child that inherits what its parent accepted.
+#[test]
+fn what_its_owner_no_longer_holds_is_its_next_holders() {
+    let by_parent = |record| match record {
+        Record::Move(mut moved) => {
+            moved.head.flags |= flag::BY_TASK;
+            moved.task = held(found(1, LISTEN, 1), 42).task;
+            Record::Move(moved)
+        }
+        other => other,
+    };
+    let listens = by_parent(moved(1, CLOSE, LISTEN, SECOND));
+    let connects = by_parent(moved(3, CLOSE, SYN_SENT, SECOND));
+    let (mut table, mut log) = run(Config::default(), &[listens, connects]);
+    let at = |seconds: u64, pids: &[u32]| -> Vec<Found> {
+        let sockets = [(1, LISTEN), (2, ESTABLISHED), (3, SYN_SENT)];
+        let sockets = sockets.into_iter().map(|(sock, state)| found(sock, state, seconds * SECOND));
+        sockets.flat_map(|socket| pids.iter().map(move |&pid| held(socket, pid))).collect()
+    };
+    let owners = |table: &Table| {
+        let of = |port| table.iter().find(|connection| connection.local().port() == port);
+        let owner = |port| table.owner(of(port).expect("it is there")).expect("it has an owner");
+        [1, 2, 3].map(|port| (owner(port).process.pid, owner(port).via))
+    };
+    take(&mut table, &mut log, 2 * SECOND, &at(2, &[42]));
+    let before = [(42, Via::Listener), (42, Via::Holder), (42, Via::Connect)];
+    assert_eq!(owners(&table), before);
+    take(&mut table, &mut log, 3 * SECOND, &at(3, &[41, 42, 43]));
+    assert_eq!(owners(&table), before, "it still holds them");
+    take(&mut table, &mut log, 4 * SECOND, &at(4, &[43, 44]));
+    assert_eq!(owners(&table), [(43, Via::Holder), (43, Via::Holder), (42, Via::Connect)]);
+}
