@@ -6,7 +6,7 @@
 use std::{fs, os::fd::OwnedFd, path::Path, time::Duration};
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, fstat, open, openat, statat},
+    fs::{AtFlags, Mode, OFlags, fstat, open, openat, readlinkat, statat},
     io,
     time::{ClockId, clock_gettime},
 };
@@ -31,6 +31,8 @@ const TURN: usize = 8;
 pub struct ProcessFacts {
     /// The words of its command line, of one that is very long the first ones; any bytes.
     pub command: Vec<Vec<u8>>,
+    /// The name of the file that it executes: a script's is its interpreter's.
+    pub program: Vec<u8>,
     /// Its effective user's name, or number.
     pub user: Option<String>,
     /// How long it has been running.
@@ -73,6 +75,7 @@ impl ProcessFacts {
                 .filter(|word| !word.is_empty())
                 .map(<[u8]>::to_vec)
                 .collect(),
+            program: of.program(),
             user: user.map(|uid| host.user_name(uid)),
             running: Some(host.uptime.saturating_sub(Duration::from_nanos(started))),
             unit: unit(&cgroup),
@@ -126,6 +129,12 @@ impl Folder {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(format!("/proc/{pid}"), flags, Mode::empty()).ok()?;
         Some(Self { pid, fd })
+    }
+
+    /// The last part of what `exe` leads to; nothing if it cannot be read, and for a kernel thread.
+    fn program(&self) -> Vec<u8> {
+        let path = readlinkat(&self.fd, "exe", Vec::new()).unwrap_or_default();
+        path.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec()
     }
 
     /// What a file has, up to a limit; nothing if it cannot be read.
@@ -220,6 +229,8 @@ mod tests {
     fn our_own_facts_are_known() {
         let facts = ProcessFacts::of_each(&[Some(own())]).remove(0).expect("we run");
         assert!(!facts.command.is_empty());
+        let program = std::env::current_exe().expect("a file runs");
+        assert_eq!(program.file_name().map(std::ffi::OsStr::as_encoded_bytes), Some(&facts.program[..]));
         assert!(facts.user.is_some() && facts.running.is_some());
         assert_eq!(Folder::open(own().pid).and_then(|folder| folder.user()), Some(geteuid().as_raw()));
         assert!(facts.descriptors.is_some_and(|count| count >= 3));

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use tcplife_core::{
-    owner::Process,
     state::State,
     suspect::{Suspect, groups::Group},
 };
@@ -65,12 +64,26 @@ fn ports(suspects: &[&Suspect]) -> String {
     ports.join(" or ")
 }
 
-/// How to see what a program's threads are doing.
-pub fn stacks(process: &Process) -> String {
-    let pid = process.pid;
-    match process.comm_bytes() {
+/// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it
+/// executes says what interprets it.
+pub fn stacks(pid: u32, program: &[u8]) -> String {
+    match program {
         b"java" => format!("jstack {pid}"),
-        comm if comm.starts_with(b"python") => format!("sudo py-spy dump --pid {pid}"),
+        _ if program.starts_with(b"python") => format!("sudo py-spy dump --pid {pid}"),
         _ => format!("sudo gdb -p {pid} -batch -ex 'thread apply all bt'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_those_of_what_interprets_the_program() {
+        assert_eq!(stacks(7, b"java"), "jstack 7");
+        assert_eq!(stacks(7, b"python3.11"), "sudo py-spy dump --pid 7");
+        for native in [&b"nginx"[..], b"javascript", b""] {
+            assert_eq!(stacks(7, native), "sudo gdb -p 7 -batch -ex 'thread apply all bt'");
+        }
     }
 }

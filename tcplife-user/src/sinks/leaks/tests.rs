@@ -197,6 +197,13 @@ fn keepalive_is_said_to_close_no_descriptor() {
     assert!(text.contains("resets it, and the descriptor leaks all the same"), "{text}");
 }
 
+/// In this /proc its pid may be another process's by now, or in another pid namespace.
+#[test]
+fn no_stacks_of_a_process_that_is_not_there() {
+    let text = told(text::LeaksText(looks(&[2])));
+    assert!(text.contains("has ended") && !text.contains("gdb -p"), "{text}");
+}
+
 #[test]
 fn what_is_where_no_way_leads_has_no_commands() {
     let elsewhere = |found: Found| Found { head: Head { netns: 1, ..found.head }, ..found };

@@ -125,14 +125,16 @@ fn block(
         _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
     }
     text.push('\n');
+    let program = facts.as_ref().map(|facts| facts.program.clone());
     about_process(text, group, facts);
     let ports = group.local_ports();
     if !ports.is_empty() {
         line(text, "ports", &format!("local {}", list(&ports, u16::to_string)));
         line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
     }
-    if let Some(process) = &group.process {
-        line(text, "threads", &commands::stacks(process));
+    // One that has ended has none, and in this /proc its pid may be another's.
+    if let (Some(process), Some(program)) = (&group.process, program) {
+        line(text, "threads", &commands::stacks(process.pid, &program));
     }
     for (verdict, suspects) in group.by_verdict() {
         if report.told == Suspects::All || verdict.is_leak() {
