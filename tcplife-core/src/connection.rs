@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 pub use crate::{
-    end::{End, MiniEnd},
+    end_cause::{EndCause, MiniEndCause},
     ends::Ends,
 };
 use crate::{
@@ -154,8 +154,8 @@ pub struct Connection {
     pub(crate) via: Option<Via>,
     pub(crate) role: Option<Role>,
     pub(crate) first_close: FirstClose,
-    pub(crate) end: Option<End>,
-    pub(crate) mini_end: Option<MiniEnd>,
+    pub(crate) end: Option<EndCause>,
+    pub(crate) mini_end: Option<MiniEndCause>,
     pub(crate) phase: Phase,
 }
 
@@ -316,7 +316,7 @@ impl Connection {
     }
 
     /// How the full socket ended, once it has.
-    pub const fn end(&self) -> Option<End> {
+    pub const fn end(&self) -> Option<EndCause> {
         self.end
     }
 
@@ -324,8 +324,8 @@ impl Connection {
     /// and where it is not known.
     pub fn cause(&self) -> Option<&'static str> {
         match (self.state(), self.mini) {
-            (State::Closed, 0) => self.end.filter(|&end| end != End::Unknown).map(End::name),
-            (State::Closed, _) => self.mini_end.map(MiniEnd::name),
+            (State::Closed, 0) => self.end.filter(|&end| end != EndCause::Unknown).map(EndCause::name),
+            (State::Closed, _) => self.mini_end.map(MiniEndCause::name),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@
 
 pub mod by_two;
 pub mod connection;
-mod end;
+mod end_cause;
 mod ends;
 pub mod filter;
 pub mod histogram;

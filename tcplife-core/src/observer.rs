@@ -5,7 +5,7 @@
 //! the state it was in; each connection's life is told at most once.
 
 use crate::{
-    connection::{Connection, End, FirstClose},
+    connection::{Connection, EndCause, FirstClose},
     owner::Owner,
     state::State,
 };
@@ -77,7 +77,7 @@ pub struct Life {
     /// Who closed first.
     pub first_close: FirstClose,
     /// How it ended.
-    pub end: End,
+    pub end: EndCause,
     /// Payload sent, in bytes; `None` if the full socket's end was not told.
     pub bytes_sent: Option<u64>,
     /// Payload received, in bytes; as `bytes_sent`.

@@ -5,7 +5,7 @@ use std::{io, ops::ControlFlow, time::Duration};
 use tcplife_core::{
     observer::Observer,
     suspect::Suspect,
-    table::{Table, Verdict},
+    table::{CensusOutcome, Table},
 };
 
 use crate::health::{Health, LossCause};
@@ -30,8 +30,8 @@ pub trait Sink: Observer {
     fn lost(&mut self, at: u64, count: u64, cause: LossCause);
 
     /// After a loss the table was compared with the kernel's sockets and mended: it is whole again.
-    fn resynced(&mut self, at: u64, verdict: &Verdict) {
-        let _ = (at, verdict);
+    fn resynced(&mut self, at: u64, outcome: &CensusOutcome) {
+        let _ = (at, outcome);
     }
 
     /// Whether somebody looks at it and waits for an answer.

@@ -9,7 +9,7 @@ use std::{
 use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, flag};
 
-use super::{Facts, Holder, Listening, Peer, Place};
+use super::{Facts, Holder, Keeper, Listening, Peer};
 use crate::{
     connection::Ends,
     owner::Process,
@@ -93,28 +93,28 @@ impl<'a> Socket<'a> {
     }
 
     /// One of its ends, with the only network namespace in which that address means the same: loopback's own, or any (0).
-    fn end(&self, end: SocketAddr) -> End {
+    fn end(&self, end: SocketAddr) -> Endpoint {
         (if end.ip().is_loopback() { self.found.head.netns } else { 0 }, end)
     }
 
-    fn local_end(&self) -> End {
+    fn local_end(&self) -> Endpoint {
         self.end(self.ends().local_addr())
     }
 
-    fn remote_end(&self) -> End {
+    fn remote_end(&self) -> Endpoint {
         self.end(self.ends().remote_addr())
     }
 
-    fn place(&self) -> Place {
+    fn keeper(&self) -> Keeper {
         let alone = self.found.head.has(flag::ORPHAN);
         match (self.held.is_none(), alone, self.state()) {
-            (false, ..) => Place::Held,
+            (false, ..) => Keeper::Process,
             // Only a closing application leaves these states: one without a handle in them never had one.
-            (true, true, State::CloseWait) => Place::AcceptQueue,
-            (true, true, _) => Place::Orphan,
+            (true, true, State::CloseWait) => Keeper::AcceptQueue,
+            (true, true, _) => Keeper::Nobody,
             (true, false, _) => match self.sight {
-                Sight::Every => Place::Kernel,
-                Sight::Some => Place::Unseen,
+                Sight::Every => Keeper::Kernel,
+                Sight::Some => Keeper::Unseen,
             },
         }
     }
@@ -131,7 +131,7 @@ impl<'a> Socket<'a> {
             send_queue: gauge.send_queue,
             since_sent: since(gauge.last_sent, stats.bytes_sent),
             since_received: since(gauge.last_data, stats.bytes_received),
-            place: self.place(),
+            keeper: self.keeper(),
         }
     }
 
@@ -155,14 +155,14 @@ fn holder(found: &Found) -> Holder {
 }
 
 /// One end of a connection, and the network namespace it is in; 0 if it may be in any.
-type End = (u32, SocketAddr);
+type Endpoint = (u32, SocketAddr);
 
 /// Ends of sockets that wait for their peers' close, and whose peers are not in the dump: those are on other hosts, or know
 /// these sockets by other ends (NAT).
 #[derive(Default)]
 struct Unmatched {
-    local: HashSet<End, RandomState>,
-    remote: HashSet<End, RandomState>,
+    local: HashSet<Endpoint, RandomState>,
+    remote: HashSet<Endpoint, RandomState>,
 }
 
 /// The sockets of a dump, each with all that was found of it.
@@ -265,7 +265,7 @@ impl<'a> Sockets<'a> {
             _ => return Peer::Unknown,
         };
         let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));
-        let listener = || if peer.place() == Place::AcceptQueue { self.listener(peer) } else { None };
+        let listener = || if peer.keeper() == Keeper::AcceptQueue { self.listener(peer) } else { None };
         let process = peer
             .first_holder()
             .or_else(|| listener().map(|listener| listener.process))

@@ -18,7 +18,7 @@ use tcplife_common::wire::Found;
 use evidence::Socket;
 pub use evidence::{Sight, Sockets};
 use verdict::judge;
-pub use verdict::{Facts, Place, Verdict};
+pub use verdict::{Facts, Keeper, Verdict};
 
 use crate::{
     by_two::by_two,
@@ -100,7 +100,7 @@ impl Suspect {
 
     /// Whether somebody here has to close it, sooner or later; an orphan was closed here already.
     pub fn is_closable(&self) -> bool {
-        self.facts.place != Place::Orphan
+        self.facts.keeper != Keeper::Nobody
     }
 
     /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.
@@ -108,7 +108,7 @@ impl Suspect {
         let owns = |holder: &&Holder| self.owner.is_some_and(|owner| owner.process.pid == holder.process.pid);
         let holder = self.holders.iter().find(owns).or_else(|| self.holders.first());
         let listener = || self.listener.map(|listener| listener.process);
-        let orphan = || self.owner.filter(|_| self.facts.place == Place::Orphan).map(|owner| owner.process);
+        let orphan = || self.owner.filter(|_| self.facts.keeper == Keeper::Nobody).map(|owner| owner.process);
         holder.map(|holder| holder.process).or_else(listener).or_else(orphan)
     }
 }
@@ -157,7 +157,7 @@ fn suspect(
     let state = socket.state();
     let connection = table.found(socket.found).filter(|connection| connection.state() == state)?;
     let facts = Facts { age: age(connection, socket, now, hz), ..socket.facts(hz) };
-    let awaits_accept = facts.place == Place::AcceptQueue;
+    let awaits_accept = facts.keeper == Keeper::AcceptQueue;
     Some(Suspect {
         connection: connection.clone(),
         owner: table.owner(connection),

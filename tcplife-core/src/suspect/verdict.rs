@@ -83,13 +83,13 @@ impl Verdict {
 
 /// Who has the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Keeper {
     /// At least one process, by a descriptor.
-    Held,
+    Process,
     /// Its listener's accept queue.
     AcceptQueue,
-    /// Nobody: the application has closed it.
-    Orphan,
+    /// Nobody any more: the application has closed it.
+    Nobody,
     /// The kernel alone: a message under way (`SCM_RIGHTS`), a registered file (`io_uring`), a kernel user.
     Kernel,
     /// A process that is not seen, or the kernel.
@@ -112,7 +112,7 @@ pub struct Facts {
     /// When data was last received; `None` for never.
     pub since_received: Option<u64>,
     /// Who has it.
-    pub place: Place,
+    pub keeper: Keeper,
 }
 
 /// The verdict on a socket, if it is in a state in which somebody's close is waited for. A leak needs `leak_after`
@@ -130,23 +130,23 @@ pub(crate) fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
 }
 
 fn close_wait(facts: &Facts, sends: bool) -> Verdict {
-    match (facts.place, facts.recv_queue) {
-        (Place::AcceptQueue, _) => Verdict::NeverAccepted,
+    match (facts.keeper, facts.recv_queue) {
+        (Keeper::AcceptQueue, _) => Verdict::NeverAccepted,
         _ if sends || facts.send_queue > 0 => Verdict::Sending,
-        (Place::Kernel | Place::Orphan, _) => Verdict::KernelHeld,
-        (Place::Unseen, _) => Verdict::HolderUnseen,
-        (Place::Held, 0) => Verdict::Unclosed,
-        (Place::Held, 1) => Verdict::EofUnread,
-        (Place::Held, _) => Verdict::DataUnread,
+        (Keeper::Kernel | Keeper::Nobody, _) => Verdict::KernelHeld,
+        (Keeper::Unseen, _) => Verdict::HolderUnseen,
+        (Keeper::Process, 0) => Verdict::Unclosed,
+        (Keeper::Process, 1) => Verdict::EofUnread,
+        (Keeper::Process, _) => Verdict::DataUnread,
     }
 }
 
 fn fin_wait_2(facts: &Facts, receives: bool) -> Verdict {
-    match facts.place {
-        Place::Orphan | Place::AcceptQueue => Verdict::PeerUnclosed,
-        Place::Held | Place::Kernel | Place::Unseen if receives => Verdict::Receiving,
-        Place::Held | Place::Kernel => Verdict::HalfClosed,
-        Place::Unseen => Verdict::HolderUnseen,
+    match facts.keeper {
+        Keeper::Nobody | Keeper::AcceptQueue => Verdict::PeerUnclosed,
+        Keeper::Process | Keeper::Kernel | Keeper::Unseen if receives => Verdict::Receiving,
+        Keeper::Process | Keeper::Kernel => Verdict::HalfClosed,
+        Keeper::Unseen => Verdict::HolderUnseen,
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
         send_queue: 0,
         since_sent: None,
         since_received: None,
-        place: Place::Held,
+        keeper: Keeper::Process,
     };
     const HALF: Facts = Facts { state: State::FinWait2, ..FACTS };
 
@@ -184,10 +184,10 @@ mod tests {
 
     #[test]
     fn close_wait_by_its_place() {
-        is(Facts { place: Place::AcceptQueue, recv_queue: 1, ..FACTS }, Verdict::NeverAccepted);
-        is(Facts { place: Place::Kernel, ..FACTS }, Verdict::KernelHeld);
+        is(Facts { keeper: Keeper::AcceptQueue, recv_queue: 1, ..FACTS }, Verdict::NeverAccepted);
+        is(Facts { keeper: Keeper::Kernel, ..FACTS }, Verdict::KernelHeld);
         // The established connection's clocks start as if something had been sent.
-        is(Facts { place: Place::AcceptQueue, since_sent: Some(SECOND), ..FACTS }, Verdict::NeverAccepted);
+        is(Facts { keeper: Keeper::AcceptQueue, since_sent: Some(SECOND), ..FACTS }, Verdict::NeverAccepted);
     }
 
     #[test]
@@ -204,13 +204,13 @@ mod tests {
     #[test]
     fn fin_wait_2_by_its_place() {
         is(HALF, Verdict::HalfClosed);
-        is(Facts { place: Place::Orphan, ..HALF }, Verdict::PeerUnclosed);
-        is(Facts { place: Place::Kernel, ..HALF }, Verdict::HalfClosed);
+        is(Facts { keeper: Keeper::Nobody, ..HALF }, Verdict::PeerUnclosed);
+        is(Facts { keeper: Keeper::Kernel, ..HALF }, Verdict::HalfClosed);
     }
 
     #[test]
     fn what_an_unseen_process_may_hold_accuses_nobody() {
-        let unseen = |facts: Facts| Facts { place: Place::Unseen, ..facts };
+        let unseen = |facts: Facts| Facts { keeper: Keeper::Unseen, ..facts };
         is(unseen(FACTS), Verdict::HolderUnseen);
         is(unseen(Facts { recv_queue: 2, ..FACTS }), Verdict::HolderUnseen);
         is(unseen(HALF), Verdict::HolderUnseen);
@@ -234,7 +234,10 @@ mod tests {
         is(open, Verdict::Young);
         // The peer's ACKs keep the lower bound low while data goes out; that is no reason to call it young.
         is(Facts { since_sent: Some(1), ..open }, Verdict::Sending);
-        is(Facts { place: Place::Orphan, ..Facts { state: State::FinWait2, ..open } }, Verdict::PeerUnclosed);
+        is(
+            Facts { keeper: Keeper::Nobody, ..Facts { state: State::FinWait2, ..open } },
+            Verdict::PeerUnclosed,
+        );
     }
 
     #[test]
@@ -246,24 +249,24 @@ mod tests {
     }
 
     fn facts() -> impl Strategy<Value = Facts> {
-        let place = prop_oneof![
-            Just(Place::Held),
-            Just(Place::AcceptQueue),
-            Just(Place::Orphan),
-            Just(Place::Kernel),
-            Just(Place::Unseen)
+        let keeper = prop_oneof![
+            Just(Keeper::Process),
+            Just(Keeper::AcceptQueue),
+            Just(Keeper::Nobody),
+            Just(Keeper::Kernel),
+            Just(Keeper::Unseen)
         ];
         let state = prop_oneof![Just(State::CloseWait), Just(State::FinWait2)];
         let time = 0..2 * AFTER;
-        (state, place, 0..4_u32, 0..2_u32, any::<(bool, bool)>(), time.clone(), proptest::option::of(time))
-            .prop_map(|(state, place, recv_queue, send_queue, (sent, received), min, more)| Facts {
+        (state, keeper, 0..4_u32, 0..2_u32, any::<(bool, bool)>(), time.clone(), proptest::option::of(time))
+            .prop_map(|(state, keeper, recv_queue, send_queue, (sent, received), min, more)| Facts {
                 state,
                 age: Age { min, max: more.map(|more| min + more) },
                 recv_queue,
                 send_queue,
                 since_sent: sent.then_some(min),
                 since_received: received.then_some(min / 2),
-                place,
+                keeper,
             })
     }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 use self::heirs::Heirs;
-use super::{MiniEnds, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
+use super::{MiniEndSource, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
 const STORING_NS: u64 = 1_000_000_000;
@@ -56,7 +56,7 @@ pub struct Census<'a> {
 
 /// What a census came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CensusOutcome {
     /// Connections taken up.
     pub adopted: u64,
     /// Connections whose state was corrected.
@@ -69,11 +69,15 @@ pub struct Verdict {
 
 impl Table {
     /// Mends the table by what the kernel has. Records that were made before the census began must have been applied.
-    pub fn take_census<O: Observer + ?Sized>(&mut self, census: &Census<'_>, observer: &mut O) -> Verdict {
+    pub fn take_census<O: Observer + ?Sized>(
+        &mut self,
+        census: &Census<'_>,
+        observer: &mut O,
+    ) -> CensusOutcome {
         if census.scope != Scope::Some {
             self.release_all(observer);
         }
-        let mut verdict = Verdict::default();
+        let mut outcome = CensusOutcome::default();
         let mut seen = Seen::new(self.slab.bound());
         let mut heirs = Heirs::new(self.slab.bound());
         let turns: &[u8] = if census.scope == Scope::MiniSockets { &[1] } else { &[0, 1, 2] };
@@ -83,9 +87,9 @@ impl Table {
         for found in in_order {
             let slot = match found.head.new {
                 _ if found.head.has(flag::MINI) && self.ignores_minis() => None,
-                _ if found.head.has(flag::MINI) => self.count_mini(found, &mut verdict, observer),
-                NEW_SYN_RECV => self.count_request(found, &mut verdict, observer),
-                _ => self.count_full(found, &mut heirs, &mut verdict, observer),
+                _ if found.head.has(flag::MINI) => self.count_mini(found, &mut outcome, observer),
+                NEW_SYN_RECV => self.count_request(found, &mut outcome, observer),
+                _ => self.count_full(found, &mut heirs, &mut outcome, observer),
             };
             // Of one in a mini-socket the application may hold the closed full socket, which says nothing about the other.
             let other = !found.head.has(flag::MINI) && !self.ignores_minis();
@@ -101,18 +105,18 @@ impl Table {
             let all = std::mem::replace(&mut self.missed_some, false);
             for slot in 0..self.slab.bound() {
                 if all || !seen.has(slot) {
-                    self.miss(slot, &seen, census, &mut verdict, observer);
+                    self.miss(slot, &seen, census, &mut outcome, observer);
                 }
             }
-            self.missed_some = verdict.missing > 0;
+            self.missed_some = outcome.missing > 0;
         }
         if census.scope == Scope::Everything {
             self.is_listed = true;
-            verdict.ended += self.settle(census.begun, observer);
-            verdict.missing += self.parked.len() as u64;
+            outcome.ended += self.settle(census.begun, observer);
+            outcome.missing += self.parked.len() as u64;
         }
         self.departed.forget();
-        verdict
+        outcome
     }
 
     /// A full socket was found. Returns its connection.
@@ -120,7 +124,7 @@ impl Table {
         &mut self,
         found: &'a Found,
         heirs: &mut Heirs<'a>,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
@@ -132,7 +136,7 @@ impl Table {
                 return Some(slot);
             }
             Some(slot) if self.fits(slot, found, &ends, state) => {
-                self.compare(slot, found, &ends, state, verdict, observer)?
+                self.compare(slot, found, &ends, state, outcome, observer)?
             }
             None if self.departed.has(head) => return None,
             known => {
@@ -145,9 +149,9 @@ impl Table {
                 let comes_of_one = !matches!(state, State::Listen | State::SynReceived);
                 let request = self.requests.get(head.netns, &ends).filter(|_| comes_of_one);
                 if let Some(request) = request {
-                    self.promote(request, found, state, verdict, observer)?
+                    self.promote(request, found, state, outcome, observer)?
                 } else {
-                    verdict.adopted += 1;
+                    outcome.adopted += 1;
                     self.take_up(found, ends, state, observer)?
                 }
             }
@@ -201,7 +205,7 @@ impl Table {
         found: &Found,
         ends: &Ends,
         state: State,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
@@ -213,7 +217,7 @@ impl Table {
             return Some(slot);
         }
         if state == State::Closed {
-            verdict.corrected += 1;
+            outcome.corrected += 1;
             if connection.state() == State::Listen {
                 self.lose(slot, head.time_ns, observer);
                 return None;
@@ -228,7 +232,7 @@ impl Table {
         let earliest = connection.entered();
         self.learn(slot, ends, observer);
         if before != state {
-            verdict.corrected += 1;
+            outcome.corrected += 1;
             self.totals.mismatched += 1;
             self.slab.get_mut(slot)?.marks.set(Marks::GAP);
             let since = Since::Between { earliest: Some(earliest), latest: head.time_ns };
@@ -271,7 +275,7 @@ impl Table {
         slot: u32,
         seen: &Seen,
         census: &Census<'_>,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) {
         let (ignores_minis, mini_ends) = (self.ignores_minis(), self.config.mini_ends);
@@ -289,10 +293,10 @@ impl Table {
         }
         if !connection.marks.has(Marks::MISSED) {
             connection.marks.set(Marks::MISSED);
-            verdict.missing += 1;
+            outcome.missing += 1;
             return;
         }
-        verdict.ended += 1;
+        outcome.ended += 1;
         match connection.phase {
             Phase::Mini if ignores_minis => self.let_go(slot, observer),
             Phase::Mini => self.miss_mini(slot, census, observer),
@@ -330,8 +334,8 @@ fn is_another(connection: &Connection, head: &Head, ends: &Ends) -> bool {
 }
 
 /// Whether the census would have found the connection if it were still there.
-fn looked_for(connection: &Connection, census: &Census<'_>, mini_ends: MiniEnds) -> bool {
-    let by_timer = connection.phase == Phase::Mini && mini_ends == MiniEnds::Dumped;
+fn looked_for(connection: &Connection, census: &Census<'_>, mini_ends: MiniEndSource) -> bool {
+    let by_timer = connection.phase == Phase::Mini && mini_ends == MiniEndSource::Dumped;
     if by_timer && census.doubtful.contains(&connection.netns) {
         return false;
     }

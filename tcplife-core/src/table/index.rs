@@ -14,7 +14,7 @@ use crate::{connection::Ends, state::State};
 #[derive(Debug, Default)]
 pub(super) struct Minis {
     state: RandomState,
-    slots: HashMap<u64, Place, RandomState>,
+    slots: HashMap<u64, Entry, RandomState>,
     /// How many there are in each network namespace that has some.
     netns: HashMap<u32, usize, RandomState>,
     /// How many there are with each local port; empty until there is one. Each connection that is established is asked for, and
@@ -24,7 +24,7 @@ pub(super) struct Minis {
 
 /// Where a connection in a mini-socket is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Entry {
     slot: u32,
     stamp: Stamp,
 }
@@ -62,7 +62,7 @@ impl Minis {
         if self.on_port.get(usize::from(ends.local_port)).is_none_or(|&count| count == 0) {
             return None;
         }
-        self.slots.get(&self.key(netns, ends)).map(|place| (place.slot, place.stamp))
+        self.slots.get(&self.key(netns, ends)).map(|entry| (entry.slot, entry.stamp))
     }
 
     /// The candidate for a tuple.
@@ -73,14 +73,14 @@ impl Minis {
     /// The mini-socket of a connection is as the stamp says.
     pub(super) fn stamp(&mut self, netns: u32, ends: &Ends, slot: u32, stamp: Stamp) {
         let key = self.key(netns, ends);
-        if let Some(place) = self.slots.get_mut(&key).filter(|place| place.slot == slot) {
-            place.stamp = stamp;
+        if let Some(entry) = self.slots.get_mut(&key).filter(|entry| entry.slot == slot) {
+            entry.stamp = stamp;
         }
     }
 
     /// Puts a connection in. Returns the candidate for its tuple so far, to which nothing leads any more.
     pub(super) fn insert(&mut self, netns: u32, ends: &Ends, slot: u32, stamp: Stamp) -> Option<u32> {
-        let before = self.slots.insert(self.key(netns, ends), Place { slot, stamp });
+        let before = self.slots.insert(self.key(netns, ends), Entry { slot, stamp });
         if before.is_none() {
             *self.netns.entry(netns).or_default() += 1;
             self.on_port.resize(PORTS, 0);
@@ -88,7 +88,7 @@ impl Minis {
                 *count += 1;
             }
         }
-        before.map(|place| place.slot)
+        before.map(|entry| entry.slot)
     }
 
     /// The network namespaces that have some.
@@ -99,7 +99,7 @@ impl Minis {
     /// Takes out the connection `slot`, unless the key leads to another one by now.
     pub(super) fn remove(&mut self, netns: u32, ends: &Ends, slot: u32) {
         let key = self.key(netns, ends);
-        if self.slots.get(&key).is_some_and(|place| place.slot == slot) {
+        if self.slots.get(&key).is_some_and(|entry| entry.slot == slot) {
             self.slots.remove(&key);
             if let Some(count) = self.on_port.get_mut(usize::from(ends.local_port)) {
                 *count = count.saturating_sub(1);

@@ -8,14 +8,14 @@
 use tcplife_common::wire::{self, flag, touch};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, MiniEnd, Phase},
+    connection::{Connection, EndCause, Ends, Marks, MiniEndCause, Phase},
     observer::Observer,
     state::State,
     timeline::Since,
 };
 
 use super::{
-    MiniEnds, Table,
+    MiniEndSource, Table,
     index::Stamp,
     store::Opening,
     wheel::{self, Fired, Timer},
@@ -27,12 +27,12 @@ pub(super) const fn differ(a: u64, b: u64) -> bool {
 }
 
 /// How a connection ended whose other end never sent a FIN, by what ended its mini-socket.
-const fn end_without_fin(cause: MiniEnd) -> End {
+const fn end_without_fin(cause: MiniEndCause) -> EndCause {
     match cause {
-        MiniEnd::Expired => End::Timeout,
-        MiniEnd::ResetReceived => End::ResetReceived,
-        MiniEnd::ResetSent => End::ResetSent,
-        MiniEnd::Destroyed | MiniEnd::NetnsGone | MiniEnd::Reused => End::Aborted,
+        MiniEndCause::Expired => EndCause::Timeout,
+        MiniEndCause::ResetReceived => EndCause::ResetReceived,
+        MiniEndCause::ResetSent => EndCause::ResetSent,
+        MiniEndCause::Destroyed | MiniEndCause::NetnsGone | MiniEndCause::Reused => EndCause::Aborted,
     }
 }
 
@@ -82,12 +82,12 @@ impl Table {
         let Some(connection) = self.slab.get_mut(slot) else { return };
         let time_wait = wheel::time_wait(hz);
         let fires = match (connection.state(), self.config.mini_ends) {
-            (_, MiniEnds::Told | MiniEnds::Ignored) => return,
+            (_, MiniEndSource::Told | MiniEndSource::Ignored) => return,
             // The timer was set for the whole TIME_WAIT, whenever it is looked at.
             (State::TimeWait, _) => wheel::fires(timer.expires.saturating_sub(time_wait), timer.expires, hz),
-            (_, MiniEnds::Dumped) if connection.due != 0 => return,
-            (_, MiniEnds::Dumped) => wheel::fires(timer.jiffies, timer.expires, hz),
-            (_, MiniEnds::Computed) => {
+            (_, MiniEndSource::Dumped) if connection.due != 0 => return,
+            (_, MiniEndSource::Dumped) => wheel::fires(timer.jiffies, timer.expires, hz),
+            (_, MiniEndSource::Computed) => {
                 // The peer's FIN, if it came in time, began TIME_WAIT unseen. After that it is gone in any case.
                 let fires = wheel::fires(timer.jiffies, timer.expires, hz);
                 wheel::fires(fires, fires.saturating_add(time_wait), hz)
@@ -110,12 +110,12 @@ impl Table {
             let Some(connection) = self.armed(slot, fired.due) else { continue };
             let is_overdue = connection.marks.has(Marks::OVERDUE);
             match connection.state() {
-                state if self.config.mini_ends == MiniEnds::Dumped && !is_overdue => {
+                state if self.config.mini_ends == MiniEndSource::Dumped && !is_overdue => {
                     self.wait_for_dump(slot, state, fired);
                 }
                 State::TimeWait => {
                     let at = self.overdue(slot, fired.at).unwrap_or(fired.at);
-                    self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
+                    self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
                 }
                 _ => self.lapse(slot, observer),
             }
@@ -159,7 +159,7 @@ impl Table {
         slot: u32,
         since: Since,
         computed: bool,
-        cause: Option<MiniEnd>,
+        cause: Option<MiniEndCause>,
         observer: &mut O,
     ) {
         let Some(connection) = self.slab.get_mut(slot) else { return };
@@ -168,7 +168,7 @@ impl Table {
         connection.phase = Phase::Closed;
         connection.mini_end = cause;
         // A new user of its tuple says no more than that it is gone: it may have gone on to TIME_WAIT unseen.
-        let is_guess = computed && cause == Some(MiniEnd::Reused);
+        let is_guess = computed && cause == Some(MiniEndCause::Reused);
         if let (State::FinWait2, Some(cause)) = (connection.state(), cause)
             && !is_guess
         {
@@ -214,8 +214,8 @@ impl Table {
     /// A mini-socket has given way at the time `at` or before, unseen: to who has its tuple now, if its time was not up before.
     fn replace<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, observer: &mut O) {
         let (at, cause) = match self.overdue(slot, at) {
-            Some(fired) => (fired, MiniEnd::Expired),
-            None => (at, MiniEnd::Reused),
+            Some(fired) => (fired, MiniEndCause::Expired),
+            None => (at, MiniEndCause::Reused),
         };
         self.end_mini(slot, Since::Seen(at), true, Some(cause), observer);
     }
@@ -262,21 +262,21 @@ impl Table {
 
     /// What ended a mini-socket. Its time is up when the timer wheel fires, which is later than what it was set to; what it
     /// met before it was up, if it met something, is why it ended.
-    fn cause_of(&self, note: &wire::MiniNote) -> Option<MiniEnd> {
+    fn cause_of(&self, note: &wire::MiniNote) -> Option<MiniEndCause> {
         let hz = self.config.hz;
         let set = note.mini.expires.saturating_sub(wheel::time_wait(hz));
         let fires = wheel::fires(set, note.mini.expires, hz);
         let in_time_wait = State::from_kernel(note.head.new) == Some(State::TimeWait);
         let is_early = note.head.has(flag::EARLY);
         match note.mini.touch {
-            _ if in_time_wait && note.mini.jiffies >= fires => Some(MiniEnd::Expired),
-            _ if !in_time_wait && !is_early => Some(MiniEnd::Expired),
-            touch::RESET_IN => Some(MiniEnd::ResetReceived),
-            touch::RESET_OUT => Some(MiniEnd::ResetSent),
-            touch::REUSE => Some(MiniEnd::Reused),
-            touch::DESTROY => Some(MiniEnd::Destroyed),
-            touch::NETNS => Some(MiniEnd::NetnsGone),
-            _ => (!is_early).then_some(MiniEnd::Expired),
+            _ if in_time_wait && note.mini.jiffies >= fires => Some(MiniEndCause::Expired),
+            _ if !in_time_wait && !is_early => Some(MiniEndCause::Expired),
+            touch::RESET_IN => Some(MiniEndCause::ResetReceived),
+            touch::RESET_OUT => Some(MiniEndCause::ResetSent),
+            touch::REUSE => Some(MiniEndCause::Reused),
+            touch::DESTROY => Some(MiniEndCause::Destroyed),
+            touch::NETNS => Some(MiniEndCause::NetnsGone),
+            _ => (!is_early).then_some(MiniEndCause::Expired),
         }
     }
 
@@ -316,7 +316,7 @@ impl Table {
         let connection = self.slab.get_mut(slot)?;
         connection.mini = note.head.sock;
         connection.closed_at = at;
-        connection.end = Some(End::Fin);
+        connection.end = Some(EndCause::Fin);
         connection.marks.set(Marks::ORPHAN);
         // Without `TIME_WAIT` its life was over before.
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);

@@ -10,9 +10,9 @@
 //! event was lost (`moves`). A connection handed to a timewait mini-socket is known by its tuple (`mini`), if anybody asks.
 
 mod census;
+mod closed;
 mod cut;
 mod departed;
-mod ends;
 mod evict;
 mod gauge;
 mod index;
@@ -36,7 +36,7 @@ use foldhash::fast::RandomState;
 use tcplife_common::wire::{Found, Head, Record, Tuple, flag};
 
 use crate::{
-    connection::{Connection, Ends, MiniEnd},
+    connection::{Connection, Ends, MiniEndCause},
     observer::Observer,
     owner::Owner,
     timeline::Since,
@@ -51,13 +51,13 @@ use requests::Requests;
 use slab::Slab;
 use wheel::Due;
 
-pub use census::{Census, Scope, Verdict};
+pub use census::{Census, CensusOutcome, Scope};
 pub(crate) use gauge::{ago, since_gauge, since_orphaned};
 pub use totals::Totals;
 
 /// Where the ends of mini-sockets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MiniEnds {
+pub enum MiniEndSource {
     /// Nobody tells: they are computed from the timer, by the rule of the kernel's timer wheel.
     Computed,
     /// As computed, and dumps tell what that cannot, within two seconds: [`Table::take_census`].
@@ -88,7 +88,7 @@ pub struct Config {
     /// Lives are told after `TIME_WAIT`, with the time spent in it.
     pub life_after_time_wait: bool,
     /// Where the ends of mini-sockets come from.
-    pub mini_ends: MiniEnds,
+    pub mini_ends: MiniEndSource,
     /// Where the handshakes of passive opens come from.
     pub handshakes: Handshakes,
     /// The name of processes that hold the descriptors of others for a moment, to look at them, and let go of one last
@@ -102,7 +102,7 @@ impl Default for Config {
             capacity: 1_000_000,
             hz: 250,
             life_after_time_wait: false,
-            mini_ends: MiniEnds::Computed,
+            mini_ends: MiniEndSource::Computed,
             handshakes: Handshakes::Hidden,
             onlooker: [0; 16],
         }
@@ -202,7 +202,7 @@ impl Table {
         for slot in 0..self.slab.bound() {
             self.announce(slot, observer);
             if let Some(at) = self.overdue(slot, now) {
-                self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
+                self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
             }
             if self.slab.get(slot).is_some_and(Connection::is_over) {
                 self.let_go(slot, observer);
@@ -238,7 +238,7 @@ impl Table {
 
     /// Whether nobody asks about mini-sockets: the table has none.
     pub(crate) fn ignores_minis(&self) -> bool {
-        self.config.mini_ends == MiniEnds::Ignored
+        self.config.mini_ends == MiniEndSource::Ignored
     }
 
     /// The connection of a socket that a dump found, once the dump was taken as a census.

@@ -7,14 +7,14 @@
 use tcplife_common::wire::{self, Head, flag};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, Phase, Role},
+    connection::{Connection, EndCause, Ends, Marks, Phase, Role},
     observer::Observer,
     owner::{Process, Via},
     state::State,
     timeline::Since,
 };
 
-use super::{Handshakes, MiniEnds, Table, store::Opening};
+use super::{Handshakes, MiniEndSource, Table, store::Opening};
 
 /// The process of a record, if the move is its own.
 pub(super) fn process(head: &Head, task: &wire::Task) -> Option<Process> {
@@ -47,7 +47,7 @@ impl Table {
         let Some((old, new)) = states else { return self.totals.invalid += 1 };
         let opens = old == State::Closed || (old, new) == (State::Listen, State::SynReceived);
         match (old, new) {
-            // TIME_WAIT is a mini-socket's, and CLOSE comes with an End record.
+            // TIME_WAIT is a mini-socket's, and CLOSE comes with a record of its own (`wire::End`).
             (State::TimeWait, _) | (_, State::TimeWait | State::Closed) => self.totals.invalid += 1,
             // Only a closed socket can begin to listen, and a listener does nothing but close.
             (State::Listen, _) | (_, State::Listen) if !opens && old != new => self.totals.invalid += 1,
@@ -284,7 +284,7 @@ impl Table {
         self.announce(slot, observer);
         let Some(connection) = self.slab.get_mut(slot) else { return };
         connection.marks.set(Marks::GAP);
-        connection.end = Some(End::Unknown);
+        connection.end = Some(EndCause::Unknown);
         connection.phase = Phase::Closed;
         let earliest = connection.history.latest();
         connection.closed_at = now.max(earliest);
@@ -356,7 +356,7 @@ impl Table {
     /// full socket have a mini-socket's tuple only after killing it (`tcp_twsk_unique`, `tcp_timewait_state_process`).
     /// That was when the connection began, not now.
     fn reuses<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
-        if self.config.mini_ends != MiniEnds::Told
+        if self.config.mini_ends != MiniEndSource::Told
             && let Some(connection) = self.slab.get(slot)
         {
             let (netns, ends, at) = (connection.netns, connection.ends, connection.history.first());

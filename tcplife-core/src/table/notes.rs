@@ -6,7 +6,7 @@
 use tcplife_common::wire::{self, flag};
 
 use crate::{
-    connection::{Connection, Ends, Marks, MiniEnd, Phase, Role},
+    connection::{Connection, Ends, Marks, MiniEndCause, Phase, Role},
     history::History,
     observer::{Direction, Observer, RetransmitKind},
     owner::{Owner, Via},
@@ -14,7 +14,7 @@ use crate::{
     timeline::Since,
 };
 
-use super::{MiniEnds, Table};
+use super::{MiniEndSource, Table};
 
 impl Table {
     pub(super) fn retransmitted<O: Observer + ?Sized>(&mut self, note: &wire::Note, observer: &mut O) {
@@ -42,8 +42,14 @@ impl Table {
         observer.reset(connection, self.processes.owner(connection), direction, note.head.time_ns);
         // A mini-socket that resets ends by it (tcp_v4_rcv, tcp_v6_rcv).
         let ends = connection.phase == Phase::Mini && direction == Direction::Sent;
-        if ends && self.config.mini_ends != MiniEnds::Told {
-            self.end_mini(slot, Since::Seen(note.head.time_ns), false, Some(MiniEnd::ResetSent), observer);
+        if ends && self.config.mini_ends != MiniEndSource::Told {
+            self.end_mini(
+                slot,
+                Since::Seen(note.head.time_ns),
+                false,
+                Some(MiniEndCause::ResetSent),
+                observer,
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use std::{collections::HashSet, net::SocketAddr};
 use foldhash::fast::RandomState;
 
 use crate::{
-    connection::{ConnId, Connection, End, FirstClose, Role},
+    connection::{ConnId, Connection, EndCause, FirstClose, Role},
     filter::{Filter, StateSet},
     owner::Owner,
     state::State,
@@ -173,7 +173,7 @@ pub struct Detail {
     /// Who closed first.
     pub first_close: FirstClose,
     /// How the full socket ended, once it has.
-    pub end: Option<End>,
+    pub end: Option<EndCause>,
     /// Payload sent, in bytes, once the full socket ended; `None` also if that was before the trace.
     pub bytes_sent: Option<u64>,
     /// Payload received, in bytes, once the full socket ended.
@@ -209,10 +209,10 @@ pub struct Page {
     pub detail: Option<Detail>,
 }
 
-/// What decides a row's place, taken out of the connection so that sorting does not run about in the table.
+/// What decides where a row is, taken out of the connection so that sorting does not run about in the table.
 /// Rows are sorted by `major`, then `minor`, then by place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Rank {
     major: u128,
     minor: u32,
     slot: u32,
@@ -222,7 +222,7 @@ struct Place {
 pub fn page(table: &Table, query: &Query, now: u64) -> Page {
     let mut page = Page { total: table.len(), ..Page::default() };
     let search = Search::parse(&query.text).0;
-    let mut places = Vec::with_capacity(table.len());
+    let mut ranks = Vec::with_capacity(table.len());
     let mut selected = None;
     let mut tally = query.group.map(|by| Tally::new(by, table.len()));
     let mut namespaces = Namespaces::default();
@@ -250,28 +250,28 @@ pub fn page(table: &Table, query: &Query, now: u64) -> Page {
             tally.add(table, slot, connection, suspicious);
             continue;
         }
-        let place = place(query, slot, connection, owner, suspicious);
+        let rank = rank(query, slot, connection, owner, suspicious);
         if is_selected {
-            selected = Some(place);
+            selected = Some(rank);
         }
-        places.push(place);
+        ranks.push(rank);
     }
     page.namespaces = namespaces.count();
     page.groups = tally.map(|tally| tally.rows(table)).unwrap_or_default();
-    page.selected = selected.map(|selected| places.iter().filter(|&&place| place < selected).count());
-    let rows = window(&mut places, query.offset, query.limit).iter().filter_map(|place| {
-        let connection = table.at(place.slot)?;
+    page.selected = selected.map(|selected| ranks.iter().filter(|&&rank| rank < selected).count());
+    let rows = window(&mut ranks, query.offset, query.limit).iter().filter_map(|rank| {
+        let connection = table.at(rank.slot)?;
         Some(row_of(connection, table.owner(connection), query.leak_after, now))
     });
     page.rows = rows.collect();
     page
 }
 
-/// The places from `offset` on, in order. The others are left in any order.
-fn window(places: &mut [Place], offset: usize, limit: usize) -> &[Place] {
-    let end = offset.saturating_add(limit).min(places.len());
+/// The ranks from `offset` on, in order. The others are left in any order.
+fn window(ranks: &mut [Rank], offset: usize, limit: usize) -> &[Rank] {
+    let end = offset.saturating_add(limit).min(ranks.len());
     let begin = offset.min(end);
-    let mut rest = places;
+    let mut rest = ranks;
     if end < rest.len() {
         rest.select_nth_unstable(end);
         rest = &mut rest[..end];
@@ -284,7 +284,7 @@ fn window(places: &mut [Place], offset: usize, limit: usize) -> &[Place] {
     shown
 }
 
-fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>, suspicious: bool) -> Place {
+fn rank(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>, suspicious: bool) -> Rank {
     let ends = connection.ends();
     // Entered late is a small age.
     let age = u128::from(u64::MAX - connection.entered());
@@ -306,7 +306,7 @@ fn place(query: &Query, slot: u32, connection: &Connection, owner: Option<Owner>
         SortKey::Netns => (u128::from(connection.netns()), 0),
         SortKey::Retransmits => (u128::from(connection.retransmits()), 0),
     };
-    if query.descending { Place { major: !major, minor: !minor, slot } } else { Place { major, minor, slot } }
+    if query.descending { Rank { major: !major, minor: !minor, slot } } else { Rank { major, minor, slot } }
 }
 
 fn is_suspicious(connection: &Connection, leak_after: u64, now: u64) -> bool {

@@ -3,7 +3,7 @@
 mod line;
 mod told;
 
-use tcplife_core::table::{Config, Handshakes, MiniEnds, Table};
+use tcplife_core::table::{Config, Handshakes, MiniEndSource, Table};
 
 use line::Line;
 use told::Told;
@@ -47,8 +47,8 @@ impl Stage {
                 ("capacity", n) => self.config.capacity = n.parse().map_err(|_| "capacity")?,
                 ("hz", n) => self.config.hz = n.parse().map_err(|_| "hz")?,
                 ("time-wait", _) => self.config.life_after_time_wait = true,
-                ("mini-ends", "told") => self.config.mini_ends = MiniEnds::Told,
-                ("mini-ends", "ignored") => self.config.mini_ends = MiniEnds::Ignored,
+                ("mini-ends", "told") => self.config.mini_ends = MiniEndSource::Told,
+                ("mini-ends", "ignored") => self.config.mini_ends = MiniEndSource::Ignored,
                 ("handshakes", "told") => self.config.handshakes = Handshakes::Told,
                 (other, _) => return Err(format!("no such setting: {other}")),
             }

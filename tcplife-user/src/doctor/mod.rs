@@ -28,7 +28,7 @@ use crate::{
     },
     source::preflight::Preflight,
 };
-use probe::{Probe, Verdict};
+use probe::{Probe, Trial};
 use report::{Check, Status};
 use selftest::SelfTest;
 use settings::Settings;
@@ -140,7 +140,7 @@ fn examine(config: &Config, checks: &mut Vec<Check>, summary: &mut Vec<u8>) -> R
     };
     let mut probe = Probe::new(test);
     let traced = engine::run(&config, &mut probe);
-    checks.extend(probe.verdicts().into_iter().map(|(hook, verdict)| hook_check(hook, verdict)));
+    checks.extend(probe.trials().into_iter().map(|(hook, trial)| hook_check(hook, trial)));
     let (line, test) = probe.into_parts();
     *summary = line;
     match (traced, test.map(SelfTest::outcome)) {
@@ -168,25 +168,25 @@ fn not_tested(error: &anyhow::Error) -> Check {
     )
 }
 
-fn hook_check(hook: &Hook, verdict: Verdict) -> Check {
+fn hook_check(hook: &Hook, trial: Trial) -> Check {
     let mechanism = hook.mechanism.as_deref().unwrap_or_default();
-    match verdict {
-        Verdict::Works | Verdict::Unexercised if !hook.limits.is_empty() => {
+    match trial {
+        Trial::Works | Trial::Unexercised if !hook.limits.is_empty() => {
             Check::warn(hook.kind.name(), mechanism, hook.limits.join("; "))
         }
-        Verdict::Works => Check::ok(hook.kind.name(), format!("{mechanism}, seen working")),
-        Verdict::Unexercised => Check::ok(hook.kind.name(), format!("{mechanism}, in use, not exercised")),
-        Verdict::Silent if hook.kind == HookKind::State => Check::fail(
+        Trial::Works => Check::ok(hook.kind.name(), format!("{mechanism}, seen working")),
+        Trial::Unexercised => Check::ok(hook.kind.name(), format!("{mechanism}, in use, not exercised")),
+        Trial::Silent if hook.kind == HookKind::State => Check::fail(
             hook.kind.name(),
             format!("{mechanism} is attached, and nothing of the self-test's connections was seen"),
             "report it, with the output of tcplife doctor -v",
         ),
-        Verdict::Silent => Check::warn(
+        Trial::Silent => Check::warn(
             hook.kind.name(),
             format!("{mechanism} is attached, and what it should have told of the self-test was not seen"),
             without(hook.kind),
         ),
-        Verdict::Off => Check::warn(hook.kind.name(), format!("off: {}", hook.why_off), without(hook.kind)),
+        Trial::Off => Check::warn(hook.kind.name(), format!("off: {}", hook.why_off), without(hook.kind)),
     }
 }
 
@@ -241,14 +241,14 @@ mod tests {
     fn only_the_state_hook_is_indispensable() {
         let state = Hook::on(HookKind::State, "tp_btf/x".into());
         let other = Hook::on(HookKind::Retransmit, "tp_btf/y".into());
-        assert_eq!(hook_check(&state, Verdict::Works), Check::ok("state", "tp_btf/x, seen working"));
-        assert_eq!(hook_check(&state, Verdict::Silent).status, Status::Fail);
-        assert_eq!(hook_check(&other, Verdict::Silent).status, Status::Warn);
-        assert_eq!(hook_check(&other, Verdict::Unexercised).status, Status::Ok);
+        assert_eq!(hook_check(&state, Trial::Works), Check::ok("state", "tp_btf/x, seen working"));
+        assert_eq!(hook_check(&state, Trial::Silent).status, Status::Fail);
+        assert_eq!(hook_check(&other, Trial::Silent).status, Status::Warn);
+        assert_eq!(hook_check(&other, Trial::Unexercised).status, Status::Ok);
         let limited = Hook { limits: vec!["not all", "nor those"], ..other };
-        let limited = hook_check(&limited, Verdict::Works);
+        let limited = hook_check(&limited, Trial::Works);
         assert_eq!((limited.status, limited.advice.as_deref()), (Status::Warn, Some("not all; nor those")));
-        let off = hook_check(&Hook::off(HookKind::TimeWaitEnd, "no fentry".into()), Verdict::Off);
+        let off = hook_check(&Hook::off(HookKind::TimeWaitEnd, "no fentry".into()), Trial::Off);
         assert_eq!((off.status, off.detail.as_str()), (Status::Warn, "off: no fentry"));
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tcplife_core::{
-    connection::{Connection, End},
+    connection::{Connection, EndCause},
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
     owner::{Owner, Via},
     state::State,
@@ -36,7 +36,7 @@ const DUMP: &str = "iter/";
 
 /// How a hook did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Trial {
     /// What only it tells was told.
     Works,
     /// It is attached and was exercised, and nothing came.
@@ -77,18 +77,18 @@ impl Probe {
     }
 
     /// The hooks and how each did.
-    pub fn verdicts(&self) -> Vec<(&Hook, Verdict)> {
-        self.health.hooks.iter().map(|hook| (hook, self.verdict(hook))).collect()
+    pub fn trials(&self) -> Vec<(&Hook, Trial)> {
+        self.health.hooks.iter().map(|hook| (hook, self.trial(hook))).collect()
     }
 
-    fn verdict(&self, hook: &Hook) -> Verdict {
-        let Some(mechanism) = &hook.mechanism else { return Verdict::Off };
+    fn trial(&self, hook: &Hook) -> Trial {
+        let Some(mechanism) = &hook.mechanism else { return Trial::Off };
         if self.seen.contains(&hook.kind) {
-            Verdict::Works
+            Trial::Works
         } else if self.test.is_some() && hook.kind != HookKind::Dump && !mechanism.starts_with(DUMP) {
-            Verdict::Silent
+            Trial::Silent
         } else {
-            Verdict::Unexercised
+            Trial::Unexercised
         }
     }
 
@@ -116,7 +116,7 @@ impl Probe {
     }
 
     fn is_any_silent(&self, of: impl Fn(HookKind) -> bool) -> bool {
-        self.health.hooks.iter().any(|hook| of(hook.kind) && self.verdict(hook) == Verdict::Silent)
+        self.health.hooks.iter().any(|hook| of(hook.kind) && self.trial(hook) == Trial::Silent)
     }
 
     fn saw_owner(&mut self, owner: Option<Owner>) {
@@ -169,7 +169,7 @@ impl Observer for Probe {
     fn life(&mut self, _: &Connection, owner: Option<Owner>, life: &Life) {
         self.saw_owner(owner);
         // Its socket was closed before the application let go of it, which only this hook tells.
-        if life.end == End::Refused {
+        if life.end == EndCause::Refused {
             self.saw(HookKind::SocketGone);
         }
     }

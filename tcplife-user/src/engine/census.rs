@@ -12,7 +12,7 @@ use tcplife_common::{counters::Counters, wire::Found};
 use tcplife_core::{
     connection::{Connection, Phase},
     observer::Observer,
-    table::{Census, MiniEnds, Scope, Verdict},
+    table::{Census, CensusOutcome, MiniEndSource, Scope},
 };
 
 use super::{Engine, namespaces::Lost, wanted::wanted};
@@ -56,23 +56,23 @@ const KEPT_BACK_STEP: Duration = Duration::from_micros(200);
 
 impl Engine {
     /// Looks at every socket of every namespace, mini-sockets included if they are asked about.
-    pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
+    pub(super) fn census<O: Observer>(&mut self, observer: &mut O) -> Result<CensusOutcome> {
         let (begun, cpu) = (Instant::now(), clock::cpu_ns());
-        let mut verdict = self.look(observer)?;
-        if verdict.missing > 0 {
+        let mut outcome = self.look(observer)?;
+        if outcome.missing > 0 {
             // The second look tells the gone from those that moved in the kernel's tables.
             let second = self.look(observer)?;
-            verdict.adopted += second.adopted;
-            verdict.corrected += second.corrected;
-            verdict.ended += second.ended;
+            outcome.adopted += second.adopted;
+            outcome.corrected += second.corrected;
+            outcome.ended += second.ended;
         }
         self.health.resyncs += 1;
         let (known, took) = (self.table.len(), begun.elapsed());
         let cpu = Duration::from_nanos(clock::cpu_ns() - cpu);
         log::debug!(
-            "compared {known} connections with the kernel's in {took:.1?} ({cpu:.1?} of CPU time): {verdict:?}"
+            "compared {known} connections with the kernel's in {took:.1?} ({cpu:.1?} of CPU time): {outcome:?}"
         );
-        Ok(verdict)
+        Ok(outcome)
     }
 
     /// Looks at the mini-sockets of the namespaces in which the table has some.
@@ -89,7 +89,7 @@ impl Engine {
         Ok(())
     }
 
-    fn look_at_minis<O: Observer>(&mut self, netns: &[Netns], observer: &mut O) -> Result<Verdict> {
+    fn look_at_minis<O: Observer>(&mut self, netns: &[Netns], observer: &mut O) -> Result<CensusOutcome> {
         let begun = clock::monotonic_ns();
         self.table.expect_census();
         let (live, mut intake) = self.intake(observer);
@@ -99,7 +99,7 @@ impl Engine {
         Ok(self.take(begun, Scope::MiniSockets, looked_into, &Lost::default(), &found, observer))
     }
 
-    fn look<O: Observer>(&mut self, observer: &mut O) -> Result<Verdict> {
+    fn look<O: Observer>(&mut self, observer: &mut O) -> Result<CensusOutcome> {
         let begun = clock::monotonic_ns();
         let mut netns = self.namespaces.refresh(&self.filter);
         let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
@@ -125,7 +125,7 @@ impl Engine {
         if !unknown.is_empty() && self.health.knowledge != Knowledge::Incomplete {
             let is_there = |connection: &&Connection| match connection.phase() {
                 Phase::Full => !connection.is_request(),
-                Phase::Mini => self.mini_ends == MiniEnds::Told,
+                Phase::Mini => self.mini_ends == MiniEndSource::Told,
                 Phase::Closed => false,
             };
             let there = self.table.iter().filter(is_there);
@@ -160,7 +160,7 @@ impl Engine {
         lost: &Lost,
         found: &[Vec<Found>],
         observer: &mut O,
-    ) -> Verdict {
+    ) -> CensusOutcome {
         let wanted = wanted(found, &self.filter);
         // Records of what happened before and during the look are applied first. Not of what comes after it: under a high load
         // there are always more.

@@ -4,7 +4,7 @@
 //! What always holds: a loss is counted once; signs that a counted loss explains are not counted again.
 
 use anyhow::Result;
-use tcplife_core::table::Verdict;
+use tcplife_core::table::CensusOutcome;
 
 use super::Engine;
 use crate::{
@@ -53,9 +53,9 @@ impl Engine {
     }
 
     /// After a loss the table was compared with the kernel's sockets.
-    pub(super) fn mended<S: Sink>(&mut self, verdict: &Verdict, sink: &mut S) {
+    pub(super) fn mended<S: Sink>(&mut self, outcome: &CensusOutcome, sink: &mut S) {
         self.health.knowledge = Knowledge::Mended;
         self.signs = self.table.totals().mismatched;
-        sink.resynced(clock::monotonic_ns(), verdict);
+        sink.resynced(clock::monotonic_ns(), outcome);
     }
 }

@@ -24,12 +24,12 @@ use tcplife_core::{
     filter::{Families, Filter},
     observer::Observer,
     suspect::Sight,
-    table::{self, Handshakes, MiniEnds, Table},
+    table::{self, Handshakes, MiniEndSource, Table},
 };
 
 use census::{MINI_PERIOD, RESYNC_PERIOD};
 use namespaces::Namespaces;
-use pace::{Found, Pace};
+use pace::{Drained, Pace};
 use wanted::refused;
 
 pub use suspects::{Glance, Orphans, glance};
@@ -96,7 +96,7 @@ struct Engine {
     /// Whose descriptors this process can see.
     sight: Sight,
     /// Where the ends of mini-sockets come from.
-    mini_ends: MiniEnds,
+    mini_ends: MiniEndSource,
     /// What a census looks at.
     states: StateMask,
     /// Nanoseconds in a state after which it can be a leak.
@@ -140,7 +140,7 @@ impl Engine {
         pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
         let mini_ends = mini_ends(follows_minis, &health, live.can_dump());
-        if mini_ends == MiniEnds::Dumped {
+        if mini_ends == MiniEndSource::Dumped {
             health.replace(
                 HookKind::TimeWaitEnd,
                 "iter/tcp each second or slower + timer (early ends to that)",
@@ -165,7 +165,7 @@ impl Engine {
             live,
             table,
             filter: config.filter.clone(),
-            namespaces: Namespaces::new(host.may_enter(), mini_ends == MiniEnds::Dumped),
+            namespaces: Namespaces::new(host.may_enter(), mini_ends == MiniEndSource::Dumped),
             sight: host.sight,
             mini_ends,
             states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },
@@ -208,16 +208,16 @@ impl Engine {
 
     fn follow<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let mut chores = Chores::new();
-        let mut found = Found::Some;
+        let mut drained = Drained::Some;
         // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
-        while self.pace.wait(found).context("cannot wait for the ring buffer")? {
-            found = match self.take_batch(sink) {
-                0 => Found::Nothing,
-                BATCH => Found::More,
-                _ => Found::Some,
+        while self.pace.wait(drained).context("cannot wait for the ring buffer")? {
+            drained = match self.take_batch(sink) {
+                0 => Drained::Nothing,
+                BATCH => Drained::More,
+                _ => Drained::Some,
             };
             // While records still wait, it is no later than the newest one that was taken: those behind it come first.
-            let now = if found == Found::More { self.heard_until } else { clock::monotonic_ns() };
+            let now = if drained == Drained::More { self.heard_until } else { clock::monotonic_ns() };
             self.table.tick(now, sink);
             self.do_chores(&mut chores, sink)?;
             if self.flush(sink)?.is_break() {
@@ -234,7 +234,7 @@ impl Engine {
             chores.health = now + HEALTH_PERIOD;
             self.check_health(sink)?;
         }
-        if self.mini_ends == MiniEnds::Dumped && now >= chores.meet {
+        if self.mini_ends == MiniEndSource::Dumped && now >= chores.meet {
             let cpu = clock::cpu_ns();
             self.namespaces.meet(self.table.mini_netns());
             chores.meet = now + census::pause_after_meeting(Duration::from_nanos(clock::cpu_ns() - cpu));
@@ -244,13 +244,13 @@ impl Engine {
         }
         let lost = self.health.knowledge == Knowledge::Incomplete;
         if lost && now >= chores.mend || now >= chores.resync {
-            let verdict = self.census(sink)?;
+            let outcome = self.census(sink)?;
             chores.resync = Instant::now() + RESYNC_PERIOD;
             chores.mend = Instant::now() + census::pause_after_loss(now.elapsed());
             if lost {
-                self.mended(&verdict, sink);
+                self.mended(&outcome, sink);
             }
-        } else if self.mini_ends == MiniEnds::Dumped && now >= chores.minis {
+        } else if self.mini_ends == MiniEndSource::Dumped && now >= chores.minis {
             let cpu = clock::cpu_ns();
             self.mini_census(sink)?;
             chores.minis =
@@ -321,12 +321,12 @@ impl Engine {
 }
 
 /// How the ends of mini-sockets are known.
-fn mini_ends(follows_minis: bool, health: &Health, can_dump: bool) -> MiniEnds {
+fn mini_ends(follows_minis: bool, health: &Health, can_dump: bool) -> MiniEndSource {
     match (follows_minis, health.has(HookKind::TimeWaitEnd), can_dump) {
-        (false, ..) => MiniEnds::Ignored,
-        (_, true, _) => MiniEnds::Told,
-        (_, false, true) => MiniEnds::Dumped,
-        (_, false, false) => MiniEnds::Computed,
+        (false, ..) => MiniEndSource::Ignored,
+        (_, true, _) => MiniEndSource::Told,
+        (_, false, true) => MiniEndSource::Dumped,
+        (_, false, false) => MiniEndSource::Computed,
     }
 }
 

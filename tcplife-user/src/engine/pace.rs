@@ -33,7 +33,7 @@ const QUIET_WAITS: u32 = 10;
 
 /// What the last look at the ring buffer brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Drained {
     /// As much as is taken at once: there is more.
     More,
     /// All there was.
@@ -93,18 +93,18 @@ impl Pace {
     }
 
     /// How long to wait after what the last look brought.
-    fn period(&mut self, found: Found) -> Duration {
-        self.quiet = if found == Found::Nothing { self.quiet.saturating_add(1) } else { 0 };
-        match found {
-            Found::More => Duration::ZERO,
-            Found::Nothing if self.quiet > QUIET_WAITS && !self.is_watched => QUIET_PERIOD,
-            Found::Some | Found::Nothing => READ_PERIOD,
+    fn period(&mut self, drained: Drained) -> Duration {
+        self.quiet = if drained == Drained::Nothing { self.quiet.saturating_add(1) } else { 0 };
+        match drained {
+            Drained::More => Duration::ZERO,
+            Drained::Nothing if self.quiet > QUIET_WAITS && !self.is_watched => QUIET_PERIOD,
+            Drained::Some | Drained::Nothing => READ_PERIOD,
         }
     }
 
     /// Waits until it is time to read again, after what the last look brought. False at the end.
-    pub(super) fn wait(&mut self, found: Found) -> io::Result<bool> {
-        let period = self.period(found);
+    pub(super) fn wait(&mut self, drained: Drained) -> io::Result<bool> {
+        let period = self.period(drained);
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         let period = left.map_or(period, |left| left.min(period));
         let timeout = Timespec::try_from(period).map_err(io::Error::other)?;
@@ -136,14 +136,14 @@ mod tests {
         let mut pace = Pace::listen(Some(Duration::from_millis(500))).unwrap();
         let begun = Instant::now();
         pace.begin(false);
-        assert!(pace.wait(Found::More).unwrap());
+        assert!(pace.wait(Drained::More).unwrap());
         let mut waits = 0;
-        while pace.wait(Found::Nothing).unwrap() {
+        while pace.wait(Drained::Nothing).unwrap() {
             waits += 1;
         }
         assert!(begun.elapsed() >= Duration::from_millis(500));
         assert!(waits >= 1);
-        assert!(!pace.wait(Found::More).unwrap(), "it is over for good");
+        assert!(!pace.wait(Drained::More).unwrap(), "it is over for good");
     }
 
     #[test]
@@ -153,10 +153,10 @@ mod tests {
         pace.hear(&ours).unwrap();
         io::Write::write_all(&mut &theirs, b"x").unwrap();
         let begun = Instant::now();
-        assert!(pace.wait(Found::Nothing).unwrap());
+        assert!(pace.wait(Drained::Nothing).unwrap());
         assert!(begun.elapsed() < READ_PERIOD);
         let begun = Instant::now();
-        assert!(pace.wait(Found::Nothing).unwrap());
+        assert!(pace.wait(Drained::Nothing).unwrap());
         assert!(begun.elapsed() >= READ_PERIOD, "nobody read it, and nothing came");
     }
 
@@ -165,11 +165,11 @@ mod tests {
         for (is_watched, at_last) in [(false, QUIET_PERIOD), (true, READ_PERIOD)] {
             let mut pace = Pace::listen(None).unwrap();
             pace.begin(is_watched);
-            assert!((0..QUIET_WAITS).all(|_| pace.period(Found::Nothing) == READ_PERIOD));
-            assert_eq!(pace.period(Found::Nothing), at_last);
-            assert_eq!(pace.period(Found::Some), READ_PERIOD);
-            assert_eq!(pace.period(Found::Nothing), READ_PERIOD, "something came");
-            assert_eq!(pace.period(Found::More), Duration::ZERO);
+            assert!((0..QUIET_WAITS).all(|_| pace.period(Drained::Nothing) == READ_PERIOD));
+            assert_eq!(pace.period(Drained::Nothing), at_last);
+            assert_eq!(pace.period(Drained::Some), READ_PERIOD);
+            assert_eq!(pace.period(Drained::Nothing), READ_PERIOD, "something came");
+            assert_eq!(pace.period(Drained::More), Duration::ZERO);
         }
     }
 }

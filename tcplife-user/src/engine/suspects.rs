@@ -11,7 +11,7 @@ use tcplife_core::{
     observer::Observer,
     state::State,
     suspect::{self, Sight, Sockets, Suspect, Tally},
-    table::{self, Census, MiniEnds, Scope, Table},
+    table::{self, Census, MiniEndSource, Scope, Table},
 };
 
 use super::{
@@ -180,8 +180,8 @@ fn glance_with(
     }
     let capacity = config.max_connections;
     let mini_ends = match orphans {
-        Orphans::Each => MiniEnds::Computed,
-        Orphans::Counted => MiniEnds::Ignored,
+        Orphans::Each => MiniEndSource::Computed,
+        Orphans::Counted => MiniEndSource::Ignored,
     };
     let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
     let wanted = wanted(&found, &config.filter);

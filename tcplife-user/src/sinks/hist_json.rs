@@ -3,7 +3,7 @@
 use std::io;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use tcplife_core::{histogram::Lengths, observer::Transition, table::Verdict};
+use tcplife_core::{histogram::Lengths, observer::Transition, table::CensusOutcome};
 
 use super::{
     hist::Hist,
@@ -41,8 +41,8 @@ impl Format for HistJson {
         json::line(out, &json::Lost::new(self.stamper.rfc3339(at), count, cause));
     }
 
-    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), verdict));
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, outcome: &CensusOutcome) {
+        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), outcome));
     }
 
     fn tick(&mut self, now: u64) -> io::Result<()> {

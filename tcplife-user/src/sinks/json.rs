@@ -10,7 +10,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use tcplife_core::{
     connection::Connection,
     owner::Process,
-    table::{Table, Verdict},
+    table::{CensusOutcome, Table},
 };
 
 use crate::{
@@ -115,8 +115,8 @@ pub struct Resync<'a> {
 
 impl<'a> Resync<'a> {
     /// At `time`, with what it came to.
-    pub const fn new(time: &'a str, verdict: &Verdict) -> Self {
-        let Verdict { adopted, corrected, ended, .. } = *verdict;
+    pub const fn new(time: &'a str, outcome: &CensusOutcome) -> Self {
+        let CensusOutcome { adopted, corrected, ended, .. } = *outcome;
         Self { time, adopted, corrected, ended }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tcplife_core::{observer::Life, state::State, table::Verdict};
+use tcplife_core::{observer::Life, state::State, table::CensusOutcome};
 
 use super::{
     json,
@@ -51,8 +51,8 @@ impl Format for LivesJson {
         json::line(out, &json::Lost::new(self.closed.rfc3339(at), count, cause));
     }
 
-    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        json::line(out, &json::Resync::new(self.closed.rfc3339(at), verdict));
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, outcome: &CensusOutcome) {
+        json::line(out, &json::Resync::new(self.closed.rfc3339(at), outcome));
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {

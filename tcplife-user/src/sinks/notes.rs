@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use tcplife_core::table::{Table, Verdict};
+use tcplife_core::table::{CensusOutcome, Table};
 
 use crate::{
     config::Config,
@@ -133,8 +133,8 @@ impl Notes {
     }
 
     /// The table was compared with the kernel's sockets.
-    pub fn resynced(&mut self, verdict: &Verdict) {
-        let Verdict { adopted, corrected, ended, .. } = verdict;
+    pub fn resynced(&mut self, outcome: &CensusOutcome) {
+        let CensusOutcome { adopted, corrected, ended, .. } = outcome;
         self.note(&format!(
             "whole again: {adopted} connections taken up, {corrected} corrected, {ended} found to have ended"
         ));
@@ -228,7 +228,7 @@ mod tests {
         notes.hooks(&health);
         notes.hooks(&health);
         notes.lost(3, LossCause::RingFull);
-        notes.resynced(&Verdict { adopted: 1, corrected: 2, ended: 0, missing: 5 });
+        notes.resynced(&CensusOutcome { adopted: 1, corrected: 2, ended: 0, missing: 5 });
         notes.summary(&table, &health);
     }
 

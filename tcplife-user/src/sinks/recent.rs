@@ -23,18 +23,18 @@ struct Told {
 
 /// One text.
 #[derive(Default)]
-struct Place {
+struct Entry {
     told: Option<Told>,
     text: Vec<u8>,
 }
 
 /// The texts made last.
-pub struct Recent(Vec<Place>);
+pub struct Recent(Vec<Entry>);
 
 impl Recent {
     /// None yet.
     pub fn new() -> Self {
-        Self((0..PLACES).map(|_| Place::default()).collect())
+        Self((0..PLACES).map(|_| Entry::default()).collect())
     }
 
     /// Appends what `write` appends for this connection and owner.
@@ -47,15 +47,15 @@ impl Recent {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let told = Told { id: connection.id(), ends: *connection.ends(), role: connection.role(), owner };
-        let place = usize::try_from(told.id.0 % PLACES).ok().and_then(|n| self.0.get_mut(n));
-        let Some(place) = place else { return write(out) };
-        if place.told == Some(told) {
-            return out.extend_from_slice(&place.text);
+        let entry = usize::try_from(told.id.0 % PLACES).ok().and_then(|n| self.0.get_mut(n));
+        let Some(entry) = entry else { return write(out) };
+        if entry.told == Some(told) {
+            return out.extend_from_slice(&entry.text);
         }
         let begin = out.len();
         write(out);
-        place.text.clear();
-        place.text.extend_from_slice(&out[begin..]);
-        place.told = Some(told);
+        entry.text.clear();
+        entry.text.extend_from_slice(&out[begin..]);
+        entry.told = Some(told);
     }
 }

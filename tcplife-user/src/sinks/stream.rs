@@ -11,7 +11,7 @@ use tcplife_core::{
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
     owner::Owner,
     suspect::Suspect,
-    table::{Table, Verdict},
+    table::{CensusOutcome, Table},
 };
 
 use super::{notes::Notes, out::Out, select::Selector};
@@ -90,8 +90,8 @@ pub trait Format {
     }
 
     /// After losses, the table is whole again; as [`Format::lost`].
-    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        let _ = (out, at, verdict);
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, outcome: &CensusOutcome) {
+        let _ = (out, at, outcome);
     }
 
     /// Some time has passed.
@@ -192,9 +192,9 @@ impl<F: Format> Sink for Stream<F> {
         self.notes.lost(count, cause);
     }
 
-    fn resynced(&mut self, at: u64, verdict: &Verdict) {
-        self.format.resynced(&mut self.out.buffer, at, verdict);
-        self.notes.resynced(verdict);
+    fn resynced(&mut self, at: u64, outcome: &CensusOutcome) {
+        self.format.resynced(&mut self.out.buffer, at, outcome);
+        self.notes.resynced(outcome);
     }
 
     fn confirm(&self) -> Confirm {

@@ -5,7 +5,7 @@ use std::io;
 use tcplife_core::{
     observer::{Direction, RetransmitKind, Transition},
     state::State,
-    table::Verdict,
+    table::CensusOutcome,
 };
 
 use super::{
@@ -77,8 +77,8 @@ impl Format for TraceJson {
         json::line(out, &json::Lost::new(self.time.rfc3339(at), count, cause));
     }
 
-    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        json::line(out, &json::Resync::new(self.time.rfc3339(at), verdict));
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, outcome: &CensusOutcome) {
+        json::line(out, &json::Resync::new(self.time.rfc3339(at), outcome));
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {

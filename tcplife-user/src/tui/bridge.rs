@@ -69,7 +69,7 @@ enum Heard {
 }
 
 /// What the screen has in hand.
-pub struct Ends {
+pub struct Channels {
     /// Where it asks.
     pub requests: watch::Sender<Request>,
     /// Where it is answered; closed when the engine has ended.
@@ -78,7 +78,7 @@ pub struct Ends {
 
 impl Bridge {
     /// A bridge that answers `request` until it is asked for something else, and the screen's ends of it.
-    pub fn new(request: Request, refresh: Duration) -> (Self, Ends) {
+    pub fn new(request: Request, refresh: Duration) -> (Self, Channels) {
         let (requests, asked) = watch::channel(request.clone());
         let (answers, frames) = watch::channel(Arc::default());
         let bridge = Self {
@@ -96,7 +96,7 @@ impl Bridge {
             still: None,
             leaks: Arc::default(),
         };
-        (bridge, Ends { requests, frames })
+        (bridge, Channels { requests, frames })
     }
 
     /// Takes over a new request, if there is one.
@@ -243,88 +243,88 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    fn start() -> (Bridge, Ends, Table) {
-        let (bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(500));
-        (bridge, ends, Table::new(tcplife_core::table::Config::default()))
+    fn start() -> (Bridge, Channels, Table) {
+        let (bridge, channels) = Bridge::new(Request::default(), Duration::from_millis(500));
+        (bridge, channels, Table::new(tcplife_core::table::Config::default()))
     }
 
-    fn fresh(ends: &mut Ends) -> Option<Arc<Frame>> {
-        ends.frames.has_changed().unwrap().then(|| ends.frames.borrow_and_update().clone())
+    fn fresh(channels: &mut Channels) -> Option<Arc<Frame>> {
+        channels.frames.has_changed().unwrap().then(|| channels.frames.borrow_and_update().clone())
     }
 
     #[test]
     fn the_first_flush_is_the_first_frame() {
-        let (mut bridge, mut ends, table) = start();
+        let (mut bridge, mut channels, table) = start();
         let _ = bridge.flush(7 * MS, &table, &Health::default()).unwrap();
-        let frame = fresh(&mut ends).unwrap();
+        let frame = fresh(&mut channels).unwrap();
         assert_eq!((frame.now, frame.started), (7 * MS, 7 * MS));
     }
 
     #[test]
     fn a_frame_that_would_look_the_same_is_not_sent() {
-        let (mut bridge, mut ends, table) = start();
+        let (mut bridge, mut channels, table) = start();
         let mut health = Health::default();
         let _ = bridge.flush(MS, &table, &health).unwrap();
-        fresh(&mut ends).unwrap();
+        fresh(&mut channels).unwrap();
         let _ = bridge.flush(600 * MS, &table, &health).unwrap();
-        assert!(fresh(&mut ends).is_none());
+        assert!(fresh(&mut channels).is_none());
         health.events += 1;
         let _ = bridge.flush(700 * MS, &table, &health).unwrap();
-        assert!(fresh(&mut ends).is_none(), "not due yet");
+        assert!(fresh(&mut channels).is_none(), "not due yet");
         let _ = bridge.flush(1100 * MS, &table, &health).unwrap();
-        assert_eq!(fresh(&mut ends).unwrap().health.events, 1);
+        assert_eq!(fresh(&mut channels).unwrap().health.events, 1);
     }
 
     #[test]
     fn rows_that_cannot_have_changed_are_not_made_again() {
         for tab in Tab::ALL {
-            let (mut bridge, mut ends, table) = start();
-            ends.requests.send_modify(|request| request.tab = tab);
+            let (mut bridge, mut channels, table) = start();
+            channels.requests.send_modify(|request| request.tab = tab);
             let mut health = Health::default();
             let _ = bridge.flush(MS, &table, &health).unwrap();
-            let first = fresh(&mut ends).unwrap();
+            let first = fresh(&mut channels).unwrap();
             // A loss is told, but it moves no connection.
             health.lost = Losses::default().with(LossCause::RingFull, 1);
             let _ = bridge.flush(600 * MS, &table, &health).unwrap();
-            let second = fresh(&mut ends).unwrap();
+            let second = fresh(&mut channels).unwrap();
             assert!(Arc::ptr_eq(&first.page, &second.page), "{tab:?}");
             health.events += 1;
             let _ = bridge.flush(1200 * MS, &table, &health).unwrap();
-            assert!(!Arc::ptr_eq(&first.page, &fresh(&mut ends).unwrap().page), "{tab:?}");
+            assert!(!Arc::ptr_eq(&first.page, &fresh(&mut channels).unwrap().page), "{tab:?}");
         }
     }
 
     #[test]
     fn a_request_is_answered_at_the_next_flush() {
-        let (mut bridge, mut ends, table) = start();
+        let (mut bridge, mut channels, table) = start();
         let _ = bridge.flush(MS, &table, &Health::default()).unwrap();
-        fresh(&mut ends).unwrap();
-        ends.requests.send_modify(|request| request.query.text = "nginx".to_owned());
+        fresh(&mut channels).unwrap();
+        channels.requests.send_modify(|request| request.query.text = "nginx".to_owned());
         let _ = bridge.flush(2 * MS, &table, &Health::default()).unwrap();
-        assert_eq!(fresh(&mut ends).unwrap().request.query.text, "nginx");
+        assert_eq!(fresh(&mut channels).unwrap().request.query.text, "nginx");
     }
 
     #[test]
     fn a_pause_keeps_its_moment_and_still_tells_of_losses() {
-        let (mut bridge, mut ends, table) = start();
+        let (mut bridge, mut channels, table) = start();
         let mut health = Health::default();
         let _ = bridge.flush(MS, &table, &health).unwrap();
-        ends.requests.send_modify(|request| request.flow = Flow::Paused);
+        channels.requests.send_modify(|request| request.flow = Flow::Paused);
         let _ = bridge.flush(2 * MS, &table, &health).unwrap();
-        assert_eq!(fresh(&mut ends).unwrap().now, 2 * MS);
+        assert_eq!(fresh(&mut channels).unwrap().now, 2 * MS);
         health.lost = Losses::default().with(LossCause::RingFull, 3);
         let _ = bridge.flush(900 * MS, &table, &health).unwrap();
-        let frame = fresh(&mut ends).unwrap();
+        let frame = fresh(&mut channels).unwrap();
         assert_eq!((frame.now, frame.health.lost.total()), (2 * MS, 3));
-        ends.requests.send_modify(|request| request.flow = Flow::Live);
+        channels.requests.send_modify(|request| request.flow = Flow::Live);
         let _ = bridge.flush(901 * MS, &table, &health).unwrap();
-        assert_eq!(fresh(&mut ends).unwrap().now, 901 * MS);
+        assert_eq!(fresh(&mut channels).unwrap().now, 901 * MS);
     }
 
     #[test]
     fn a_screen_that_is_gone_ends_the_engine() {
-        let (mut bridge, ends, table) = start();
-        drop(ends);
+        let (mut bridge, channels, table) = start();
+        drop(channels);
         assert_eq!(bridge.flush(MS, &table, &Health::default()).unwrap(), ControlFlow::Break(()));
     }
 }

@@ -16,7 +16,7 @@ use tcplife_core::{
 
 use super::{
     app::{App, Tab},
-    bridge::{Bridge, Ends},
+    bridge::{Bridge, Channels},
     draw::draw,
     fixtures as fix,
     frame::Request,
@@ -94,13 +94,13 @@ fn fill(count: u32, spread: Spread, bridge: &mut Bridge) -> Table {
 fn measure(
     table: &Table,
     bridge: &mut Bridge,
-    ends: &Ends,
+    channels: &Channels,
     prepare: impl Fn(&mut App),
 ) -> [(Duration, Duration); 2] {
     let mut app = fix::blank(fix::LARGE, Theme::Colours);
     let mut terminal = Terminal::new(TestBackend::new(app.size.width, app.size.height)).unwrap();
     prepare(&mut app);
-    ends.requests.send_replace(app.request());
+    channels.requests.send_replace(app.request());
     let (mut made, mut drawn) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         // Something happens before each frame, so that none is left out.
@@ -109,12 +109,12 @@ fn measure(
         let begin = cpu();
         let _ = bridge.flush(now, table, &health).unwrap();
         made.push(cpu().saturating_sub(begin));
-        let frame = ends.frames.borrow().clone();
+        let frame = channels.frames.borrow().clone();
         let begin = cpu();
         update(&mut app, Event::Data(frame));
         terminal.draw(|frame| draw(&app, now, frame)).unwrap();
         drawn.push(cpu().saturating_sub(begin));
-        ends.requests.send_replace(app.request());
+        channels.requests.send_replace(app.request());
     }
     [made, drawn].map(|mut times| {
         times.sort_unstable();
@@ -161,11 +161,11 @@ fn frames() {
     let sizes =
         [(1_000, Spread::Few), (10_000, Spread::Few), (100_000, Spread::Few), (100_000, Spread::Every)];
     for (count, spread) in sizes {
-        let (mut bridge, ends) = Bridge::new(Request::default(), Duration::from_millis(1));
+        let (mut bridge, channels) = Bridge::new(Request::default(), Duration::from_millis(1));
         let table = fill(count, spread, &mut bridge);
         let peers = format!("{spread:?}").to_lowercase();
         for (name, prepare) in KINDS {
-            let [made, drawn] = measure(&table, &mut bridge, &ends, prepare)
+            let [made, drawn] = measure(&table, &mut bridge, &channels, prepare)
                 .map(|(median, longest)| format!("{} ({})", ms(median), ms(longest)));
             println!("{count:>9} {peers:>6}  {name:<36} {made:>16} {drawn:>16}");
         }

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     app::{App, Setup},
-    bridge::{Bridge, Ends},
+    bridge::{Bridge, Channels},
     draw::draw,
     input::Input,
     terminal::{Screen, stop_group},
@@ -45,11 +45,11 @@ const SECOND: u64 = 1_000_000_000;
 pub fn run(config: &Config) -> Result<()> {
     let (width, height) = terminal::size().context("cannot ask the terminal for its size")?;
     let mut app = App::new(setup(config), Size { width, height });
-    let (mut bridge, ends) = Bridge::new(app.request(), config.refresh);
+    let (mut bridge, channels) = Bridge::new(app.request(), config.refresh);
     thread::scope(|scope| {
         let engine = scope.spawn(move || engine::run(config, &mut bridge));
         // The screen's ends of the bridge go with it, and that ends the engine.
-        let shown = show(&mut app, ends);
+        let shown = show(&mut app, channels);
         let traced = engine
             .join()
             .map_err(|_| anyhow!("the tracing thread ended by a defect of tcplife, told above"))?;
@@ -71,12 +71,12 @@ fn setup(config: &Config) -> Setup {
     }
 }
 
-fn show(app: &mut App, ends: Ends) -> Result<()> {
+fn show(app: &mut App, channels: Channels) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the screen's event loop")?;
-    runtime.block_on(follow(app, ends)).context("cannot draw on the terminal")
+    runtime.block_on(follow(app, channels)).context("cannot draw on the terminal")
 }
 
 /// What comes from outside the terminal and the engine.
@@ -131,11 +131,11 @@ enum Step {
     End,
 }
 
-async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
+async fn follow(app: &mut App, mut channels: Channels) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     // The engine's first frame says that the trace has begun. If it ends before, it says why, on a terminal that
     // nobody has touched.
-    if ends.frames.changed().await.is_err() {
+    if channels.frames.changed().await.is_err() {
         return Ok(());
     }
     if io::stderr().is_terminal() {
@@ -144,7 +144,7 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
     }
     let mut screen = Screen::open()?;
     let mut input = Input::start();
-    let first = ends.frames.borrow_and_update().clone();
+    let first = channels.frames.borrow_and_update().clone();
     let mut next = update(app, Event::Data(first));
     loop {
         // Fails when the terminal is gone, which ends the run at the next second at the latest.
@@ -153,14 +153,14 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
             // The terminal tells so as well, but not if it happened before we listened.
             next = update(app, Event::Resize(size));
         }
-        ask(app, &ends);
+        ask(app, &channels);
         if let Some(text) = app.clipboard.take() {
             screen.copy(&text)?;
         }
         if next == Next::Draw {
             screen.draw(|frame| draw(app, monotonic_ns(), frame))?;
         }
-        next = match step(app, &mut ends, &mut input, &mut signals).await {
+        next = match step(app, &mut channels, &mut input, &mut signals).await {
             Step::Update(event) => update_all(app, event, &mut input),
             Step::Stop => {
                 screen.stop()?;
@@ -180,7 +180,7 @@ async fn follow(app: &mut App, mut ends: Ends) -> io::Result<()> {
     }
 }
 
-async fn step(app: &App, ends: &mut Ends, input: &mut Input, signals: &mut Signals) -> Step {
+async fn step(app: &App, channels: &mut Channels, input: &mut Input, signals: &mut Signals) -> Step {
     tokio::select! {
         biased;
         asked = signals.asked() => match asked {
@@ -189,8 +189,8 @@ async fn step(app: &App, ends: &mut Ends, input: &mut Input, signals: &mut Signa
             Asked::Retake => Step::Retake,
         },
         event = input.next() => event.map_or(Step::End, Step::Update),
-        changed = ends.frames.changed() => match changed {
-            Ok(()) => Step::Update(Event::Data(Arc::clone(&ends.frames.borrow_and_update()))),
+        changed = channels.frames.changed() => match changed {
+            Ok(()) => Step::Update(Event::Data(Arc::clone(&channels.frames.borrow_and_update()))),
             Err(_) => Step::End,
         },
         () = sleep_until(next_second(app)) => Step::Update(Event::Tick),
@@ -212,9 +212,9 @@ fn update_all(app: &mut App, first: Event, input: &mut Input) -> Next {
 }
 
 /// Asks the engine for what the screen now wants, if that is something else than before.
-fn ask(app: &App, ends: &Ends) {
+fn ask(app: &App, channels: &Channels) {
     let wanted = app.request();
-    ends.requests.send_if_modified(|asked| {
+    channels.requests.send_if_modified(|asked| {
         let is_new = *asked != wanted;
         if is_new {
             *asked = wanted;

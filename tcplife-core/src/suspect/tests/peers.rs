@@ -111,7 +111,7 @@ fn an_orphan_in_a_mini_socket_waits_for_its_peer() {
     let server = held(socket(1, CLOSE_WAIT, SERVER, CLIENT), 10, 7);
     let suspects = look(&[server, client]);
     let orphan = suspects.iter().find(|suspect| suspect.facts.state == State::FinWait2).unwrap();
-    assert_eq!(orphan.facts.place, Place::Orphan);
+    assert_eq!(orphan.facts.keeper, Keeper::Nobody);
     assert!(!orphan.verdict.is_leak());
     assert!(matches!(orphan.peer, Peer::Here(Some(process)) if process.pid == 10));
 }

@@ -3,16 +3,16 @@
 use tcplife_common::wire::Found;
 
 use super::super::{
-    MiniEnds, Table,
+    MiniEndSource, Table,
     gauge::since_orphaned,
     index::Stamp,
     mini::differ,
     store::Opening,
     wheel::{self, Timer},
 };
-use super::{Census, Verdict};
+use super::{Census, CensusOutcome};
 use crate::{
-    connection::{End, Ends, Marks, MiniEnd, Phase},
+    connection::{EndCause, Ends, Marks, MiniEndCause, Phase},
     observer::Observer,
     state::State,
     timeline::Since,
@@ -26,7 +26,7 @@ impl Table {
     pub(super) fn count_mini<O: Observer + ?Sized>(
         &mut self,
         found: &Found,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
@@ -56,7 +56,7 @@ impl Table {
                 }
                 let mini = self.take_up_mini(found, ends, state, since, observer)?;
                 let slot = self.resume(mini, observer);
-                *(if slot == mini { &mut verdict.adopted } else { &mut verdict.corrected }) += 1;
+                *(if slot == mini { &mut outcome.adopted } else { &mut outcome.corrected }) += 1;
                 slot
             }
         };
@@ -79,10 +79,10 @@ impl Table {
         let Some(connection) = self.slab.get(slot) else { return };
         // With its time up: that was its end. Otherwise something ended it early, at a time that nobody saw.
         if let Some(at) = self.fired(connection, census.begun) {
-            return self.end_mini(slot, Since::Seen(at), true, Some(MiniEnd::Expired), observer);
+            return self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
         }
         let is_with_its_namespace = census.gone.contains(&connection.netns);
-        if self.config.mini_ends == MiniEnds::Told && !is_with_its_namespace {
+        if self.config.mini_ends == MiniEndSource::Told && !is_with_its_namespace {
             // A hook should have told.
             self.totals.mismatched += 1;
         }
@@ -90,7 +90,7 @@ impl Table {
         if let Some(connection) = self.slab.get_mut(slot) {
             connection.marks.set(Marks::GAP);
         }
-        let cause = is_with_its_namespace.then_some(MiniEnd::NetnsGone);
+        let cause = is_with_its_namespace.then_some(MiniEndCause::NetnsGone);
         self.end_mini(slot, since, true, cause, observer);
     }
 
@@ -123,7 +123,7 @@ impl Table {
         connection.mini = address;
         connection.cookie = cookie.max(of_mini);
         connection.closed_at = closed_at;
-        connection.end = Some(End::Fin);
+        connection.end = Some(EndCause::Fin);
         connection.marks.set(Marks::GAP);
         connection.marks.clear(Marks::MISSED);
         self.minis.insert(netns, &ends, slot, Stamp::NONE);
@@ -180,7 +180,7 @@ impl Table {
         let connection = self.slab.get_mut(slot)?;
         connection.mini = head.sock;
         connection.closed_at = head.time_ns;
-        connection.end = Some(End::Fin);
+        connection.end = Some(EndCause::Fin);
         connection.marks.set(Marks::ORPHAN);
         connection.marks.put(Marks::REPORTED, !self.config.life_after_time_wait);
         self.minis.insert(head.netns, &ends, slot, Stamp::NONE);

@@ -6,7 +6,7 @@
 use tcplife_common::wire::{Found, flag};
 
 use super::super::{Table, store::Opening};
-use super::Verdict;
+use super::CensusOutcome;
 use crate::{
     connection::{Ends, Marks, Phase, Role},
     observer::Observer,
@@ -19,7 +19,7 @@ impl Table {
     pub(super) fn count_request<O: Observer + ?Sized>(
         &mut self,
         found: &Found,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) -> Option<u32> {
         let (netns, ends) = (found.head.netns, Ends::of(&found.tuple));
@@ -39,7 +39,7 @@ impl Table {
         if self.departed.was_born(netns, &ends) || self.embryo(netns, &ends).is_some() {
             return None;
         }
-        verdict.adopted += 1;
+        outcome.adopted += 1;
         let reserved = self.requests.take(netns, ends);
         let opening = Opening {
             sock: 0,
@@ -78,11 +78,11 @@ impl Table {
         slot: u32,
         found: &Found,
         state: State,
-        verdict: &mut Verdict,
+        outcome: &mut CensusOutcome,
         observer: &mut O,
     ) -> Option<u32> {
         let head = &found.head;
-        verdict.corrected += 1;
+        outcome.corrected += 1;
         self.totals.mismatched += 1;
         let connection = self.slab.get_mut(slot)?;
         connection.sock = head.sock;

@@ -8,7 +8,7 @@ use crate::{
     connection::Connection,
     owner::Via,
     state::State,
-    table::{Census, Config, MiniEnds, Scope, Table, Verdict},
+    table::{Census, CensusOutcome, Config, MiniEndSource, Scope, Table},
     timeline::Since,
 };
 
@@ -60,14 +60,14 @@ pub(super) fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
     Record::Move(Move { head: Head { old, ..full.head }, tuple: full.tuple, task: Task::default() })
 }
 
-pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> Verdict {
+pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> CensusOutcome {
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let (scope, netns) = (Scope::Everything, &[NETNS]);
     let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
-    let verdict = table.take_census(&census, log);
+    let outcome = table.take_census(&census, log);
     check::table(table);
     log.check(table);
-    verdict
+    outcome
 }
 
 fn state_of(table: &Table, port: u16) -> Option<State> {
@@ -80,10 +80,10 @@ fn what_was_there_before_is_taken_up_once() {
     let now = 100 * SECOND;
     let sockets =
         [found(1, LISTEN, now), held(found(2, ESTABLISHED, now), 42), mini(3, TIME_WAIT, now, 10_000)];
-    let verdict = take(&mut table, &mut log, now - 1, &sockets);
-    assert_eq!(verdict, Verdict { adopted: 3, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, now - 1, &sockets);
+    assert_eq!(outcome, CensusOutcome { adopted: 3, ..CensusOutcome::default() });
     let again = take(&mut table, &mut log, now + 1, &sockets);
-    assert_eq!(again, Verdict::default());
+    assert_eq!(again, CensusOutcome::default());
     assert_eq!(table.len(), 3);
     assert!(log.0.is_empty(), "nothing happened: {log:?}");
     let two = table.iter().find(|connection| connection.local().port() == 2).expect("taken up");
@@ -121,8 +121,8 @@ fn ages_are_what_the_kernels_clocks_allow() {
 fn an_event_after_the_look_wins() {
     let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 3 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
-    let verdict = take(&mut table, &mut log, SECOND, &[found(1, SYN_SENT, 2 * SECOND)]);
-    assert_eq!(verdict, Verdict::default());
+    let outcome = take(&mut table, &mut log, SECOND, &[found(1, SYN_SENT, 2 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome::default());
     assert_eq!(state_of(&table, 1), Some(State::Established));
 }
 
@@ -149,14 +149,14 @@ fn what_ended_after_the_look_is_no_ghost() {
         table.apply(&record, &mut log);
     }
     let lives = log.lives().count();
-    let verdict =
+    let outcome =
         take(&mut table, &mut log, look, &[found(1, ESTABLISHED, look + 1), found(2, LAST_ACK, look + 1)]);
-    assert_eq!(verdict, Verdict::default());
+    assert_eq!(outcome, CensusOutcome::default());
     assert!(table.is_empty());
     assert_eq!(log.lives().count(), lives);
     // The next list is another one.
-    let verdict = take(&mut table, &mut log, 3 * SECOND, &[found(1, ESTABLISHED, 3 * SECOND)]);
-    assert_eq!(verdict.adopted, 1);
+    let outcome = take(&mut table, &mut log, 3 * SECOND, &[found(1, ESTABLISHED, 3 * SECOND)]);
+    assert_eq!(outcome.adopted, 1);
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn a_state_that_is_not_stored_yet_is_not_the_state() {
         moved(1, ESTABLISHED, FIN_WAIT1, 2 * SECOND),
     ];
     let (mut table, mut log) = run(Config::default(), &records);
-    let verdict = take(&mut table, &mut log, SECOND, &[found(1, ESTABLISHED, 2 * SECOND + 1)]);
-    assert_eq!(verdict, Verdict::default());
+    let outcome = take(&mut table, &mut log, SECOND, &[found(1, ESTABLISHED, 2 * SECOND + 1)]);
+    assert_eq!(outcome, CensusOutcome::default());
     assert_eq!(state_of(&table, 1), Some(State::FinWait1));
     assert_eq!(log.lives().count(), 0);
 }
@@ -177,8 +177,8 @@ fn a_state_that_is_not_stored_yet_is_not_the_state() {
 fn a_lost_move_is_mended_and_told() {
     let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 3 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
-    let verdict = take(&mut table, &mut log, 5 * SECOND, &[found(1, CLOSE_WAIT, 6 * SECOND)]);
-    assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 5 * SECOND, &[found(1, CLOSE_WAIT, 6 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome { corrected: 1, ..CensusOutcome::default() });
     assert_eq!(state_of(&table, 1), Some(State::CloseWait));
     let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
     assert_eq!((last.to, last.elapsed), (State::CloseWait, None));
@@ -189,11 +189,11 @@ fn a_lost_end_is_mended_though_the_socket_is_held() {
     let records = [moved(1, CLOSE, SYN_SENT, SECOND), moved(1, SYN_SENT, ESTABLISHED, 2 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
     let closed = |at| [held(found(1, CLOSE, at), 42)];
-    let verdict = take(&mut table, &mut log, 5 * SECOND, &closed(6 * SECOND));
-    assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 5 * SECOND, &closed(6 * SECOND));
+    assert_eq!(outcome, CensusOutcome { corrected: 1, ..CensusOutcome::default() });
     let Some(Told::Transition(_, _, last)) = log.0.last() else { panic!("{log:?}") };
     assert_eq!((last.from, last.to, last.elapsed), (State::Established, State::Closed, None));
-    assert_eq!(take(&mut table, &mut log, 7 * SECOND, &closed(7 * SECOND)), Verdict::default());
+    assert_eq!(take(&mut table, &mut log, 7 * SECOND, &closed(7 * SECOND)), CensusOutcome::default());
     assert_eq!((table.len(), log.lives().count()), (1, 0), "the application holds it");
     assert_eq!(take(&mut table, &mut log, 8 * SECOND, &[]).missing, 1);
     assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]).ended, 1);
@@ -204,7 +204,7 @@ fn a_lost_end_is_mended_though_the_socket_is_held() {
 fn a_socket_that_was_about_to_begin_is_not_closed() {
     let (mut table, mut log) = run(Config::default(), &[moved(1, CLOSE, SYN_SENT, SECOND)]);
     let begins = take(&mut table, &mut log, SECOND - 1, &[found(1, CLOSE, SECOND + 1)]);
-    assert_eq!(begins, Verdict::default());
+    assert_eq!(begins, CensusOutcome::default());
     assert_eq!(state_of(&table, 1), Some(State::SynSent));
     let over = take(&mut table, &mut log, 3 * SECOND, &[found(1, CLOSE, 3 * SECOND)]);
     assert_eq!(over.corrected, 1);
@@ -215,14 +215,14 @@ fn a_socket_that_was_about_to_begin_is_not_closed() {
 fn a_listener_that_was_shut_down_is_none() {
     let (mut table, mut log) = run(Config::default(), &[]);
     take(&mut table, &mut log, 1, &[held(found(1, LISTEN, SECOND), 42)]);
-    let verdict = take(&mut table, &mut log, 2 * SECOND, &[held(found(1, CLOSE, 2 * SECOND), 42)]);
-    assert_eq!(verdict.corrected, 1);
+    let outcome = take(&mut table, &mut log, 2 * SECOND, &[held(found(1, CLOSE, 2 * SECOND), 42)]);
+    assert_eq!(outcome.corrected, 1);
     assert!(table.is_empty());
 }
 
 #[test]
 fn a_lost_end_of_a_mini_socket_is_mended_though_the_full_one_is_held() {
-    let config = Config { mini_ends: MiniEnds::Told, ..Config::default() };
+    let config = Config { mini_ends: MiniEndSource::Told, ..Config::default() };
     let full = found(1, CLOSE, 2 * SECOND);
     let closes = Record::End(wire::End {
         head: Head { old: FIN_WAIT2, flags: flag::MINI, ..full.head },
@@ -245,7 +245,7 @@ fn a_ghost_is_ended_by_the_second_census_that_misses_it() {
     assert_eq!(take(&mut table, &mut log, 3 * SECOND, &[]).missing, 1);
     assert_eq!(
         take(&mut table, &mut log, 4 * SECOND, &[found(1, ESTABLISHED, 4 * SECOND)]),
-        Verdict::default()
+        CensusOutcome::default()
     );
     assert_eq!(take(&mut table, &mut log, 5 * SECOND, &[]).missing, 1);
     assert_eq!(take(&mut table, &mut log, 6 * SECOND, &[]).ended, 1);
@@ -259,13 +259,13 @@ fn a_ghost_is_ended_by_the_second_census_that_misses_it() {
 fn other_namespaces_and_newer_connections_are_not_missed() {
     let records = [moved(1, CLOSE, SYN_SENT, 10 * SECOND)];
     let (mut table, mut log) = run(Config::default(), &records);
-    assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), Verdict::default());
+    assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), CensusOutcome::default());
     let (begun, scope) = (20 * SECOND, Scope::Everything);
     let all = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &[] };
     let elsewhere = Census { netns: &[NETNS + 1], ..all };
-    assert_eq!(table.take_census(&elsewhere, &mut log), Verdict::default());
+    assert_eq!(table.take_census(&elsewhere, &mut log), CensusOutcome::default());
     let minis = Census { scope: Scope::MiniSockets, ..all };
-    assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
+    assert_eq!(table.take_census(&minis, &mut log), CensusOutcome::default());
     assert_eq!(table.len(), 1);
 }
 
@@ -291,7 +291,7 @@ fn a_mini_socket_moves_on_at_its_timers_time() {
 
 #[test]
 fn a_mini_socket_that_times_out_in_fin_wait_2_ends_at_its_timers_time() {
-    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let config = Config { mini_ends: MiniEndSource::Dumped, ..Config::default() };
     let (mut table, mut log) = run(config, &[]);
     // 500 jiffies are 2 s at 250 Hz; the wheel makes it 90504, which is 2.016 s.
     take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 500)]);
@@ -305,7 +305,7 @@ fn a_mini_socket_that_times_out_in_fin_wait_2_ends_at_its_timers_time() {
 
 #[test]
 fn a_time_wait_is_armed_once_however_often_it_is_seen() {
-    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let config = Config { mini_ends: MiniEndSource::Dumped, ..Config::default() };
     let (mut table, mut log) = run(config, &[]);
     for second in 10..60 {
         let left = (70 - second) * 250;
@@ -339,8 +339,8 @@ fn one_without_a_cookie_is_not_one_that_had_one() {
     let (mut table, mut log) = run(Config::default(), &records);
     let mut other = found(1, ESTABLISHED, 4 * SECOND);
     other.head.cookie = 0;
-    let verdict = take(&mut table, &mut log, 3 * SECOND, &[other]);
-    assert_eq!((verdict.adopted, table.len(), log.lives().count()), (1, 1, 1));
+    let outcome = take(&mut table, &mut log, 3 * SECOND, &[other]);
+    assert_eq!((outcome.adopted, table.len(), log.lives().count()), (1, 1, 1));
 }
 
 #[test]

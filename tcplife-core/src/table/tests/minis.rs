@@ -15,14 +15,14 @@ use crate::{
     observer::{Observer, Transition},
     owner::Owner,
     state::State,
-    table::{Census, Config, MiniEnds, Scope, Table, Verdict, index::Stamp},
+    table::{Census, CensusOutcome, Config, MiniEndSource, Scope, Table, index::Stamp},
 };
 
 const DUMPED: Config = Config {
     capacity: 100,
     hz: 250,
     life_after_time_wait: false,
-    mini_ends: MiniEnds::Dumped,
+    mini_ends: MiniEndSource::Dumped,
     handshakes: crate::table::Handshakes::Hidden,
     onlooker: [0; 16],
 };
@@ -114,7 +114,7 @@ fn one_that_is_missed_when_its_timer_fires_has_expired() {
 
 #[test]
 fn one_that_nobody_asks_about_is_known_as_long_as_its_closed_socket_is_held() {
-    let config = Config { mini_ends: MiniEnds::Ignored, ..DUMPED };
+    let config = Config { mini_ends: MiniEndSource::Ignored, ..DUMPED };
     let handed_over = |sock| {
         let full = moved(sock, FIN_WAIT2, CLOSE, 10 * SECOND);
         let Record::Move(wire::Move { head, tuple, task }) = full else { panic!("{full:?}") };
@@ -126,15 +126,18 @@ fn one_that_nobody_asks_about_is_known_as_long_as_its_closed_socket_is_held() {
     let both = [found(1, CLOSE, 12 * SECOND), found(2, CLOSE, 12 * SECOND)];
     // What is listed of mini-sockets is nothing new, and does not keep anything.
     let listed = [both[0], mini(2, TIME_WAIT, 12 * SECOND, 14_000), mini(3, TIME_WAIT, 12 * SECOND, 14_000)];
-    assert_eq!(take(&mut table, &mut log, 11 * SECOND, &both), Verdict::default());
+    assert_eq!(take(&mut table, &mut log, 11 * SECOND, &both), CensusOutcome::default());
     assert_eq!(
         take(&mut table, &mut log, 13 * SECOND, &listed),
-        Verdict { missing: 1, ..Verdict::default() }
+        CensusOutcome { missing: 1, ..CensusOutcome::default() }
     );
     assert_eq!(log.lives().count(), 0);
-    assert_eq!(take(&mut table, &mut log, 14 * SECOND, &listed), Verdict { ended: 1, ..Verdict::default() });
+    assert_eq!(
+        take(&mut table, &mut log, 14 * SECOND, &listed),
+        CensusOutcome { ended: 1, ..CensusOutcome::default() }
+    );
     assert_eq!((log.lives().count(), table.len()), (1, 1));
-    assert_eq!(take(&mut table, &mut log, 80 * SECOND, &both[..1]), Verdict::default());
+    assert_eq!(take(&mut table, &mut log, 80 * SECOND, &both[..1]), CensusOutcome::default());
     table.finish(81 * SECOND, &mut log);
     assert_eq!((log.lives().count(), table.len()), (2, 0));
     assert_eq!(table.totals().mismatched, 0);
@@ -155,7 +158,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
             doubtful: &[],
             found: &[vec![other]],
         };
-        assert_eq!(table.take_census(&minis, &mut log), Verdict::default());
+        assert_eq!(table.take_census(&minis, &mut log), CensusOutcome::default());
     }
     assert_eq!(table.len(), 2);
 }
@@ -190,7 +193,7 @@ fn a_mini_socket_whose_begin_was_lost_is_its_connections() {
 /// It was there in one list and is not in the next: how long it lasted is not known. Where a hook should have told, it is a loss too.
 #[test]
 fn an_early_end_that_only_lists_show_has_no_time() {
-    for (mini_ends, mismatched) in [(MiniEnds::Told, 1), (MiniEnds::Dumped, 0)] {
+    for (mini_ends, mismatched) in [(MiniEndSource::Told, 1), (MiniEndSource::Dumped, 0)] {
         let (mut table, mut log) = run(Config { mini_ends, ..DUMPED }, &[]);
         take(&mut table, &mut log, 9 * SECOND, &[mini(1, TIME_WAIT, 10 * SECOND, 15_000)]);
         for begun in [20, 25] {
@@ -291,10 +294,10 @@ fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
     let (none, it): (&[u32], &[u32]) = (&[], &[NETNS]);
     let (seen, by_timer) = (22 * SECOND, 71_888_000_000);
     for (mini_ends, gone, doubtful, told) in [
-        (MiniEnds::Dumped, it, none, (seen, Some("netns_gone"))),
-        (MiniEnds::Dumped, none, it, (by_timer, Some("expired"))),
-        (MiniEnds::Told, it, none, (seen, Some("netns_gone"))),
-        (MiniEnds::Told, none, it, (seen, None)),
+        (MiniEndSource::Dumped, it, none, (seen, Some("netns_gone"))),
+        (MiniEndSource::Dumped, none, it, (by_timer, Some("expired"))),
+        (MiniEndSource::Told, it, none, (seen, Some("netns_gone"))),
+        (MiniEndSource::Told, none, it, (seen, None)),
     ] {
         let config = Config { mini_ends, ..DUMPED };
         let (mut table, mut log) = run(config, &[]);
@@ -332,9 +335,9 @@ fn one_whose_timer_is_set_again_unseen_goes_on() {
         let found = [found.to_vec()];
         let scope = Scope::MiniSockets;
         let census = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &found };
-        let verdict = table.take_census(&census, &mut ends);
+        let outcome = table.take_census(&census, &mut ends);
         check::table(table);
-        (verdict, std::mem::take(&mut ends.0))
+        (outcome, std::mem::take(&mut ends.0))
     };
     list(&mut table, 9 * SECOND, &[armed(10 * SECOND, 0, 0)]);
     let id = table.iter().next().map(Connection::id);
@@ -342,16 +345,16 @@ fn one_whose_timer_is_set_again_unseen_goes_on() {
     table.tick(72 * SECOND, &mut early);
     assert_eq!(early.0, [], "it may have been set again");
     let again = armed(72 * SECOND + 1, 15_500, 15_000);
-    assert_eq!(list(&mut table, 72 * SECOND, &[again]), (Verdict::default(), vec![]));
+    assert_eq!(list(&mut table, 72 * SECOND, &[again]), (CensusOutcome::default(), vec![]));
     assert_eq!(table.iter().next().map(Connection::id), id);
-    assert_eq!(list(&mut table, 100 * SECOND, &[again]), (Verdict::default(), vec![]));
+    assert_eq!(list(&mut table, 100 * SECOND, &[again]), (CensusOutcome::default(), vec![]));
     table.tick(132 * SECOND, &mut early);
     assert_eq!(early.0, []);
     // With its time up one list that does not have it is enough. The wheel makes 120,000 jiffies 120,320.
-    let (verdict, ended) = list(&mut table, 132 * SECOND, &[]);
+    let (outcome, ended) = list(&mut table, 132 * SECOND, &[]);
     assert_eq!(
-        (verdict, ended, table.len()),
-        (Verdict::default(), vec![(131_280_000_001, Some("expired"))], 0)
+        (outcome, ended, table.len()),
+        (CensusOutcome::default(), vec![(131_280_000_001, Some("expired"))], 0)
     );
 
     // Where no list comes, or somebody else has its ends, it ended when its timer fired; so it does for the end of the trace.

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 use tcplife_common::wire::Record;
 
-use super::{Config, Handshakes, MiniEnds, Table};
+use super::{Config, Handshakes, MiniEndSource, Table};
 use crate::{
     connection::Connection,
     observer::{Direction, Life, Observer, RetransmitKind, Transition},
@@ -119,14 +119,18 @@ fn run(config: Config, records: &[Record]) -> (Table, Log) {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    let mini_ends =
-        prop::sample::select(vec![MiniEnds::Computed, MiniEnds::Dumped, MiniEnds::Told, MiniEnds::Ignored]);
+    let mini_ends = prop::sample::select(vec![
+        MiniEndSource::Computed,
+        MiniEndSource::Dumped,
+        MiniEndSource::Told,
+        MiniEndSource::Ignored,
+    ]);
     let handshakes = prop::sample::select(vec![Handshakes::Hidden, Handshakes::Told]);
     (1..40_usize, any::<bool>(), mini_ends, handshakes).prop_map(
         |(capacity, life_after_time_wait, mini_ends, handshakes)| Config {
             capacity,
             hz: 250,
-            life_after_time_wait: life_after_time_wait && mini_ends != MiniEnds::Ignored,
+            life_after_time_wait: life_after_time_wait && mini_ends != MiniEndSource::Ignored,
             mini_ends,
             handshakes,
             onlooker: [b'o'; 16],
@@ -189,7 +193,7 @@ proptest! {
 
     #[test]
     fn lives_are_the_same_whoever_asks_about_mini_sockets(traffic in traffic::traffic(40)) {
-        let [wanted, told] = [MiniEnds::Computed, MiniEnds::Ignored].map(|mini_ends| {
+        let [wanted, told] = [MiniEndSource::Computed, MiniEndSource::Ignored].map(|mini_ends| {
             let (mut table, mut log) = run(Config { mini_ends, ..Config::default() }, &traffic.records);
             table.finish(traffic.end + 300_000_000_000, &mut log);
             prop_assert!(table.is_empty());

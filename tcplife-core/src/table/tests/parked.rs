@@ -14,7 +14,7 @@ use super::{
 use crate::{
     connection::Connection,
     state::State,
-    table::{Census, Config, MiniEnds, Scope, Table, Verdict},
+    table::{Census, CensusOutcome, Config, MiniEndSource, Scope, Table},
 };
 
 const ADDRESS: u64 = 1;
@@ -27,7 +27,7 @@ fn in_mini(state: u8, at: u64, left: u64) -> Found {
 }
 
 /// A list was made, a connection is established at 2 s, and at 4 s another one, of port 2, has its socket's address.
-fn address_used_again(mini_ends: MiniEnds) -> (Table, Log) {
+fn address_used_again(mini_ends: MiniEndSource) -> (Table, Log) {
     let (mut table, mut log) = run(Config { mini_ends, ..Config::default() }, &[]);
     take(&mut table, &mut log, 1, &[]);
     let Record::Move(mut next) = moved(2, CLOSE, SYN_SENT, 4 * SECOND) else { panic!("no move") };
@@ -62,10 +62,10 @@ fn other(at: u64) -> Found {
 #[test]
 fn one_that_goes_on_in_a_mini_socket_is_the_same() {
     for (state, expected) in [(TIME_WAIT, State::TimeWait), (FIN_WAIT2, State::FinWait2)] {
-        let (mut table, mut log) = address_used_again(MiniEnds::Dumped);
+        let (mut table, mut log) = address_used_again(MiniEndSource::Dumped);
         let found = [in_mini(state, 5 * SECOND, 14_500), other(5 * SECOND)];
-        let verdict = take(&mut table, &mut log, 5 * SECOND - 1, &found);
-        assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+        let outcome = take(&mut table, &mut log, 5 * SECOND - 1, &found);
+        assert_eq!(outcome, CensusOutcome { corrected: 1, ..CensusOutcome::default() });
         assert_eq!(left(&table), [(1, 1, expected), (2, 2, State::SynSent)]);
         let totals = table.totals();
         assert_eq!((totals.connections(), totals.lives, totals.mismatched), (2, 1, 1));
@@ -80,12 +80,12 @@ fn one_that_goes_on_in_a_mini_socket_is_the_same() {
 /// The application shut it down and still has the closed socket, which is listed before its mini-socket.
 #[test]
 fn one_that_goes_on_beside_its_closed_socket_is_the_same() {
-    let config = Config { mini_ends: MiniEnds::Dumped, ..Config::default() };
+    let config = Config { mini_ends: MiniEndSource::Dumped, ..Config::default() };
     let begin = [moved(ADDRESS, CLOSE, SYN_SENT, SECOND), moved(ADDRESS, SYN_SENT, ESTABLISHED, 2 * SECOND)];
     let (mut table, mut log) = run(config, &begin);
     let both = |at| [found(ADDRESS, CLOSE, at), in_mini(TIME_WAIT, at, 14_500)];
-    let verdict = take(&mut table, &mut log, 5 * SECOND - 1, &both(5 * SECOND));
-    assert_eq!((verdict.adopted, verdict.corrected), (1, 1));
+    let outcome = take(&mut table, &mut log, 5 * SECOND - 1, &both(5 * SECOND));
+    assert_eq!((outcome.adopted, outcome.corrected), (1, 1));
     take(&mut table, &mut log, 6 * SECOND - 1, &both(6 * SECOND));
     assert_eq!(left(&table), [(1, 1, State::TimeWait)]);
     let totals = table.totals();
@@ -99,7 +99,7 @@ fn one_that_goes_on_beside_its_closed_socket_is_the_same() {
 
 #[test]
 fn one_whose_mini_socket_moves_on_is_the_same() {
-    let (mut table, mut log) = address_used_again(MiniEnds::Told);
+    let (mut table, mut log) = address_used_again(MiniEndSource::Told);
     let found = in_mini(TIME_WAIT, 5 * SECOND, 0);
     let head = Head { flags: 0, old: TIME_WAIT, new: TIME_WAIT, ..found.head };
     let mini = Mini { address: 99, jiffies: 90_000, expires: 105_000, ..Mini::default() };
@@ -119,19 +119,19 @@ fn one_that_no_list_has_was_closed_when_its_address_was_used_again() {
         told => panic!("{told:?}"),
     };
     let expected = (State::Established, State::Closed, 4 * SECOND, 4 * SECOND, "unknown");
-    let (mut table, mut log) = address_used_again(MiniEnds::Dumped);
+    let (mut table, mut log) = address_used_again(MiniEndSource::Dumped);
     let before = log.0.len();
     // A mini-socket that is younger than the list may not be in it.
-    let verdict = take(&mut table, &mut log, 4 * SECOND, &[other(5 * SECOND)]);
-    assert_eq!(verdict, Verdict { missing: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 4 * SECOND, &[other(5 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome { missing: 1, ..CensusOutcome::default() });
     // Nor is that of another connection its.
     let mut stranger = in_mini(TIME_WAIT, 6 * SECOND, 14_500);
     stranger.head.cookie = 7;
-    let verdict = take(&mut table, &mut log, 5 * SECOND, &[other(6 * SECOND), stranger]);
-    assert_eq!(verdict, Verdict { adopted: 1, ended: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 5 * SECOND, &[other(6 * SECOND), stranger]);
+    assert_eq!(outcome, CensusOutcome { adopted: 1, ended: 1, ..CensusOutcome::default() });
     assert_eq!((closed(&log), log.0.len() - before), (expected, 2));
 
-    let (mut table, mut log) = address_used_again(MiniEnds::Told);
+    let (mut table, mut log) = address_used_again(MiniEndSource::Told);
     table.finish(9 * SECOND, &mut log);
     assert_eq!(closed(&log), expected);
     check::table(&table);
@@ -139,10 +139,10 @@ fn one_that_no_list_has_was_closed_when_its_address_was_used_again() {
 
 #[test]
 fn what_cannot_go_on_or_is_asked_for_by_nobody_is_closed_at_once() {
-    let (table, _) = address_used_again(MiniEnds::Ignored);
+    let (table, _) = address_used_again(MiniEndSource::Ignored);
     assert_eq!(left(&table), [(2, 2, State::SynSent)]);
     for (is_listed, last) in [(false, (ESTABLISHED, FIN_WAIT1)), (true, (ESTABLISHED, CLOSE_WAIT))] {
-        let (mut table, mut log) = run(Config { mini_ends: MiniEnds::Dumped, ..Config::default() }, &[]);
+        let (mut table, mut log) = run(Config { mini_ends: MiniEndSource::Dumped, ..Config::default() }, &[]);
         if is_listed {
             take(&mut table, &mut log, 1, &[]);
         }

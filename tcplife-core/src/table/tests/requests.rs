@@ -10,7 +10,7 @@ use super::{
 use crate::{
     connection::{Connection, Role},
     state::{NEW_SYN_RECV, State},
-    table::{Config, Handshakes, Table, Verdict},
+    table::{CensusOutcome, Config, Handshakes, Table},
     timeline::Since,
 };
 
@@ -39,8 +39,8 @@ fn only(table: &Table) -> &Connection {
 /// A table that has taken up one request, and its id.
 fn with_request(handshakes: Handshakes) -> (Table, Log, u64) {
     let (mut table, mut log) = run(Config { handshakes, ..Config::default() }, &[]);
-    let verdict = take(&mut table, &mut log, 9 * SECOND, &[request(1, 10 * SECOND, 8 * SECOND)]);
-    assert_eq!(verdict, Verdict { adopted: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 9 * SECOND, &[request(1, 10 * SECOND, 8 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome { adopted: 1, ..CensusOutcome::default() });
     let id = only(&table).id().0;
     (table, log, id)
 }
@@ -52,7 +52,7 @@ fn a_request_is_taken_up_with_its_age() {
     assert_eq!((connection.state(), connection.role()), (State::SynReceived, Some(Role::Server)));
     assert_eq!((connection.since(), connection.retransmits()), (Since::Seen(8 * SECOND), 1));
     let again = take(&mut table, &mut log, 19 * SECOND, &[request(1, 20 * SECOND, 8 * SECOND)]);
-    assert_eq!(again, Verdict::default());
+    assert_eq!(again, CensusOutcome::default());
     only(&table);
     assert!(log.0.is_empty(), "nothing happened: {log:?}");
 }
@@ -93,8 +93,8 @@ fn one_that_was_born_during_the_look_is_not_doubled() {
     ] {
         table.apply(&record, &mut log);
     }
-    let verdict = take(&mut table, &mut log, begun, &[request(1, begun + 1, 8 * SECOND)]);
-    assert_eq!(verdict, Verdict::default());
+    let outcome = take(&mut table, &mut log, begun, &[request(1, begun + 1, 8 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome::default());
     assert_eq!(only(&table).state(), State::Established);
 }
 
@@ -112,8 +112,8 @@ fn one_that_is_gone_was_given_up() {
 #[test]
 fn a_second_try_from_the_same_port_is_another_one() {
     let (mut table, mut log, id) = with_request(Handshakes::Told);
-    let verdict = take(&mut table, &mut log, 30 * SECOND, &[request(1, 31 * SECOND, 29 * SECOND)]);
-    assert_eq!(verdict.adopted, 1);
+    let outcome = take(&mut table, &mut log, 30 * SECOND, &[request(1, 31 * SECOND, 29 * SECOND)]);
+    assert_eq!(outcome.adopted, 1);
     assert_ne!(only(&table).id().0, id);
     assert_eq!(log.transitions().count(), 1, "the first one's end");
 }
@@ -121,8 +121,8 @@ fn a_second_try_from_the_same_port_is_another_one() {
 #[test]
 fn a_full_socket_whose_making_was_lost_is_the_request() {
     let (mut table, mut log, id) = with_request(Handshakes::Told);
-    let verdict = take(&mut table, &mut log, 30 * SECOND, &[found(1, ESTABLISHED, 31 * SECOND)]);
-    assert_eq!(verdict, Verdict { corrected: 1, ..Verdict::default() });
+    let outcome = take(&mut table, &mut log, 30 * SECOND, &[found(1, ESTABLISHED, 31 * SECOND)]);
+    assert_eq!(outcome, CensusOutcome { corrected: 1, ..CensusOutcome::default() });
     let connection = only(&table);
     assert_eq!((connection.id().0, connection.netns()), (id, NETNS));
     assert!(!connection.complete());

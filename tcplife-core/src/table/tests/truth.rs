@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     state::State,
-    table::{Census, Config, MiniEnds, Scope, Table, wheel},
+    table::{Census, Config, MiniEndSource, Scope, Table, wheel},
 };
 
 const NETNS: u32 = 1;
@@ -152,7 +152,7 @@ proptest! {
         traffic in traffic::traffic(40),
         lost in prop::collection::vec(0..5_u8, 400),
         (every, late) in (3..60_usize, 0..12_usize),
-        mini_ends in prop::sample::select(vec![MiniEnds::Dumped, MiniEnds::Told, MiniEnds::Computed]),
+        mini_ends in prop::sample::select(vec![MiniEndSource::Dumped, MiniEndSource::Told, MiniEndSource::Computed]),
     ) {
         let mut table = Table::new(Config { mini_ends, ..Config::default() });
         let (mut log, mut kernel) = (Log::default(), Kernel::default());

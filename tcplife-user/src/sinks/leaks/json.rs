@@ -6,7 +6,7 @@ use serde::Serialize;
 use tcplife_core::{
     filter::Filter,
     suspect::{Facts, Peer, Suspect, groups::Group},
-    table::Verdict,
+    table::CensusOutcome,
 };
 
 use super::{Collected, Report, advice};
@@ -59,8 +59,8 @@ impl Format for LeaksJson {
         json::line(out, &json::Lost::new(self.stamper.rfc3339(at), count, cause));
     }
 
-    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, verdict: &Verdict) {
-        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), verdict));
+    fn resynced(&mut self, out: &mut Vec<u8>, at: u64, outcome: &CensusOutcome) {
+        json::line(out, &json::Resync::new(self.stamper.rfc3339(at), outcome));
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {

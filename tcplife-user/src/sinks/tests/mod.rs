@@ -7,7 +7,7 @@ use tcplife_common::wire::Record;
 use tcplife_core::{
     filter::Filter,
     owner::{Owner, Process, Via},
-    table::{self, Table, Verdict},
+    table::{self, CensusOutcome, Table},
 };
 
 use super::{
@@ -61,7 +61,7 @@ fn print(format: impl Format, filter: Filter, records: &[Record]) -> Printed {
         table.apply(record, &mut stream);
     }
     stream.lost(90 * MS, 2, LossCause::RingFull);
-    stream.resynced(91 * MS, &Verdict { adopted: 1, corrected: 2, ended: 3, missing: 4 });
+    stream.resynced(91 * MS, &CensusOutcome { adopted: 1, corrected: 2, ended: 3, missing: 4 });
     assert!(stream.flush(95 * MS, &table, &health).unwrap().is_continue());
     table.finish(100 * MS, &mut stream);
     stream.finish(100 * MS, &table, &health).unwrap();

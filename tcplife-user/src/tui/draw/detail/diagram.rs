@@ -3,7 +3,7 @@
 
 use ratatui::text::{Line, Span};
 use tcplife_core::{
-    connection::End,
+    connection::EndCause,
     state::State,
     suspect::Peer,
     timeline::{Age, Since, Stay},
@@ -43,7 +43,7 @@ const fn step(way: Way, what: &'static str, peer: &'static str) -> Step {
 }
 
 /// The step that led from one state to the next; the peer's state follows from the protocol (RFC 9293, figure 5).
-fn of(from: Option<State>, to: State, end: Option<End>) -> Step {
+fn of(from: Option<State>, to: State, end: Option<EndCause>) -> Step {
     use State::{
         CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived, SynSent,
         TimeWait,
@@ -68,10 +68,10 @@ fn of(from: Option<State>, to: State, end: Option<End>) -> Step {
         (_, TimeWait) => step(Way::Nowhere, "", "CLOSED"),
         (Some(TimeWait), Closed) => step(Way::Nowhere, "timer", "CLOSED"),
         (_, Closed) => match end {
-            Some(End::ResetSent | End::Aborted) => step(Way::Out, "RST", "CLOSED on arrival"),
-            Some(End::ResetReceived | End::Refused) => step(Way::In, "RST", "CLOSED"),
-            Some(End::Timeout) => step(Way::Nowhere, "no answer", "not known"),
-            Some(End::Fin | End::Unknown) | None => step(Way::Nowhere, "", "not known"),
+            Some(EndCause::ResetSent | EndCause::Aborted) => step(Way::Out, "RST", "CLOSED on arrival"),
+            Some(EndCause::ResetReceived | EndCause::Refused) => step(Way::In, "RST", "CLOSED"),
+            Some(EndCause::Timeout) => step(Way::Nowhere, "no answer", "not known"),
+            Some(EndCause::Fin | EndCause::Unknown) | None => step(Way::Nowhere, "", "not known"),
         },
     }
 }
@@ -181,7 +181,7 @@ mod tests {
     fn every_legal_move_names_the_peer_or_says_that_it_cannot() {
         for from in State::ALL {
             for to in State::ALL.into_iter().filter(|&to| from.may_precede(to) && to != State::Listen) {
-                let step = of(Some(from), to, Some(End::Fin));
+                let step = of(Some(from), to, Some(EndCause::Fin));
                 assert!(!step.peer.is_empty(), "{from} to {to}");
                 assert!(arrow(&step).chars().count() <= ARROW, "{}", arrow(&step));
             }

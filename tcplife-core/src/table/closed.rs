@@ -8,7 +8,7 @@
 use tcplife_common::wire::{self, flag};
 
 use crate::{
-    connection::{Connection, End, Ends, Marks, Phase},
+    connection::{Connection, EndCause, Ends, Marks, Phase},
     observer::{Life, Observer},
     owner::Via,
     state::State,
@@ -25,7 +25,7 @@ const ETIMEDOUT: u16 = 110;
 const ECONNREFUSED: u16 = 111;
 
 /// How a full socket ended that was in the state `old`.
-fn how(connection: &Connection, record: &wire::End, old: State) -> End {
+fn how(connection: &Connection, record: &wire::End, old: State) -> EndCause {
     let by_task = record.head.has(flag::BY_TASK);
     let err = match record.tuple.err {
         // Left over from an earlier connection of the same socket (connect(AF_UNSPEC) keeps sk_err).
@@ -44,20 +44,22 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> End {
         _ => ETIMEDOUT,
     };
     if record.head.has(flag::MINI) {
-        return End::Fin;
+        return EndCause::Fin;
     }
     match (err, old) {
-        (ECONNREFUSED, State::SynSent) => End::Refused,
-        (ETIMEDOUT, _) => End::Timeout,
-        (EPIPE | ECONNRESET, _) => End::ResetReceived,
+        (ECONNREFUSED, State::SynSent) => EndCause::Refused,
+        (ETIMEDOUT, _) => EndCause::Timeout,
+        (EPIPE | ECONNRESET, _) => EndCause::ResetReceived,
         // Out of memory for orphans, or of orphans, the kernel sends one before (tcp_out_of_resources).
         (0, State::FinWait2 | State::LastAck | State::Closing) if connection.resets_sent > 0 => {
-            End::ResetSent
+            EndCause::ResetSent
         }
-        (0, State::LastAck | State::Closing | State::FinWait2) => End::Fin,
-        (0, State::SynReceived | State::Established | State::CloseWait | State::FinWait1) => End::ResetSent,
+        (0, State::LastAck | State::Closing | State::FinWait2) => EndCause::Fin,
+        (0, State::SynReceived | State::Established | State::CloseWait | State::FinWait1) => {
+            EndCause::ResetSent
+        }
         // ECONNABORTED is SOCK_DESTROY (tcp_abort); without an error the application gave up a connect.
-        _ => End::Aborted,
+        _ => EndCause::Aborted,
     }
 }
 
@@ -206,7 +208,7 @@ fn life(connection: &Connection, after_time_wait: bool) -> Life {
     let past_mini = after_time_wait && connection.phase == Phase::Closed;
     let closed = if past_mini { connection.history.latest() } else { connection.closed_at };
     let opened = connection.opened();
-    let end = connection.end.unwrap_or(End::Unknown);
+    let end = connection.end.unwrap_or(EndCause::Unknown);
     // How a mini-socket ended may not have been seen.
     let told = connection.marks.has(Marks::COUNTED) && (!past_mini || connection.since().seen().is_some());
     Life {

@@ -2,7 +2,7 @@
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum End {
+pub enum EndCause {
     /// Both ends closed in order. Also, as long as its mini-socket is there, of one that only this end closed (`FIN_WAIT_2`
     /// without an application): what ends that decides.
     Fin,
@@ -20,7 +20,7 @@ pub enum End {
     Unknown,
 }
 
-impl End {
+impl EndCause {
     /// The name in every output.
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl End {
 
 /// What ended the mini-socket of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MiniEnd {
+pub enum MiniEndCause {
     /// Its time was up: that of `TIME_WAIT`, or that of `FIN_WAIT_2` without an application.
     Expired,
     /// A new connection has its addresses and ports.
@@ -52,7 +52,7 @@ pub enum MiniEnd {
     NetnsGone,
 }
 
-impl MiniEnd {
+impl MiniEndCause {
     /// The name in every output.
     pub const fn name(self) -> &'static str {
         match self {
