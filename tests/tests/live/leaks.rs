@@ -98,7 +98,7 @@ impl Scene {
     /// The same from a pid namespace that has none of the processes.
     fn report_from_pid_namespace(&self, more: &[&str]) -> Result<Report> {
         let mut command = self.namespace.command("unshare")?;
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(tcplife_binary()?);
+        command.args(["--pid", "--fork", "--mount-proc", "--"]).arg(tcplife_binary()?);
         let inode = self.namespace.inode().to_string();
         let filter = ["--netns", &inode, "--leak-after", "0s", "--exit-code"];
         Report::of(command, &[&filter, more].concat())
