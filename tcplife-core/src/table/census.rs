@@ -287,11 +287,15 @@ impl Table {
             connection.marks.clear(Marks::MISSED);
             return;
         }
-        if connection.state() == State::TimeWait && connection.marks.has(Marks::OVERDUE) {
-            // Its timer had said so.
-            return self.miss_mini(slot, census, observer);
+        let was_missed = connection.marks.has(Marks::MISSED);
+        if !was_missed && connection.state() == State::TimeWait && connection.marks.has(Marks::OVERDUE) {
+            // Its timer had said so, if it was before the list was begun; of one that fired since then the next list tells.
+            if self.overdue(slot, census.begun).is_some() {
+                self.miss_mini(slot, census, observer);
+            }
+            return;
         }
-        if !connection.marks.has(Marks::MISSED) {
+        if !was_missed {
             connection.marks.set(Marks::MISSED);
             outcome.missing += 1;
             return;

@@ -15,10 +15,10 @@ use crate::{
     observer::{Observer, Transition},
     owner::Owner,
     state::State,
-    table::{Census, CensusOutcome, Config, MiniEndSource, Scope, Table, index::Stamp},
+    table::{Census, CensusOutcome, Config, MiniEndSource, Scope, index::Stamp},
 };
 
-const DUMPED: Config = Config {
+pub(super) const DUMPED: Config = Config {
     capacity: 100,
     hz: 250,
     life_after_time_wait: false,
@@ -71,7 +71,7 @@ fn one_that_was_missed_and_seen_again_has_to_be_missed_twice_again() {
 
 /// When each connection was closed, and why.
 #[derive(Default)]
-struct Closed(Vec<(u64, Option<&'static str>)>);
+pub(super) struct Closed(pub(super) Vec<(u64, Option<&'static str>)>);
 
 impl Observer for Closed {
     fn transition(&mut self, connection: &Connection, _: Option<Owner>, transition: &Transition) {
@@ -318,59 +318,4 @@ fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
         assert!(table.is_empty(), "the full socket's events were lost");
         assert_eq!(ends.0.last(), Some(&told), "{mini_ends:?}");
     }
-}
-
-/// A late segment of the peer's sets the timer again, after a list and before the computed end.
-#[test]
-fn one_whose_timer_is_set_again_unseen_goes_on() {
-    let armed = |at, jiffies: u64, set: u64| {
-        let mut found = mini(1, TIME_WAIT, at, 0);
-        (found.gauge.jiffies, found.gauge.expires) = (90_000 + jiffies, 90_000 + set + 15_000);
-        found
-    };
-    // The wheel makes 105,000 jiffies 105,472, which is 71.888 s.
-    let by_timer = (71_888_000_000, Some("expired"));
-    let (mut table, mut ends) = (Table::new(DUMPED), Closed::default());
-    let mut list = |table: &mut Table, begun, found: &[Found]| {
-        let found = [found.to_vec()];
-        let scope = Scope::MiniSockets;
-        let census = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &found };
-        let outcome = table.take_census(&census, &mut ends);
-        check::table(table);
-        (outcome, std::mem::take(&mut ends.0))
-    };
-    list(&mut table, 9 * SECOND, &[armed(10 * SECOND, 0, 0)]);
-    let id = table.iter().next().map(Connection::id);
-    let mut early = Closed::default();
-    table.tick(72 * SECOND, &mut early);
-    assert_eq!(early.0, [], "it may have been set again");
-    let again = armed(72 * SECOND + 1, 15_500, 15_000);
-    assert_eq!(list(&mut table, 72 * SECOND, &[again]), (CensusOutcome::default(), vec![]));
-    assert_eq!(table.iter().next().map(Connection::id), id);
-    assert_eq!(list(&mut table, 100 * SECOND, &[again]), (CensusOutcome::default(), vec![]));
-    table.tick(132 * SECOND, &mut early);
-    assert_eq!(early.0, []);
-    // With its time up one list that does not have it is enough. The wheel makes 120,000 jiffies 120,320.
-    let (outcome, ended) = list(&mut table, 132 * SECOND, &[]);
-    assert_eq!(
-        (outcome, ended, table.len()),
-        (CensusOutcome::default(), vec![(131_280_000_001, Some("expired"))], 0)
-    );
-
-    // Where no list comes, or somebody else has its ends, it ended when its timer fired; so it does for the end of the trace.
-    for wait in [SECOND, 3 * SECOND] {
-        let (mut table, mut ends) = (Table::new(DUMPED), Closed::default());
-        list(&mut table, 9 * SECOND, &[armed(10 * SECOND, 0, 0)]);
-        table.tick(72 * SECOND + wait, &mut ends);
-        check::table(&table);
-        assert_eq!(ends.0.len(), usize::from(wait > 2 * SECOND));
-        table.finish(72 * SECOND + wait, &mut ends);
-        assert_eq!(ends.0, [by_timer]);
-    }
-    let (mut table, mut ends) = (Table::new(DUMPED), Closed::default());
-    list(&mut table, 9 * SECOND, &[armed(10 * SECOND, 0, 0)]);
-    for (at, old, new) in [(72, CLOSE, SYN_SENT), (73, SYN_SENT, ESTABLISHED)] {
-        table.apply(&moved(1, old, new, at * SECOND), &mut ends);
-    }
-    assert_eq!(ends.0, [by_timer]);
 }

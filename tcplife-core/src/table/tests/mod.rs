@@ -5,6 +5,7 @@ mod check;
 mod heirs;
 mod listeners;
 mod minis;
+mod overdue;
 mod parked;
 mod random;
 mod requests;
