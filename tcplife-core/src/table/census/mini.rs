@@ -129,10 +129,11 @@ impl Table {
         self.minis.insert(netns, &ends, slot, Stamp::NONE);
         self.totals.mismatched += u64::from(is_news);
         if before != state {
-            // Only what comes right before it ended when it began.
+            // Only what comes right before it ended when it began. The full socket of one in `TIME_WAIT` may have been gone before that.
+            let latest = if state == State::TimeWait { since.latest() } else { closed_at };
             let since = match since {
                 Since::Seen(at) if before == State::FinWait2 && at >= entered => since,
-                _ => Since::Between { earliest: Some(entered), latest: closed_at },
+                _ => Since::Between { earliest: Some(entered), latest: latest.max(entered) },
             };
             self.step(slot, state, since, observer);
         }

@@ -15,6 +15,7 @@ use crate::{
     connection::Connection,
     state::State,
     table::{Census, CensusOutcome, Config, MiniEndSource, Scope, Table},
+    timeline::Since,
 };
 
 const ADDRESS: u64 = 1;
@@ -75,6 +76,23 @@ fn one_that_goes_on_in_a_mini_socket_is_the_same() {
         assert_eq!(table.len(), if state == TIME_WAIT { 1 } else { 2 }, "its timer is known");
         log.check(&table);
     }
+}
+
+/// It was an orphan in `FIN_WAIT_2`, in a mini-socket already, when its address was used again; its peer's FIN came later.
+#[test]
+fn one_that_entered_time_wait_after_its_address_was_used_again_did_so_then() {
+    let (mut table, mut log) = address_used_again(MiniEndSource::Dumped);
+    // Of 60 s 50 are left at 30 s.
+    take(
+        &mut table,
+        &mut log,
+        30 * SECOND - 1,
+        &[in_mini(TIME_WAIT, 30 * SECOND, 12_500), other(30 * SECOND)],
+    );
+    let connection = table.iter().find(|connection| connection.id().0 == 1).expect("it goes on");
+    let since = Since::Between { earliest: Some(2 * SECOND), latest: 20 * SECOND };
+    assert_eq!((connection.state(), connection.since()), (State::TimeWait, since));
+    assert_eq!(log.lives().map(|(_, life)| life.closed).collect::<Vec<_>>(), [4 * SECOND]);
 }
 
 /// The application shut it down and still has the closed socket, which is listed before its mini-socket.
