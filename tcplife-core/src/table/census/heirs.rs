@@ -6,6 +6,7 @@
 use tcplife_common::wire::Task;
 
 use crate::{
+    connection::ConnId,
     owner::{Process, Via},
     state::State,
 };
@@ -16,8 +17,8 @@ use super::super::{Table, seen::Seen};
 pub(super) struct Heirs<'a> {
     /// Connections whose owner still holds them, or that have found another.
     settled: Seen,
-    /// Other holders, in the order of the census.
-    others: Vec<(u32, &'a Task)>,
+    /// Other holders, in the order of the census, and of what: a full table gives places away meanwhile.
+    others: Vec<(u32, ConnId, &'a Task)>,
 }
 
 impl<'a> Heirs<'a> {
@@ -35,14 +36,15 @@ impl<'a> Heirs<'a> {
         if owner == Some((task.tgid, task.start_ns)) {
             self.settled.mark(slot);
         } else if owner.is_some() {
-            self.others.push((slot, task));
+            self.others.push((slot, connection.id(), task));
         }
     }
 
     /// The first holder of each socket whose owner was not among its holders is the owner.
     pub(super) fn settle(mut self, table: &mut Table) {
-        for (slot, task) in self.others {
-            if !self.settled.has(slot) {
+        for (slot, id, task) in self.others {
+            let is_there = table.slab.get(slot).is_some_and(|connection| connection.id() == id);
+            if is_there && !self.settled.has(slot) {
                 self.settled.mark(slot);
                 table.change_owner(slot, &Process::from(task));
             }

@@ -43,3 +43,18 @@ fn what_its_owner_no_longer_holds_is_its_next_holders() {
     take(&mut table, &mut log, 4 * SECOND, &at(4, &[43, 44]));
     assert_eq!(owners(&table), [(43, Via::Holder), (43, Via::Holder), (42, Via::Connect)]);
 }
+
+/// In a full table the place of one that somebody else holds by now is another's before the list is gone through.
+#[test]
+fn who_holds_one_that_was_evicted_does_not_own_what_has_its_place() {
+    let (mut table, mut log) = run(Config { capacity: 2, ..Config::default() }, &[]);
+    let listener = |at| held(found(2, LISTEN, at), 1);
+    take(&mut table, &mut log, SECOND, &[listener(SECOND), held(found(1, ESTABLISHED, SECOND), 42)]);
+    let mut waiting = found(3, ESTABLISHED, 2 * SECOND);
+    waiting.tuple.local_port = 2;
+    let next = [listener(2 * SECOND), held(found(1, ESTABLISHED, 2 * SECOND), 43), waiting];
+    take(&mut table, &mut log, 2 * SECOND, &next);
+    assert_eq!(table.totals().evicted, 1);
+    let owners: Vec<_> = table.iter().filter_map(|connection| table.owner(connection)).collect();
+    assert_eq!(owners.iter().map(|owner| owner.process.pid).collect::<Vec<_>>(), [1, 1]);
+}
