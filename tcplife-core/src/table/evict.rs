@@ -19,6 +19,7 @@ fn spare(connection: &Connection) -> u8 {
     match (connection.phase, connection.state()) {
         (Phase::Closed, _) => 5,
         (Phase::Mini, _) => 4,
+        _ if connection.is_parked() => 4,
         (_, State::Listen) => 0,
         (_, State::CloseWait | State::FinWait2) => 1,
         (_, State::Established) => 2,
@@ -35,6 +36,9 @@ impl Table {
         if connection.is_over() {
             // The life is known already, unless TIME_WAIT is a part of it.
             self.let_go(slot, observer);
+        } else if connection.is_parked() {
+            let (netns, ends) = (connection.netns, connection.ends);
+            self.forgo(netns, &ends, observer);
         }
         if self.slab.get(slot).is_some() {
             self.remove(slot);

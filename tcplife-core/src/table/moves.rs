@@ -356,10 +356,10 @@ impl Table {
     /// full socket have a mini-socket's tuple only after killing it (`tcp_twsk_unique`, `tcp_timewait_state_process`).
     /// That was when the connection began, not now.
     fn reuses<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
-        if self.config.mini_ends != MiniEndSource::Told
-            && let Some(connection) = self.slab.get(slot)
-        {
-            let (netns, ends, at) = (connection.netns, connection.ends, connection.history.first());
+        let Some(connection) = self.slab.get(slot) else { return };
+        let (netns, ends, at) = (connection.netns, connection.ends, connection.history.first());
+        self.forgo(netns, &ends, observer);
+        if self.config.mini_ends != MiniEndSource::Told {
             self.supersede(netns, &ends, at, observer);
         }
     }

@@ -1,8 +1,8 @@
 //! Connections whose full socket is gone and whose end was lost: a list of sockets tells whether they go on in mini-sockets.
 //!
 //! What comes in: connections whose socket's address has another user by now. What goes out: the same connections, in mini-sockets
-//! that are noticed, or closed once a list of all sockets has none of theirs. What always holds: each of them is lost once, and
-//! without lists none is kept here.
+//! that are noticed, or closed once a list of all sockets has none of theirs, or somebody else needs their ends or their room. What
+//! always holds: each of them is lost once, and without lists none is kept here.
 
 use std::collections::HashMap;
 
@@ -84,6 +84,15 @@ impl Table {
             self.give_up(slot, at, observer);
         }
         over.len() as u64
+    }
+
+    /// What waits to be found and has these ends cannot be: a full socket has them by now, or there is no room to wait in.
+    pub(super) fn forgo<O: Observer + ?Sized>(&mut self, netns: u32, ends: &Ends, observer: &mut O) {
+        if self.parked.len() > 0
+            && let Some((slot, at)) = self.parked.0.remove(&(netns, *ends))
+        {
+            self.give_up(slot, at, observer);
+        }
     }
 
     fn give_up<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, observer: &mut O) {

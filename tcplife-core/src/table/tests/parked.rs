@@ -171,6 +171,46 @@ fn what_cannot_go_on_or_is_asked_for_by_nobody_is_closed_at_once() {
     }
 }
 
+/// The next connection with the same ends has another socket, and its end is lost too: the mini-socket is its own.
+#[test]
+fn one_whose_ends_are_used_again_does_not_go_on() {
+    for mini_ends in [MiniEndSource::Dumped, MiniEndSource::Told] {
+        let (mut table, mut log) = address_used_again(mini_ends);
+        for (old, new) in [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED)] {
+            let Record::Move(mut again) = moved(1, old, new, 5 * SECOND) else { panic!("no move") };
+            (again.head.sock, again.head.cookie) = (3, 1003);
+            table.apply(&Record::Move(again), &mut log);
+            check::table(&table);
+        }
+        assert_eq!(left(&table), [(1, 3, State::Established), (2, 2, State::SynSent)]);
+        let closed: Vec<_> = log.lives().map(|(id, life)| (id, life.closed)).collect();
+        assert_eq!(closed, [(1, 4 * SECOND)]);
+        let mut mini = in_mini(TIME_WAIT, 7 * SECOND, 14_500);
+        mini.head.cookie = 0;
+        for begun in [6 * SECOND, 8 * SECOND, 9 * SECOND] {
+            take(&mut table, &mut log, begun, &[mini, other(7 * SECOND)]);
+        }
+        assert_eq!(left(&table), [(1, 3, State::TimeWait), (2, 2, State::SynSent)]);
+        log.check(&table);
+    }
+}
+
+/// Room for another is not what a connection that may be there still has to leave for.
+#[test]
+fn one_that_waits_to_be_found_leaves_a_full_table_first() {
+    let config = Config { capacity: 3, mini_ends: MiniEndSource::Told, ..Config::default() };
+    let (mut table, mut log) = run(config, &[]);
+    take(&mut table, &mut log, 1, &[found(7, ESTABLISHED, 1), found(8, ESTABLISHED, 1)]);
+    let Record::Move(mut next) = moved(9, CLOSE, SYN_SENT, 4 * SECOND) else { panic!("no move") };
+    next.head.sock = 7;
+    table.apply(&Record::Move(next), &mut log);
+    table.apply(&moved(10, CLOSE, SYN_SENT, 5 * SECOND), &mut log);
+    check::table(&table);
+    assert_eq!(left(&table), [(8, 2, State::Established), (9, 3, State::SynSent), (10, 4, State::SynSent)]);
+    assert_eq!((table.totals().evicted, table.totals().closed, log.lives().count()), (0, 1, 1));
+    log.check(&table);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
