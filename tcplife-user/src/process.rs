@@ -131,10 +131,10 @@ impl Folder {
         Some(Self { pid, fd })
     }
 
-    /// The last part of what `exe` leads to; nothing if it cannot be read, and for a kernel thread.
+    /// The name of the file that it executes; nothing if it cannot be read, and for a kernel thread.
     fn program(&self) -> Vec<u8> {
         let path = readlinkat(&self.fd, "exe", Vec::new()).unwrap_or_default();
-        path.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec()
+        file_name(path.as_bytes()).to_vec()
     }
 
     /// What a file has, up to a limit; nothing if it cannot be read.
@@ -203,6 +203,12 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()
 }
 
+/// The last part of a path that `exe` leads to. The kernel tells of a file that was replaced meanwhile, such as by a newer package (`d_path`).
+fn file_name(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
 /// The innermost service or scope in a control group's path.
 fn unit(cgroup: &str) -> Option<String> {
     let mut parts = cgroup.lines().flat_map(|line| line.split('/'));
@@ -223,6 +229,14 @@ mod tests {
 
     fn own() -> Process {
         Process { pid: std::process::id(), start_ns: 0, comm: [0; 16] }
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_keeps_its_name() {
+        for path in ["/usr/lib/jvm/bin/java", "/usr/lib/jvm/bin/java (deleted)", "java"] {
+            assert_eq!(file_name(path.as_bytes()), b"java", "{path}");
+        }
+        assert_eq!(file_name(b""), b"");
     }
 
     #[test]
