@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn close_wait_by_its_place() {
+    fn close_wait_by_its_keeper() {
         is(Facts { keeper: Keeper::AcceptQueue, recv_queue: 1, ..FACTS }, Verdict::NeverAccepted);
         is(Facts { keeper: Keeper::Kernel, ..FACTS }, Verdict::KernelHeld);
         // The established connection's clocks start as if something had been sent.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn fin_wait_2_by_its_place() {
+    fn fin_wait_2_by_its_keeper() {
         is(HALF, Verdict::HalfClosed);
         is(Facts { keeper: Keeper::Nobody, ..HALF }, Verdict::PeerUnclosed);
         is(Facts { keeper: Keeper::Kernel, ..HALF }, Verdict::HalfClosed);
