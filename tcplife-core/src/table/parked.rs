@@ -54,6 +54,8 @@ impl Table {
         let key = (connection.netns, connection.ends);
         self.socks.remove(&connection.sock);
         self.departed.note(connection.sock, connection.cookie);
+        // A handshake with these ends is another's from now on.
+        self.embryos.remove(slot);
         self.totals.mismatched += 1;
         if let Some((before, at)) = self.parked.0.insert(key, (slot, gone_at)) {
             self.give_up(before, at, observer);

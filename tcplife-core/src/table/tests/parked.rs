@@ -1,13 +1,13 @@
 //! Connections whose end was lost, and of which an event tells before a list of sockets does.
 
 use proptest::prelude::*;
-use tcplife_common::wire::{Found, Head, Mini, MiniNote, Record};
+use tcplife_common::wire::{Found, Head, Mini, MiniNote, Note, Record, flag};
 
 use super::{
     Log, Told,
     census::{
-        CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, SECOND, SYN_SENT, TIME_WAIT, as_found, found,
-        mini, moved, take,
+        CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LISTEN, SECOND, SYN_SENT, TIME_WAIT, as_found,
+        found, mini, moved, take,
     },
     check, configs, random, run,
 };
@@ -20,6 +20,7 @@ use crate::{
 
 const ADDRESS: u64 = 1;
 const COOKIE: u64 = 1001;
+const SYN_RECV: u8 = 3;
 
 /// A mini-socket of the connection on [`ADDRESS`].
 fn in_mini(state: u8, at: u64, left: u64) -> Found {
@@ -193,6 +194,21 @@ fn one_whose_ends_are_used_again_does_not_go_on() {
         assert_eq!(left(&table), [(1, 3, State::TimeWait), (2, 2, State::SynSent)]);
         log.check(&table);
     }
+}
+
+#[test]
+fn one_that_waits_to_be_found_is_in_no_handshake() {
+    let (mut table, mut log) = run(Config { mini_ends: MiniEndSource::Dumped, ..Config::default() }, &[]);
+    take(&mut table, &mut log, 1, &[]);
+    for record in [moved(ADDRESS, LISTEN, SYN_RECV, SECOND), moved(ADDRESS, CLOSE, SYN_SENT, 2 * SECOND)] {
+        table.apply(&record, &mut log);
+    }
+    assert_eq!(table.parked.len(), 1);
+    let found = found(ADDRESS, SYN_RECV, 3 * SECOND);
+    let head = Head { sock: 0, flags: flag::SYN_ACK, ..found.head };
+    table.apply(&Record::Retransmit(Note { head, tuple: found.tuple }), &mut log);
+    check::table(&table);
+    assert!(matches!(log.0.last(), Some(Told::Retransmit(3, ..))), "the next connection's: {:?}", log.0);
 }
 
 /// Room for another is not what a connection that may be there still has to leave for.
