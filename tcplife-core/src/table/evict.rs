@@ -4,9 +4,10 @@
 //! with the table; what is stuck is kept longest, for that is what the table is looked at for.
 
 use crate::{
-    connection::{Connection, Phase},
+    connection::{Connection, MiniEndCause, Phase},
     observer::Observer,
     state::State,
+    timeline::Since,
 };
 
 use super::Table;
@@ -32,6 +33,9 @@ impl Table {
     /// place after the other. Of equals it is the one that moved last, so a stuck one stays.
     pub(super) fn evict<O: Observer + ?Sized>(&mut self, observer: &mut O) {
         let Some(slot) = self.next_due().or_else(|| self.sparest()) else { return };
+        if let Some(at) = self.overdue(slot, u64::MAX) {
+            self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
+        }
         let Some(connection) = self.slab.get(slot) else { return };
         if connection.is_over() {
             // The life is known already, unless TIME_WAIT is a part of it.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     connection::Connection,
-    table::{Census, CensusOutcome, Scope, Table},
+    table::{Census, CensusOutcome, Config, Scope, Table},
 };
 
 /// A late segment of the peer's sets the timer again, after a list and before the computed end.
@@ -95,4 +95,18 @@ fn one_whose_timer_fires_while_a_list_is_made_ends_then() {
         let ended = list(&mut table, fires + SECOND, &[]);
         assert_eq!(ended, if missed_before { vec![] } else { vec![(fires, Some("expired"))] });
     }
+}
+
+#[test]
+fn one_that_a_full_table_has_no_room_for_has_expired() {
+    let (mut table, mut ends) = (Table::new(Config { capacity: 1, ..DUMPED }), Closed::default());
+    let mut time_wait = mini(1, TIME_WAIT, 10 * SECOND, 0);
+    (time_wait.gauge.jiffies, time_wait.gauge.expires) = (90_000, 105_000);
+    let (scope, found) = (Scope::MiniSockets, &[vec![time_wait]]);
+    let census = Census { begun: 9 * SECOND, scope, netns: &[NETNS], gone: &[], doubtful: &[], found };
+    table.take_census(&census, &mut ends);
+    table.apply(&moved(2, CLOSE, SYN_SENT, 72 * SECOND), &mut ends);
+    check::table(&table);
+    assert_eq!(ends.0, [(71_888_000_000, Some("expired"))]);
+    assert_eq!((table.len(), table.totals().closed, table.totals().evicted), (1, 1, 0));
 }
