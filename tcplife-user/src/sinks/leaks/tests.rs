@@ -251,7 +251,7 @@ fn what_may_be_a_leak_is_not_said_to_be_none() {
     assert_eq!(
         told(text::LeaksText(collected)),
         "no leaks: no socket that has surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
-         not known: 2 may have been there for 30s or longer, which an ACK since then hides (keepalive); \
+         not known: 2 may have been there for 30s or longer, and got a segment since (the FIN, or an answer to keepalive); \
          -d of 30s or more tells (--all shows them)\n"
     );
 }

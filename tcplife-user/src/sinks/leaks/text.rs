@@ -86,8 +86,8 @@ fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
     if undecided > 0 {
         _ = writeln!(
             text,
-            "not known: {undecided} may have been there for {after} or longer, which an ACK since then hides (keepalive); \
-             -d of {after} or more tells{}",
+            "not known: {undecided} may have been there for {after} or longer, and got a segment since (the FIN, or an answer \
+             to keepalive); -d of {after} or more tells{}",
             if report.told == Suspects::All { "" } else { " (--all shows them)" }
         );
     }

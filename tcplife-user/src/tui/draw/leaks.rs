@@ -132,7 +132,10 @@ fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
         (0, _) => "Nothing has been old enough to be a leak yet.".to_owned(),
         (_, 0) => "No leak. No socket waits for somebody's close.".to_owned(),
         (_, n) => {
-            format!("No leak. {} wait for somebody's close, and none is a leak.", text::count(n as u64))
+            format!(
+                "No leak. {} wait for somebody's close, and none is known to be a leak.",
+                text::count(n as u64)
+            )
         }
     };
     let after = text::duration(app.setup.leak_after);
