@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::process;
 
 mod churn;
+mod event;
 mod floor;
 mod leaks;
 mod load;
@@ -42,7 +43,9 @@ pub(crate) struct Args {
 enum Part {
     /// Throughput, CPU time, memory and losses under full churn
     Churn,
-    /// Time in the kernel programs for each state change
+    /// Time added to each state change, without packets
+    Event,
+    /// Time in the kernel programs for each state change, under full churn
     Kernel,
     /// What is lost by a reader that is stopped for a second
     Stall,
@@ -57,8 +60,16 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 7] =
-        [Self::Churn, Self::Kernel, Self::Stall, Self::Idle, Self::Start, Self::Memory, Self::Leaks];
+    const ALL: [Self; 8] = [
+        Self::Churn,
+        Self::Event,
+        Self::Kernel,
+        Self::Stall,
+        Self::Idle,
+        Self::Start,
+        Self::Memory,
+        Self::Leaks,
+    ];
 }
 
 /// Rounds of what varies little.
@@ -74,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for part in parts {
         match part {
             Part::Churn => churn::costs(&tools, args.rounds, args.connections)?,
+            Part::Event => event::added(&tools, args.rounds)?,
             Part::Kernel => churn::kernel(&tools, args.rounds.min(FEW), args.connections)?,
             Part::Stall => stall::stall(&tools, args.rounds.min(FEW), 2 * args.connections)?,
             Part::Idle => quiet::idle(&tools)?,
@@ -93,6 +105,8 @@ pub(crate) enum Helper {
         /// How many connections to make
         connections: u64,
     },
+    /// State changes without packets, in the network namespace that it is started in
+    Changes,
     /// A tracer that does next to nothing, until its standard input ends
     Floor {
         /// The object with its programs
@@ -118,6 +132,7 @@ pub(crate) enum Helper {
 pub(crate) fn help(helper: &Helper) -> Result<()> {
     match helper {
         Helper::Load { connections } => load::make(*connections),
+        Helper::Changes => event::make(),
         Helper::Floor { object, program } => floor::trace(object, program),
         Helper::Stuck { sockets } => leaks::make(*sockets),
         Helper::Hold { to, count } => leaks::hold(*to, *count),

@@ -1,0 +1,104 @@
+//! What a tracer adds to a state change by itself: changes that no packet comes with, on a socket that is in every cache.
+//! Full churn has all the rest of a connection in it, and its numbers scatter by more than this.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, Shutdown, SocketType, bind, listen, shutdown, socket};
+
+use super::{
+    churn::as_f64,
+    load::PORT,
+    running::Running,
+    sample::Sample,
+    tool::{Kind, Tool},
+};
+use crate::process;
+
+/// State changes of one round.
+const CHANGES: u64 = 600_000;
+/// And as many before it that are not measured.
+const FIRST: u64 = 2_000;
+
+/// Time that each state change takes longer, in turns with runs without a tracer.
+pub(super) fn added(tools: &[Tool], rounds: u32) -> Result<()> {
+    let mut all: Vec<Added> = tools.iter().map(|_| Added::default()).collect();
+    let mut base = Sample::default();
+    for _ in 0..rounds {
+        for (tool, added) in tools.iter().zip(&mut all).filter(|(_, added)| added.failure.is_none()) {
+            let without = measure()?;
+            base.push(without);
+            if let Err(error) = added.take(tool, without) {
+                added.failure = Some(format!("{error:#}"));
+            }
+        }
+    }
+    println!("\n## Added to a state change that no packet comes with: {CHANGES} changes, {rounds} rounds\n");
+    println!("Without a tracer: {} ns, system call included.\n", base.shown(0));
+    println!("| tracer | ns added to each state change | events lost |");
+    println!("|---|---|---|");
+    for (tool, Added { ns, lost, failure }) in tools.iter().zip(&all) {
+        match failure {
+            Some(failure) => println!("| {} | {} |", tool.name, failure.replace('|', "/")),
+            None => println!("| {} | {} | {} |", tool.name, ns.shown(0), lost.shown(0)),
+        }
+    }
+    Ok(())
+}
+
+/// What a tracer's rounds came to.
+#[derive(Default)]
+struct Added {
+    ns: Sample,
+    /// Of those that count their losses.
+    lost: Sample,
+    failure: Option<String>,
+}
+
+impl Added {
+    /// One run with a tracer.
+    fn take(&mut self, tool: &Tool, without: f64) -> Result<()> {
+        let tracer = Running::start(tool)?;
+        let with = measure()?;
+        tracer.calm_down()?;
+        let lost = tracer.stop(0)?;
+        self.ns.push(with - without);
+        if let (Kind::Floor | Kind::Ours, Some(lost)) = (tool.kind, lost) {
+            self.lost.push(as_f64(lost));
+        }
+        Ok(())
+    }
+}
+
+/// Nanoseconds for each state change, in a new network namespace.
+fn measure() -> Result<f64> {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net").arg(env::current_exe()?).args(["bench-helper", "changes"]);
+    let told = process::output(&mut unshare).context("the state changes")?;
+    told.trim().parse().context("reading how long the state changes took")
+}
+
+/// Changes the state of a socket again and again, and says how many nanoseconds each took.
+pub(super) fn make() -> Result<()> {
+    change(FIRST)?;
+    let begin = Instant::now();
+    change(CHANGES)?;
+    println!("{:.1}", begin.elapsed().as_secs_f64() * 1e9 / as_f64(CHANGES));
+    Ok(())
+}
+
+/// `listen` brings a socket from CLOSE to LISTEN, `shutdown` of a listener back.
+fn change(count: u64) -> Result<()> {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
+    for _ in 0..count / 2 {
+        listen(&socket, 1)?;
+        shutdown(&socket, Shutdown::Read)?;
+    }
+    Ok(())
+}
