@@ -35,7 +35,7 @@ pub struct Settings {
     pub has_file_helper: u32,
     /// 1: `tcp_retransmit_skb` has a third argument, the error of the attempt.
     pub retransmit_has_err: u32,
-    /// Bytes waiting in the ring buffer from which a record wakes the agent.
+    /// Bytes of the ring buffer, a power of two: each time that so many more have been written, the agent is woken.
     pub wakeup_bytes: u32,
 }
 

@@ -16,11 +16,8 @@ use crate::{
 const NO_WAKEUP: u64 = 1;
 /// `BPF_RB_FORCE_WAKEUP`, include/uapi/linux/bpf.h.
 const FORCE_WAKEUP: u64 = 2;
-/// `BPF_RB_AVAIL_DATA`, include/uapi/linux/bpf.h.
-const AVAIL_DATA: u64 = 0;
-/// A wake-up is sent while the unread bytes are within this many above the threshold, so that crossing it wakes
-/// the agent a few times and not for every record.
-const WAKEUP_WINDOW: u64 = 4096;
+/// `BPF_RINGBUF_HDR_SZ`, include/uapi/linux/bpf.h: what the kernel puts before each record.
+const HEADER: u64 = 8;
 
 /// Has a record filled in where it lies in the ring buffer, since a program's stack is small, and counts how that went.
 #[inline(always)]
@@ -44,16 +41,37 @@ pub fn reserve<T: Plain + 'static>(tally: &mut Tally) -> Option<RingBufEntry<T>>
 /// Hands the record to the agent.
 #[inline(always)]
 pub fn submit<T>(entry: RingBufEntry<T>, tally: &mut Tally) {
-    entry.submit(wakeup());
+    let flags = if is_at_border(&entry) { FORCE_WAKEUP } else { NO_WAKEUP };
+    entry.submit(flags);
     tally.count(Outcome::Delivered);
 }
 
-/// The agent reads on a timer; a record wakes it only when the ring buffer fills faster than that.
+/// Whether the record is the one that reaches the end of a piece of the ring buffer (`Settings::wakeup_bytes`). The agent
+/// reads on a timer; such a record wakes it, so that not much more than a piece is ever unread. To ask each time what is
+/// unread (`bpf_ringbuf_query`) took some 20 ns for each record.
 #[inline(always)]
-fn wakeup() -> u64 {
-    let threshold = setting!(wakeup_bytes);
-    let waiting = EVENTS.query(AVAIL_DATA);
-    if waiting >= threshold && waiting - threshold < WAKEUP_WINDOW { FORCE_WAKEUP } else { NO_WAKEUP }
+fn is_at_border<T>(entry: &RingBufEntry<T>) -> bool {
+    const { assert!(size_of::<T>().is_multiple_of(8)) }
+    let piece = setting!(wakeup_bytes);
+    let begin = low_half(entry.as_ptr().cast()).wrapping_sub(HEADER) & (piece - 1);
+    begin + HEADER + size_of::<T>() as u64 >= piece
+}
+
+/// The lower half of an address, as a number: the verifier lets nothing be computed with a pointer but by this instruction
+/// (`adjust_ptr_min_max_vals`).
+#[inline(always)]
+fn low_half(pointer: *const u8) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let number: u64;
+        // SAFETY: a subtraction in a register.
+        unsafe {
+            core::arch::asm!("w1 -= 0", inout("r1") pointer => number, options(pure, nomem, nostack));
+        }
+        number
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    (pointer as u64 & u64::from(u32::MAX))
 }
 
 /// The head of a record about `sock`, now.

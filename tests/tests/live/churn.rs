@@ -15,12 +15,12 @@ use tcplife_tests::{
 
 /// How long a churn may take, on a machine that is not emulated.
 const CHURN_TIME: Duration = Duration::from_mins(3);
-/// Threads on each side.
+/// Threads on each side, so that no CPU has nothing to do.
 const THREADS: u32 = 4;
 
-/// Has one process connect to another `count` times as fast as they can. The targets are several, because each has
+/// Has one process connect to another `count` times as fast as so many threads can. The targets are several, because each has
 /// only 28,000 ports to be reached from.
-fn churn(namespace: &mut Namespace, family: Family, count: u64, endings: &str) -> Result<()> {
+fn churn(namespace: &mut Namespace, family: Family, count: u64, threads: u32, endings: &str) -> Result<()> {
     // A machine with little memory has room for fewer by default, and resets a connection whose closer finds none.
     namespace.sysctl("net/ipv4/tcp_max_tw_buckets", "200000")?;
     let (mut server, mut client) = (namespace.actor("churn-server")?, namespace.actor("churn-client")?);
@@ -33,8 +33,8 @@ fn churn(namespace: &mut Namespace, family: Family, count: u64, endings: &str) -
             Family::V6 => targets.push(format!("[::1]:{}", at.port())),
         }
     }
-    server.begin_on(listener, &format!("serve {count} {THREADS}"))?;
-    client.begin(&format!("churn {count} {THREADS} {endings} {}", targets.join(" ")))?;
+    server.begin_on(listener, &format!("serve {count} {threads}"))?;
+    client.begin(&format!("churn {count} {threads} {endings} {}", targets.join(" ")))?;
     for actor in [&mut client, &mut server] {
         let done: u64 = actor.answer(CHURN_TIME)?.parse()?;
         ensure!(done == count, "{done} connections");
@@ -64,7 +64,7 @@ fn kinds<'a>(lives: &[&'a Life]) -> BTreeMap<Kind<'a>, u64> {
 fn every_life_once(family: Family, count: u64) -> Result<()> {
     let mut namespace = Namespace::new()?;
     let lives = watch(&namespace, "lives", &[])?;
-    churn(&mut namespace, family, count, "csor")?;
+    churn(&mut namespace, family, count, THREADS, "csor")?;
     let output = lives.stop()?;
     let (summary, cause) = (&output.summary, output.summary.lost_by_cause);
     ensure!(summary.is_balanced(), "hits are not accounted for: {summary:?}");
@@ -144,7 +144,7 @@ fn a_tiny_ring_loses_and_says_so() -> Result<()> {
     let ring = ["--ring-size", "4096"];
     let trace = watch(&namespace, "trace", &ring)?;
     let lives = watch(&namespace, "lives", &ring)?;
-    churn(&mut namespace, Family::V4, count, "csor")?;
+    churn(&mut namespace, Family::V4, count, THREADS, "csor")?;
     for output in [trace.stop()?, lives.stop()?] {
         let s = &output.summary;
         ensure!(s.lost_by_cause.ring_full > 0, "this ring cannot hold them all: {s:?}");
@@ -168,5 +168,20 @@ fn a_tiny_ring_loses_and_says_so() -> Result<()> {
         lives.dedup();
         ensure!(lives.len() == all, "{} lives were told twice", all - lives.len());
     }
+    Ok(())
+}
+
+/// Far more than the ring buffer holds until the agent would look at it by itself, as fast as one thread makes it: what is
+/// written wakes the agent in between. Not woken, it would find it full each time, with a third of what there was.
+#[test]
+fn a_filling_ring_buffer_wakes_the_agent() -> Result<()> {
+    let count = 20_000 / u64::from(slowness());
+    let mut namespace = Namespace::new()?;
+    let lives = watch(&namespace, "lives", &["--ring-size", "256K"])?;
+    churn(&mut namespace, Family::V4, count, 1, "c")?;
+    let summary = lives.stop()?.summary;
+    ensure!(summary.is_balanced(), "hits are not accounted for: {summary:?}");
+    // It may have to wait for a CPU.
+    ensure!(summary.lost_by_cause.ring_full < summary.hits / 3, "much is lost: {summary:?}");
     Ok(())
 }
