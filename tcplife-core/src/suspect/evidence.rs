@@ -2,11 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::BuildHasher,
     net::SocketAddr,
     sync::OnceLock,
 };
 
 use foldhash::fast::RandomState;
+use hashbrown::hash_table::{Entry, HashTable};
 use tcplife_common::wire::{Found, flag};
 
 use super::{Facts, Holder, Keeper, Listening, Peer};
@@ -154,6 +156,11 @@ fn holder(found: &Found) -> Holder {
     Holder { process: Process::from(&found.task), fd: found.gauge.fd }
 }
 
+/// The number of the socket in a place: no memory has more records than numbers.
+fn number_of(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
 /// One end of a connection, and the network namespace it is in; 0 if it may be in any.
 type Endpoint = (u32, SocketAddr);
 
@@ -168,10 +175,11 @@ struct Unmatched {
 /// The sockets of a dump, each with all that was found of it.
 pub struct Sockets<'a> {
     all: Vec<Socket<'a>>,
-    /// The last connection with these ends.
-    by_ends: HashMap<Ends, usize, RandomState>,
+    hasher: RandomState,
+    /// The last connection with the ends that it has.
+    by_ends: HashTable<u32>,
     /// For each connection the one before it that has the same ends, in another namespace.
-    before: Vec<Option<usize>>,
+    before: Vec<Option<u32>>,
     /// Listeners by network namespace and port.
     listeners: HashMap<(u32, u16), Vec<usize>, RandomState>,
     /// Seldom asked for.
@@ -184,36 +192,63 @@ impl<'a> Sockets<'a> {
         let count = found.iter().map(Vec::len).sum();
         let mut sockets = Self {
             all: Vec::with_capacity(count),
-            by_ends: HashMap::default(),
+            hasher: RandomState::default(),
+            by_ends: HashTable::new(),
             before: Vec::new(),
             listeners: HashMap::default(),
             unmatched: OnceLock::new(),
         };
-        let mut numbers: HashMap<u64, usize, RandomState> =
-            HashMap::with_capacity_and_hasher(count, RandomState::default());
+        let Self { all, hasher, .. } = &mut sockets;
+        // By numbers alone: what they lead to has the address in it.
+        let mut numbers: HashTable<u32> = HashTable::with_capacity(count);
+        let address = |all: &[Socket<'_>], number: u32| all[number as usize].found.head.sock;
         for found in found.iter().flatten() {
-            let number = *numbers.entry(found.head.sock).or_insert_with(|| {
-                sockets.all.push(Socket::new(found, sight));
-                sockets.all.len() - 1
-            });
-            sockets.all[number].add(found);
+            let sock = found.head.sock;
+            let place = numbers.entry(
+                hasher.hash_one(sock),
+                |&number| address(all, number) == sock,
+                |&number| hasher.hash_one(address(all, number)),
+            );
+            match place {
+                Entry::Occupied(number) => all[*number.get() as usize].add(found),
+                Entry::Vacant(place) => {
+                    place.insert(number_of(all.len()));
+                    let mut socket = Socket::new(found, sight);
+                    socket.add(found);
+                    all.push(socket);
+                }
+            }
         }
         sockets.index();
         sockets
     }
 
     fn index(&mut self) {
-        self.by_ends.reserve(self.all.len());
-        self.before = vec![None; self.all.len()];
-        for (number, socket) in self.all.iter().enumerate() {
+        let Self { all, hasher, by_ends, before, listeners, .. } = self;
+        let ends_of = |&number: &u32| all[number as usize].ends();
+        by_ends.reserve(all.len(), |number| hasher.hash_one(ends_of(number)));
+        before.resize(all.len(), None);
+        for (place, socket) in all.iter().enumerate() {
+            let number = number_of(place);
             let tuple = &socket.found.tuple;
             if socket.state() == State::Listen {
                 let key = (socket.found.head.netns, tuple.local_port);
-                self.listeners.entry(key).or_default().push(number);
-            } else {
-                self.before[number] = self.by_ends.insert(socket.ends(), number);
+                listeners.entry(key).or_default().push(place);
+                continue;
+            }
+            let ends = socket.ends();
+            let rehash = |number: &u32| hasher.hash_one(ends_of(number));
+            match by_ends.entry(hasher.hash_one(ends), |number| ends_of(number) == ends, rehash) {
+                Entry::Occupied(mut last) => before[place] = Some(std::mem::replace(last.get_mut(), number)),
+                Entry::Vacant(place) => _ = place.insert(number),
             }
         }
+    }
+
+    /// The last connection with these ends.
+    fn last_with(&self, ends: &Ends) -> Option<u32> {
+        let has = |&number: &u32| self.all[number as usize].ends() == *ends;
+        self.by_ends.find(self.hasher.hash_one(ends), has).copied()
     }
 
     pub(super) fn all(&self) -> &[Socket<'a>] {
@@ -283,9 +318,8 @@ impl<'a> Sockets<'a> {
             local_port: ends.remote_port,
             remote_port: ends.local_port,
         };
-        let last = self.by_ends.get(&swapped).copied();
-        let all = std::iter::successors(last, |&number| self.before[number]);
-        let mut others: Vec<&Socket<'a>> = all.map(|number| &self.all[number]).collect();
+        let all = std::iter::successors(self.last_with(&swapped), |&number| self.before[number as usize]);
+        let mut others: Vec<&Socket<'a>> = all.map(|number| &self.all[number as usize]).collect();
         let is_near = |other: &&Socket<'_>| other.found.head.netns == socket.found.head.netns;
         if socket.stays_inside() || others.iter().any(is_near) {
             others.retain(is_near);
