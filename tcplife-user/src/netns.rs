@@ -1,6 +1,6 @@
 //! How a command of a user's gets into a network namespace.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::OnceLock};
 
 /// Where `ip netns` keeps namespaces that have a name.
 pub const NAMED: &str = "/run/netns";
@@ -10,9 +10,10 @@ pub fn inode(path: impl AsRef<Path>) -> Option<u32> {
     u32::try_from(fs::metadata(path).ok()?.ino()).ok()
 }
 
-/// The inode of this process's network namespace.
+/// The inode of this process's network namespace, which its first thread never leaves.
 pub fn own() -> Option<u32> {
-    inode("/proc/self/ns/net")
+    static OWN: OnceLock<Option<u32>> = OnceLock::new();
+    *OWN.get_or_init(|| inode("/proc/self/ns/net"))
 }
 
 /// What goes before a command that is to run in the network namespace `netns`: nothing if it is `here`, or else `nsenter` by the

@@ -294,9 +294,10 @@ impl<'a> Sockets<'a> {
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
         let must_be_listed =
             || socket.stays_inside() && socket.is_listed && socket.state() == State::CloseWait;
-        let peer = match self.swapped(socket).as_slice() {
-            &[peer] => peer,
-            [] if must_be_listed() && !self.may_be_translated(socket) => return Peer::Gone,
+        let mut swapped = self.swapped(socket);
+        let peer = match (swapped.next(), swapped.next()) {
+            (Some(peer), None) => peer,
+            (None, _) if must_be_listed() && !self.may_be_translated(socket) => return Peer::Gone,
             _ => return Peer::Unknown,
         };
         let owner = || table.found(peer.found).and_then(|connection| table.owner(connection));
@@ -310,7 +311,7 @@ impl<'a> Sockets<'a> {
 
     /// The sockets that have the ends of one swapped: in its namespace, or where none is there and the other end may be in
     /// another, in any.
-    fn swapped(&self, socket: &Socket<'_>) -> Vec<&Socket<'a>> {
+    fn swapped(&self, socket: &Socket<'_>) -> impl Iterator<Item = &Socket<'a>> {
         let ends = socket.ends();
         let swapped = Ends {
             local: ends.remote,
@@ -318,13 +319,13 @@ impl<'a> Sockets<'a> {
             local_port: ends.remote_port,
             remote_port: ends.local_port,
         };
-        let all = std::iter::successors(self.last_with(&swapped), |&number| self.before[number as usize]);
-        let mut others: Vec<&Socket<'a>> = all.map(|number| &self.all[number as usize]).collect();
-        let is_near = |other: &&Socket<'_>| other.found.head.netns == socket.found.head.netns;
-        if socket.stays_inside() || others.iter().any(is_near) {
-            others.retain(is_near);
-        }
-        others
+        let netns = socket.found.head.netns;
+        let is_near = move |other: &Socket<'_>| other.found.head.netns == netns;
+        let before = |&number: &u32| self.before[number as usize];
+        let all =
+            std::iter::successors(self.last_with(&swapped), before).map(|number| &self.all[number as usize]);
+        let near = socket.stays_inside() || all.clone().any(is_near);
+        all.filter(move |other| !near || is_near(other))
     }
 
     /// Whether the other end of a socket may be there under other ends. NAT of the destination (`redirect`, `dnat`) leaves the
@@ -340,7 +341,7 @@ impl<'a> Sockets<'a> {
     fn unmatched(&self) -> Unmatched {
         let mut unmatched = Unmatched::default();
         let waits = |socket: &&Socket<'_>| matches!(socket.state(), State::FinWait1 | State::FinWait2);
-        for socket in self.all.iter().filter(waits).filter(|socket| self.swapped(socket).is_empty()) {
+        for socket in self.all.iter().filter(waits).filter(|socket| self.swapped(socket).next().is_none()) {
             unmatched.local.insert(socket.local_end());
             unmatched.remote.insert(socket.remote_end());
         }

@@ -47,21 +47,18 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
 }
 
 fn ports(suspects: &[&Suspect]) -> String {
-    let mut ports: Vec<String> = suspects
+    let mut ports: Vec<(&str, u16)> = suspects
         .iter()
         .map(|suspect| {
             let ends = suspect.connection.ends();
-            if suspect.of_server {
-                format!("sport = :{}", ends.local_port)
-            } else {
-                format!("dport = :{}", ends.remote_port)
-            }
+            if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) }
         })
         .collect();
     ports.sort_unstable();
     ports.dedup();
-    ports.truncate(PORTS);
-    ports.join(" or ")
+    let named: Vec<String> =
+        ports.into_iter().take(PORTS).map(|(end, port)| format!("{end} = :{port}")).collect();
+    named.join(" or ")
 }
 
 /// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it
