@@ -38,16 +38,24 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
         _ => "close-wait",
     };
     let ports = ports(suspects);
+    let named: Vec<String> = ports.iter().take(PORTS).map(|(end, port)| format!("{end} = :{port}")).collect();
+    let (named, of) = (named.join(" or "), ports.len());
+    let (note, which) = if of > PORTS {
+        (format!("   # {PORTS} of {of} ports"), format!(", {PORTS} of {of} ports"))
+    } else {
+        (String::new(), String::new())
+    };
     [
-        format!("sudo {inside}ss -tneop state {state} '( {ports} )'"),
+        format!("sudo {inside}ss -tneop state {state} '( {named} )'{note}"),
         format!(
-            "sudo {inside}ss -K state {state} '( {ports} )'   # ends all that match; the program will leak again"
+            "sudo {inside}ss -K state {state} '( {named} )'   # ends all that match{which}; the program will leak again"
         ),
     ]
 }
 
-fn ports(suspects: &[&Suspect]) -> String {
-    let mut ports: Vec<(&str, u16)> = suspects
+/// Which end of each socket has the port that it is for, and which port.
+fn ports(suspects: &[&Suspect]) -> Vec<(&'static str, u16)> {
+    let mut ports: Vec<(&'static str, u16)> = suspects
         .iter()
         .map(|suspect| {
             let ends = suspect.connection.ends();
@@ -56,9 +64,7 @@ fn ports(suspects: &[&Suspect]) -> String {
         .collect();
     ports.sort_unstable();
     ports.dedup();
-    let named: Vec<String> =
-        ports.into_iter().take(PORTS).map(|(end, port)| format!("{end} = :{port}")).collect();
-    named.join(" or ")
+    ports
 }
 
 /// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it

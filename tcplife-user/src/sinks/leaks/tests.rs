@@ -215,6 +215,18 @@ fn what_is_where_no_way_leads_has_no_commands() {
 }
 
 #[test]
+fn a_filter_that_leaves_ports_out_says_so() {
+    let commands = |count: u16| told(text::LeaksText(looks(&[count])));
+    let all = commands(4);
+    let filter = "'( dport = :4001 or dport = :4002 or dport = :4003 or dport = :4004 )'";
+    assert_eq!(all.matches(filter).count(), 2, "{all}");
+    assert!(!all.contains("ports\n") && all.contains("# ends all that match; the program"), "{all}");
+    let some = commands(12);
+    assert!(some.contains(&format!("close-wait {filter}   # 4 of 12 ports\n")), "{some}");
+    assert!(some.contains("# ends all that match, 4 of 12 ports; the program will leak again\n"), "{some}");
+}
+
+#[test]
 fn a_verdict_is_explained_once() {
     let of_two = |found: Found| {
         let tgid = PID - u32::from(found.tuple.remote_port % 2);
