@@ -96,7 +96,7 @@ impl Engine {
         let mut found = Vec::new();
         let looked_into = live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
         drop(intake);
-        Ok(self.take(begun, Scope::MiniSockets, looked_into, &Lost::default(), &mut found, observer))
+        Ok(self.take(begun, Scope::MiniSockets, looked_into, &Lost::default(), &found, observer))
     }
 
     fn look<O: Observer>(&mut self, observer: &mut O) -> Result<CensusOutcome> {
@@ -114,7 +114,7 @@ impl Engine {
         let inhabited = self.inhabited(&unknown, &found);
         let lost = self.namespaces.lost(unknown, &inhabited);
         looked_into.extend(lost.gone.iter().chain(&lost.doubtful));
-        Ok(self.take(begun, Scope::Everything, looked_into, &lost, &mut found, observer))
+        Ok(self.take(begun, Scope::Everything, looked_into, &lost, &found, observer))
     }
 
     /// Network namespaces in which there are sockets, those without a way in among them: a full socket keeps its namespace
@@ -158,10 +158,10 @@ impl Engine {
         scope: Scope,
         mut looked_into: Vec<u32>,
         lost: &Lost,
-        found: &mut Vec<Vec<Found>>,
+        found: &[Vec<Found>],
         observer: &mut O,
     ) -> CensusOutcome {
-        let found = wanted(found, &self.filter);
+        let wanted = wanted(found, &self.filter);
         // Records of what happened before and during the look are applied first. Not of what comes after it: under a high load
         // there are always more.
         let looked = clock::monotonic_ns() + DISORDER_NS;
@@ -171,7 +171,7 @@ impl Engine {
         }
         looked_into.sort_unstable();
         let Lost { gone, doubtful } = lost;
-        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found };
+        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found: &wanted };
         self.table.take_census(&census, observer)
     }
 }

@@ -184,10 +184,8 @@ fn glance_with(
         Orphans::Counted => MiniEndSource::Ignored,
     };
     let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
-    let wanted = wanted(&mut found, &config.filter).len();
-    let found_wanted = &found[..wanted];
-    let census =
-        Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: found_wanted };
+    let wanted = wanted(&found, &config.filter);
+    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &wanted };
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
         let sockets = scope.spawn(|| Sockets::of(&found, sight));
@@ -227,8 +225,8 @@ impl Engine {
         let netns = self.every_namespace();
         self.table.expect_census();
         let (live, intake) = self.intake(observer);
-        let mut found = look(&mut Tracing(live, intake), &netns)?;
-        self.take(begun, Scope::Some, Vec::new(), &Lost::default(), &mut found, observer);
+        let found = look(&mut Tracing(live, intake), &netns)?;
+        self.take(begun, Scope::Some, Vec::new(), &Lost::default(), &found, observer);
         let now = clock::monotonic_ns();
         let sockets = Sockets::of(&found, self.sight);
         Ok(suspect::suspects(&self.table, &sockets, now, self.leak_after, clock::kernel_hz()))

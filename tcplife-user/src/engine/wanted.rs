@@ -1,28 +1,20 @@
 //! What the kernel side lets through, decided here where it cannot: of what was listed, and of what it knew too late.
 
+use std::borrow::Cow;
+
 use tcplife_common::wire::{Found, Record, Tuple};
 use tcplife_core::{
     connection::Ends,
     filter::{Families, Filter, PortSet},
 };
 
-/// Brings what the kernel side would not let through into a last piece, and returns the others. The order of both is kept.
-pub(super) fn wanted<'a>(found: &'a mut Vec<Vec<Found>>, filter: &Filter) -> &'a [Vec<Found>] {
-    if takes_all(filter) {
-        return found;
+/// What the kernel side would let through.
+pub(super) fn wanted<'a>(found: &'a [Vec<Found>], filter: &Filter) -> Cow<'a, [Vec<Found>]> {
+    if takes_all(filter) || found.iter().flatten().all(|found| is_wanted(found, filter)) {
+        Cow::Borrowed(found)
+    } else {
+        Cow::Owned(vec![found.iter().flatten().filter(|found| is_wanted(found, filter)).copied().collect()])
     }
-    let mut others = Vec::new();
-    for piece in found.iter_mut() {
-        piece.retain(|found| {
-            let stays = is_wanted(found, filter);
-            if !stays {
-                others.push(*found);
-            }
-            stays
-        });
-    }
-    found.push(others);
-    &found[..found.len() - 1]
 }
 
 /// Whether the kernel side leaves nothing out.
@@ -65,28 +57,4 @@ pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
         || filter.remote_ports.contains(found.tuple.remote_port);
     let netns = filter.netns.is_empty() || filter.netns.contains(&found.head.netns);
     family && local && remote && netns
-}
-
-#[cfg(test)]
-mod tests {
-    use tcplife_common::wire::Head;
-
-    use super::*;
-
-    #[test]
-    fn what_is_not_wanted_is_behind_the_rest() {
-        let of = |netns: u32, sock: u64| Found {
-            head: Head { netns, sock, ..Head::default() },
-            ..Found::default()
-        };
-        let all = || vec![vec![of(7, 1), of(8, 2), of(7, 3)], vec![of(8, 4)], vec![of(7, 5)]];
-        let socks = |found: &[Vec<Found>]| -> Vec<u64> {
-            found.iter().flatten().map(|found| found.head.sock).collect()
-        };
-        let mut found = all();
-        let only = Filter { netns: vec![7], ..Filter::default() };
-        assert_eq!(socks(wanted(&mut found, &only)), [1, 3, 5]);
-        assert_eq!(socks(&found), [1, 3, 5, 2, 4], "nothing is lost");
-        assert_eq!(socks(wanted(&mut all(), &Filter::default())), [1, 2, 3, 4, 5]);
-    }
 }
