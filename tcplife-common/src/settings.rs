@@ -39,6 +39,15 @@ pub struct Settings {
     pub wakeup_bytes: u32,
 }
 
+/// Whether a record of `size` bytes, with what the kernel puts before it, that begins at an address reaches the end of a `piece`
+/// of the ring buffer ([`Settings::wakeup_bytes`], a power of two). Records lie one behind the other, also where the ring buffer
+/// begins anew, whose size is so many whole pieces: each end is reached by one of them.
+#[must_use]
+#[inline]
+pub const fn reaches_end(address: u64, size: u64, piece: u64) -> bool {
+    (address & (piece - 1)) + size >= piece
+}
+
 impl Settings {
     /// The size of this struct: four bytes for each word.
     pub const SIZE: usize = size_of::<Self>();

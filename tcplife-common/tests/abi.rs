@@ -9,7 +9,7 @@ use tcplife_common::{
     constants,
     counters::Counters,
     layout::{ABSENT, Layout},
-    settings::Settings,
+    settings::{Settings, reaches_end},
     wire::{
         Born, End, End4, End4By, Found, Handle, Malformed, MiniNote, Move, Move4, Move4By, Note, Record, kind,
     },
@@ -181,6 +181,40 @@ fn each_hit_ends_in_one_way() {
     assert!(one.plus(one).balanced());
     assert_eq!(one.plus(one).hits, 20);
     assert!(!Counters { hits: 11, ..one }.balanced());
+}
+
+/// The end of a ring buffer's pieces that each of the records meets which are written one behind the other, up to three times
+/// around. The ring buffer begins at a page; the address goes on behind its end, where it is mapped again.
+fn ends_met(page: u64, piece: u64, sizes: impl Iterator<Item = u64>) -> Vec<u64> {
+    let ring = 4 * piece;
+    let mut position = 0;
+    let mut met = Vec::new();
+    for size in sizes {
+        if position >= 3 * ring {
+            break;
+        }
+        let address = page * 4096 + position % ring;
+        let wakes = reaches_end(address, size, piece);
+        let ends = (address + size) / piece - address / piece;
+        assert_eq!(wakes, ends > 0, "{address:#x}, {size} of {piece}");
+        position += size;
+        met.push(ends);
+    }
+    met
+}
+
+#[test]
+fn each_end_of_a_piece_is_reached_by_one_record() {
+    for (page, piece) in [(0, 1024), (1, 1024), (3, 2 << 20), (513, 2 << 20), (7, 16 << 10)] {
+        for size in [8, 64, 72, 88, 104, 184, 1024] {
+            let met = ends_met(page, piece, std::iter::repeat(size));
+            let (length, ends) = (met.len() as u64 * size, met.iter().sum::<u64>());
+            assert!(met.iter().all(|&ends| ends <= 1), "{page} {piece} {size}");
+            assert!(ends.abs_diff(length / piece) <= 1, "{page} {piece} {size}: {ends} in {length} bytes");
+        }
+        ends_met(page, piece, [72, 104, 88].into_iter().cycle());
+    }
+    assert!(reaches_end(0, 2048, 1024), "longer than a piece");
 }
 
 proptest! {
