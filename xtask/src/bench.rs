@@ -43,7 +43,7 @@ pub(crate) struct Args {
 enum Part {
     /// Throughput, CPU time, memory and losses under full churn
     Churn,
-    /// Time added to each state change, without packets
+    /// Time added to each state change of a listener, without packets
     Event,
     /// Time in the kernel programs for each state change, under full churn
     Kernel,

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The kernel clears away the network namespace of the last load.
-const PAUSE: Duration = Duration::from_millis(300);
+pub(super) const PAUSE: Duration = Duration::from_millis(300);
 
 /// What a tracer's rounds came to.
 #[derive(Default)]

@@ -1,10 +1,12 @@
-//! What a tracer adds to a state change by itself: changes that no packet comes with, on a socket that is in every cache.
-//! Full churn has all the rest of a connection in it, and its numbers scatter by more than this.
+//! What a tracer adds to a state change by itself: those of a listener that comes and goes, which no packet comes with, in every
+//! cache. Ours tell each with the process that makes it. Full churn has all the rest of a connection in it, and its numbers scatter
+//! by more than this.
 
 use std::{
     env,
     net::{Ipv4Addr, SocketAddrV4},
     process::Command,
+    thread,
     time::Instant,
 };
 
@@ -12,7 +14,7 @@ use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, Shutdown, SocketType, bind, listen, shutdown, socket};
 
 use super::{
-    churn::as_f64,
+    churn::{PAUSE, as_f64},
     load::PORT,
     running::Running,
     sample::Sample,
@@ -22,7 +24,7 @@ use crate::process;
 
 /// State changes of one round.
 const CHANGES: u64 = 600_000;
-/// And as many before it that are not measured.
+/// So many before it are not measured.
 const FIRST: u64 = 2_000;
 
 /// Time that each state change takes longer, in turns with runs without a tracer.
@@ -38,7 +40,9 @@ pub(super) fn added(tools: &[Tool], rounds: u32) -> Result<()> {
             }
         }
     }
-    println!("\n## Added to a state change that no packet comes with: {CHANGES} changes, {rounds} rounds\n");
+    println!(
+        "\n## Added to each state change of a listener, without packets: {CHANGES} changes, {rounds} rounds\n"
+    );
     println!("Without a tracer: {} ns, system call included.\n", base.shown(0));
     println!("| tracer | ns added to each state change | events lost |");
     println!("|---|---|---|");
@@ -77,6 +81,7 @@ impl Added {
 
 /// Nanoseconds for each state change, in a new network namespace.
 fn measure() -> Result<f64> {
+    thread::sleep(PAUSE);
     let mut unshare = Command::new("unshare");
     unshare.arg("--net").arg(env::current_exe()?).args(["bench-helper", "changes"]);
     let told = process::output(&mut unshare).context("the state changes")?;
@@ -95,7 +100,7 @@ pub(super) fn make() -> Result<()> {
 /// `listen` brings a socket from CLOSE to LISTEN, `shutdown` of a listener back.
 fn change(count: u64) -> Result<()> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT))?;
     for _ in 0..count / 2 {
         listen(&socket, 1)?;
         shutdown(&socket, Shutdown::Read)?;
