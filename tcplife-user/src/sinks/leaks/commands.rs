@@ -4,7 +4,7 @@
 //! `ss` filter selects these sockets' state and ports and nothing by guess; in another network namespace than ours it
 //! runs there, and where no way in is known there is none.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use tcplife_core::{
     state::State,
@@ -39,32 +39,32 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
     };
     let ports = ports(suspects);
     let named: Vec<String> = ports.iter().take(PORTS).map(|(end, port)| format!("{end} = :{port}")).collect();
-    let (named, of) = (named.join(" or "), ports.len());
-    let (note, which) = if of > PORTS {
-        (format!("   # {PORTS} of {of} ports"), format!(", {PORTS} of {of} ports"))
+    let named = named.join(" or ");
+    let (look, end) = if ports.len() > PORTS {
+        let some = format!("{PORTS} of {} ports", ports.len());
+        (format!("   # {some}"), format!(", {some}"))
     } else {
         (String::new(), String::new())
     };
     [
-        format!("sudo {inside}ss -tneop state {state} '( {named} )'{note}"),
+        format!("sudo {inside}ss -tneop state {state} '( {named} )'{look}"),
         format!(
-            "sudo {inside}ss -K state {state} '( {named} )'   # ends all that match{which}; the program will leak again"
+            "sudo {inside}ss -K state {state} '( {named} )'   # ends all that match{end}; the program will leak again"
         ),
     ]
 }
 
-/// Which end of each socket has the port that it is for, and which port.
+/// Which end of the sockets has the port that they are for, and which port: of the most sockets first.
 fn ports(suspects: &[&Suspect]) -> Vec<(&'static str, u16)> {
-    let mut ports: Vec<(&'static str, u16)> = suspects
-        .iter()
-        .map(|suspect| {
-            let ends = suspect.connection.ends();
-            if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) }
-        })
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+    let mut counts: BTreeMap<(&'static str, u16), usize> = BTreeMap::new();
+    for suspect in suspects {
+        let ends = suspect.connection.ends();
+        let port = if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) };
+        *counts.entry(port).or_default() += 1;
+    }
+    let mut ports: Vec<_> = counts.into_iter().collect();
+    ports.sort_by_key(|&(_, count)| Reverse(count));
+    ports.into_iter().map(|(port, _)| port).collect()
 }
 
 /// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it
