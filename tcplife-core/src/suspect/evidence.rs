@@ -204,15 +204,15 @@ impl<'a> Sockets<'a> {
         let address = |all: &[Socket<'_>], number: u32| all[number as usize].found.head.sock;
         for found in found.iter().flatten() {
             let sock = found.head.sock;
-            let place = numbers.entry(
+            let entry = numbers.entry(
                 hasher.hash_one(sock),
                 |&number| address(all, number) == sock,
                 |&number| hasher.hash_one(address(all, number)),
             );
-            match place {
+            match entry {
                 Entry::Occupied(number) => all[*number.get() as usize].add(found),
-                Entry::Vacant(place) => {
-                    place.insert(number_of(all.len()));
+                Entry::Vacant(vacant) => {
+                    vacant.insert(number_of(all.len()));
                     let mut socket = Socket::new(found, sight);
                     socket.add(found);
                     all.push(socket);
@@ -240,7 +240,7 @@ impl<'a> Sockets<'a> {
             let rehash = |number: &u32| hasher.hash_one(ends_of(number));
             match by_ends.entry(hasher.hash_one(ends), |number| ends_of(number) == ends, rehash) {
                 Entry::Occupied(mut last) => before[place] = Some(std::mem::replace(last.get_mut(), number)),
-                Entry::Vacant(place) => _ = place.insert(number),
+                Entry::Vacant(vacant) => _ = vacant.insert(number),
             }
         }
     }

@@ -74,6 +74,16 @@ impl Table {
         census: &Census<'_>,
         observer: &mut O,
     ) -> CensusOutcome {
+        self.take_census_of(census, |_| true, observer)
+    }
+
+    /// As [`Table::take_census`], of what is wanted alone: the rest counts as not found.
+    pub fn take_census_of<O: Observer + ?Sized>(
+        &mut self,
+        census: &Census<'_>,
+        is_wanted: impl Fn(&Found) -> bool,
+        observer: &mut O,
+    ) -> CensusOutcome {
         if census.scope != Scope::Some {
             self.release_all(observer);
         }
@@ -81,10 +91,9 @@ impl Table {
         let mut seen = Seen::new(self.slab.bound());
         let mut heirs = Heirs::new(self.slab.bound());
         let turns: &[u8] = if census.scope == Scope::MiniSockets { &[1] } else { &[0, 1, 2] };
-        let in_order = turns
-            .iter()
-            .flat_map(|&now| census.found.iter().flatten().filter(move |found| turn(found) == now));
-        for found in in_order {
+        let all = census.found.iter().flatten();
+        let in_order = turns.iter().flat_map(|&now| all.clone().filter(move |found| turn(found) == now));
+        for found in in_order.filter(|found| is_wanted(found)) {
             let slot = match found.head.new {
                 _ if found.head.has(flag::MINI) && self.ignores_minis() => None,
                 _ if found.head.has(flag::MINI) => self.count_mini(found, &mut outcome, observer),

@@ -161,7 +161,6 @@ impl Engine {
         found: &[Vec<Found>],
         observer: &mut O,
     ) -> CensusOutcome {
-        let wanted = wanted(found, &self.filter);
         // Records of what happened before and during the look are applied first. Not of what comes after it: under a high load
         // there are always more.
         let looked = clock::monotonic_ns() + DISORDER_NS;
@@ -171,7 +170,7 @@ impl Engine {
         }
         looked_into.sort_unstable();
         let Lost { gone, doubtful } = lost;
-        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found: &wanted };
-        self.table.take_census(&census, observer)
+        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found };
+        self.table.take_census_of(&census, wanted(&self.filter), observer)
     }
 }

@@ -18,7 +18,7 @@ use super::{
     Engine,
     look::{Dumps, Look, look},
     namespaces::Lost,
-    wanted::{is_wanted, wanted},
+    wanted::wanted,
 };
 use crate::{
     clock,
@@ -184,19 +184,19 @@ fn glance_with(
         Orphans::Counted => MiniEndSource::Ignored,
     };
     let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
-    let wanted = wanted(&found, &config.filter);
-    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &wanted };
+    let is_wanted = wanted(&config.filter);
+    let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
         let sockets = scope.spawn(|| Sockets::of(&found, sight));
-        table.take_census(&census, &mut ());
+        table.take_census_of(&census, &is_wanted, &mut ());
         sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
     let (now, leak_after) = (clock::monotonic_ns(), clock::as_ns(config.leak_after));
     let suspects = suspect::suspects(&table, &sockets, now, leak_after, hz);
     let orphans = match orphans {
         Orphans::Counted if config.filter.wants_state(State::FinWait2) => {
-            suspect::orphans(&sockets, |found| is_wanted(found, &config.filter), now, leak_after, hz)
+            suspect::orphans(&sockets, &is_wanted, now, leak_after, hz)
         }
         _ => Tally::default(),
     };

@@ -1,7 +1,5 @@
 //! What the kernel side lets through, decided here where it cannot: of what was listed, and of what it knew too late.
 
-use std::borrow::Cow;
-
 use tcplife_common::wire::{Found, Record, Tuple};
 use tcplife_core::{
     connection::Ends,
@@ -9,12 +7,9 @@ use tcplife_core::{
 };
 
 /// What the kernel side would let through.
-pub(super) fn wanted<'a>(found: &'a [Vec<Found>], filter: &Filter) -> Cow<'a, [Vec<Found>]> {
-    if takes_all(filter) || found.iter().flatten().all(|found| is_wanted(found, filter)) {
-        Cow::Borrowed(found)
-    } else {
-        Cow::Owned(vec![found.iter().flatten().filter(|found| is_wanted(found, filter)).copied().collect()])
-    }
+pub(super) fn wanted(filter: &Filter) -> impl Fn(&Found) -> bool + '_ {
+    let all = takes_all(filter);
+    move |found| all || is_wanted(found, filter)
 }
 
 /// Whether the kernel side leaves nothing out.
@@ -44,7 +39,7 @@ pub(super) fn refused<'a>(filter: &Filter, record: &'a Record) -> Option<&'a Tup
 }
 
 /// What the kernel side would let through: the rest would never be heard of again.
-pub(super) fn is_wanted(found: &Found, filter: &Filter) -> bool {
+fn is_wanted(found: &Found, filter: &Filter) -> bool {
     let ends = Ends::of(&found.tuple);
     let is_ipv4 = ends.is_ipv4();
     // A listener at [::] can have children of both families, whose owner it names.

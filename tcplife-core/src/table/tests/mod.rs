@@ -11,6 +11,7 @@ mod random;
 mod requests;
 mod traffic;
 mod truth;
+mod wanted;
 mod withdraw;
 
 use std::collections::{HashMap, HashSet};
