@@ -90,7 +90,7 @@ fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let census =
         Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
-    table.take_census(&census, &mut ());
+    table.take_census(&census, |_| true, &mut ());
     suspects(&table, &Sockets::of(&found, sight), NOW, AFTER, HZ)
 }
 
@@ -169,7 +169,7 @@ fn who_opened_a_connection_is_not_told_by_its_port_alone() {
         let found = [vec![client, listener(2, CLIENT, 10, 0)]];
         let census =
             Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
-        table.take_census(&census, &mut ());
+        table.take_census(&census, |_| true, &mut ());
         let suspects = suspects(&table, &Sockets::of(&found, Sight::Every), NOW, AFTER, HZ);
         suspects.first().map(|suspect| suspect.of_server)
     });

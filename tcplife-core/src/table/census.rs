@@ -68,17 +68,9 @@ pub struct CensusOutcome {
 }
 
 impl Table {
-    /// Mends the table by what the kernel has. Records that were made before the census began must have been applied.
+    /// Mends the table by what the kernel has, of which what is not wanted counts as not found. Records that were made before the census
+    /// began must have been applied.
     pub fn take_census<O: Observer + ?Sized>(
-        &mut self,
-        census: &Census<'_>,
-        observer: &mut O,
-    ) -> CensusOutcome {
-        self.take_census_of(census, |_| true, observer)
-    }
-
-    /// As [`Table::take_census`], of what is wanted alone: the rest counts as not found.
-    pub fn take_census_of<O: Observer + ?Sized>(
         &mut self,
         census: &Census<'_>,
         is_wanted: impl Fn(&Found) -> bool,

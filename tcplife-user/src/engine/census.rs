@@ -171,6 +171,6 @@ impl Engine {
         looked_into.sort_unstable();
         let Lost { gone, doubtful } = lost;
         let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found };
-        self.table.take_census_of(&census, wanted(&self.filter), observer)
+        self.table.take_census(&census, wanted(&self.filter), observer)
     }
 }

@@ -189,7 +189,7 @@ fn glance_with(
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
         let sockets = scope.spawn(|| Sockets::of(&found, sight));
-        table.take_census_of(&census, &is_wanted, &mut ());
+        table.take_census(&census, &is_wanted, &mut ());
         sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
     let (now, leak_after) = (clock::monotonic_ns(), clock::as_ns(config.leak_after));

@@ -64,7 +64,7 @@ pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let (scope, netns) = (Scope::Everything, &[NETNS]);
     let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
-    let outcome = table.take_census(&census, log);
+    let outcome = table.take_census(&census, |_| true, log);
     check::table(table);
     log.check(table);
     outcome
@@ -263,9 +263,9 @@ fn other_namespaces_and_newer_connections_are_not_missed() {
     let (begun, scope) = (20 * SECOND, Scope::Everything);
     let all = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &[] };
     let elsewhere = Census { netns: &[NETNS + 1], ..all };
-    assert_eq!(table.take_census(&elsewhere, &mut log), CensusOutcome::default());
+    assert_eq!(table.take_census(&elsewhere, |_| true, &mut log), CensusOutcome::default());
     let minis = Census { scope: Scope::MiniSockets, ..all };
-    assert_eq!(table.take_census(&minis, &mut log), CensusOutcome::default());
+    assert_eq!(table.take_census(&minis, |_| true, &mut log), CensusOutcome::default());
     assert_eq!(table.len(), 1);
 }
 
@@ -390,7 +390,7 @@ proptest! {
         for begun in begun..begun + 3 {
             let scope = Scope::Everything;
             let census = Census { begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &dump };
-            table.take_census(&census, &mut log);
+            table.take_census(&census, |_| true, &mut log);
             check::table(&table);
         }
         prop_assert!(table.len() <= config.capacity);

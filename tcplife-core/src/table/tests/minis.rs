@@ -106,7 +106,7 @@ fn one_that_is_missed_when_its_timer_fires_has_expired() {
                 found: &[],
             };
             let mut ends = Closed::default();
-            table.take_census(&census, &mut ends);
+            table.take_census(&census, |_| true, &mut ends);
             assert_eq!(ends.0, [end], "{state}");
         }
     }
@@ -158,7 +158,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
             doubtful: &[],
             found: &[vec![other]],
         };
-        assert_eq!(table.take_census(&minis, &mut log), CensusOutcome::default());
+        assert_eq!(table.take_census(&minis, |_| true, &mut log), CensusOutcome::default());
     }
     assert_eq!(table.len(), 2);
 }
@@ -310,7 +310,7 @@ fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
             let begun = begun * SECOND;
             let scope = Scope::Everything;
             let census = Census { begun, scope, netns: &[NETNS], gone, doubtful, found: &[] };
-            table.take_census(&census, &mut ends);
+            table.take_census(&census, |_| true, &mut ends);
             check::table(&table);
         }
         table.tick(100 * SECOND, &mut ends);

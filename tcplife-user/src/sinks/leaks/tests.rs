@@ -68,7 +68,7 @@ fn look(collected: &mut Collected, at: u64, found: &[Found]) {
     let found = [found.to_vec()];
     let census =
         Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
-    table.take_census(&census, &mut ());
+    table.take_census(&census, |_| true, &mut ());
     let suspects = suspect::suspects(&table, &Sockets::of(&found, Sight::Every), NOW, 30 * SECOND, 250);
     collected.take(at, &Filter::default(), suspects);
 }
