@@ -152,7 +152,8 @@ impl Baseline {
     }
 }
 
-fn counted<T: Eq + Hash + Ord + Copy>(items: impl Iterator<Item = T>) -> Counted<T> {
+/// How often each of the items is there.
+pub fn counted<T: Eq + Hash + Ord + Copy>(items: impl Iterator<Item = T>) -> Counted<T> {
     let mut counts: HashMap<T, usize, RandomState> = HashMap::default();
     for item in items {
         *counts.entry(item).or_default() += 1;

@@ -4,11 +4,14 @@
 //! `ss` filter selects these sockets' state and ports and nothing by guess; in another network namespace than ours it
 //! runs there, and where no way in is known there is none.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use tcplife_core::{
     state::State,
-    suspect::{Suspect, groups::Group},
+    suspect::{
+        Suspect,
+        groups::{Counted, Group, counted},
+    },
 };
 
 use crate::netns;
@@ -38,7 +41,8 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
         _ => "close-wait",
     };
     let ports = ports(suspects);
-    let named: Vec<String> = ports.iter().take(PORTS).map(|(end, port)| format!("{end} = :{port}")).collect();
+    let named: Vec<String> =
+        ports.iter().take(PORTS).map(|((end, port), _)| format!("{end} = :{port}")).collect();
     let named = named.join(" or ");
     let (look, end) = if ports.len() > PORTS {
         let some = format!("{PORTS} of {} ports", ports.len());
@@ -55,16 +59,11 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
 }
 
 /// Which end of the sockets has the port that they are for, and which port: of the most sockets first.
-fn ports(suspects: &[&Suspect]) -> Vec<(&'static str, u16)> {
-    let mut counts: BTreeMap<(&'static str, u16), usize> = BTreeMap::new();
-    for suspect in suspects {
+fn ports(suspects: &[&Suspect]) -> Counted<(&'static str, u16)> {
+    counted(suspects.iter().map(|suspect| {
         let ends = suspect.connection.ends();
-        let port = if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) };
-        *counts.entry(port).or_default() += 1;
-    }
-    let mut ports: Vec<_> = counts.into_iter().collect();
-    ports.sort_by_key(|&(_, count)| Reverse(count));
-    ports.into_iter().map(|(port, _)| port).collect()
+        if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) }
+    }))
 }
 
 /// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it
