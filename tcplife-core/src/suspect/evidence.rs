@@ -209,15 +209,11 @@ impl<'a> Sockets<'a> {
                 |&number| address(all, number) == sock,
                 |&number| hasher.hash_one(address(all, number)),
             );
-            match entry {
-                Entry::Occupied(number) => all[*number.get() as usize].add(found),
-                Entry::Vacant(vacant) => {
-                    vacant.insert(number_of(all.len()));
-                    let mut socket = Socket::new(found, sight);
-                    socket.add(found);
-                    all.push(socket);
-                }
-            }
+            let number = entry.or_insert_with(|| {
+                all.push(Socket::new(found, sight));
+                number_of(all.len() - 1)
+            });
+            all[*number.get() as usize].add(found);
         }
         sockets.index();
         sockets
@@ -226,8 +222,8 @@ impl<'a> Sockets<'a> {
     fn index(&mut self) {
         let Self { all, hasher, by_ends, before, listeners, .. } = self;
         let ends_of = |&number: &u32| all[number as usize].ends();
-        by_ends.reserve(all.len(), |number| hasher.hash_one(ends_of(number)));
-        before.resize(all.len(), None);
+        *by_ends = HashTable::with_capacity(all.len());
+        *before = vec![None; all.len()];
         for (place, socket) in all.iter().enumerate() {
             let number = number_of(place);
             let tuple = &socket.found.tuple;
