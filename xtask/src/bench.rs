@@ -20,6 +20,7 @@ mod running;
 mod sample;
 mod stall;
 mod tool;
+mod turns;
 
 /// What `cargo xtask bench` can be told.
 #[derive(clap::Args)]

@@ -11,6 +11,7 @@ use super::{
     running::Running,
     sample::Sample,
     tool::Tool,
+    turns::in_turns,
 };
 
 /// The kernel clears away the network namespace of the last load.
@@ -24,23 +25,18 @@ struct Costs {
     agent: Sample,
     peak: Sample,
     lost: Sample,
-    failure: Option<String>,
 }
 
 /// Throughput, CPU time, memory and losses, in turns with runs without a tracer.
 pub(super) fn costs(tools: &[Tool], rounds: u32, connections: u64) -> Result<()> {
-    let mut all: Vec<Costs> = tools.iter().map(|_| Costs::default()).collect();
     let mut base = (Sample::default(), Sample::default());
-    for _ in 0..rounds {
-        for (tool, costs) in tools.iter().zip(&mut all).filter(|(_, costs)| costs.failure.is_none()) {
-            let without = load(connections)?;
-            base.0.push(rate(without));
-            base.1.push(cpu_us(without));
-            if let Err(error) = measure(tool, without, costs) {
-                costs.failure = Some(format!("{error:#}"));
-            }
-        }
-    }
+    let without = || {
+        let without = load(connections)?;
+        base.0.push(rate(without));
+        base.1.push(cpu_us(without));
+        Ok(without)
+    };
+    let all = in_turns(tools, rounds, without, measure)?;
     println!(
         "\n## Full churn: {connections} connections, {rounds} rounds, each right after a run without a tracer\n"
     );
@@ -54,10 +50,9 @@ pub(super) fn costs(tools: &[Tool], rounds: u32, connections: u64) -> Result<()>
     );
     println!("|---|---|---|---|---|---|");
     for (tool, costs) in tools.iter().zip(&all) {
-        let Costs { throughput, added_us, agent, peak, lost, failure } = costs;
-        match failure {
-            Some(failure) => println!("| {} | {} |", tool.name, failure.replace('|', "/")),
-            None => println!(
+        match costs {
+            Err(failure) => println!("| {} | {failure} |", tool.name),
+            Ok(Costs { throughput, added_us, agent, peak, lost }) => println!(
                 "| {} | {} | {} | {} | {} | {} |",
                 tool.name,
                 throughput.shown(3),

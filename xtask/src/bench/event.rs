@@ -3,9 +3,7 @@
 //! by more than this.
 
 use std::{
-    env,
     net::{Ipv4Addr, SocketAddrV4},
-    process::Command,
     thread,
     time::Instant,
 };
@@ -15,10 +13,11 @@ use rustix::net::{AddressFamily, Shutdown, SocketType, bind, listen, shutdown, s
 
 use super::{
     churn::{PAUSE, as_f64},
-    load::PORT,
+    load::{PORT, alone},
     running::Running,
     sample::Sample,
     tool::{Kind, Tool},
+    turns::in_turns,
 };
 use crate::process;
 
@@ -29,27 +28,19 @@ const FIRST: u64 = 2_000;
 
 /// Time that each state change takes longer, in turns with runs without a tracer.
 pub(super) fn added(tools: &[Tool], rounds: u32) -> Result<()> {
-    let mut all: Vec<Added> = tools.iter().map(|_| Added::default()).collect();
     let mut base = Sample::default();
-    for _ in 0..rounds {
-        for (tool, added) in tools.iter().zip(&mut all).filter(|(_, added)| added.failure.is_none()) {
-            let without = measure()?;
-            base.push(without);
-            if let Err(error) = added.take(tool, without) {
-                added.failure = Some(format!("{error:#}"));
-            }
-        }
-    }
+    let without = || measure().inspect(|&ns| base.push(ns));
+    let all = in_turns(tools, rounds, without, |tool, ns, added: &mut Added| added.take(tool, ns))?;
     println!(
         "\n## Added to each state change of a listener, without packets: {CHANGES} changes, {rounds} rounds\n"
     );
     println!("Without a tracer: {} ns, system call included.\n", base.shown(0));
     println!("| tracer | ns added to each state change | events lost |");
     println!("|---|---|---|");
-    for (tool, Added { ns, lost, failure }) in tools.iter().zip(&all) {
-        match failure {
-            Some(failure) => println!("| {} | {} |", tool.name, failure.replace('|', "/")),
-            None => println!("| {} | {} | {} |", tool.name, ns.shown(0), lost.shown(0)),
+    for (tool, added) in tools.iter().zip(&all) {
+        match added {
+            Err(failure) => println!("| {} | {failure} |", tool.name),
+            Ok(Added { ns, lost }) => println!("| {} | {} | {} |", tool.name, ns.shown(0), lost.shown(0)),
         }
     }
     Ok(())
@@ -61,7 +52,6 @@ struct Added {
     ns: Sample,
     /// Of those that count their losses.
     lost: Sample,
-    failure: Option<String>,
 }
 
 impl Added {
@@ -82,9 +72,7 @@ impl Added {
 /// Nanoseconds for each state change, in a new network namespace.
 fn measure() -> Result<f64> {
     thread::sleep(PAUSE);
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--net").arg(env::current_exe()?).args(["bench-helper", "changes"]);
-    let told = process::output(&mut unshare).context("the state changes")?;
+    let told = process::output(&mut alone(&["changes"])?).context("the state changes")?;
     told.trim().parse().context("reading how long the state changes took")
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::sample::Sample;
+use super::{load::alone, sample::Sample};
 use crate::{process, run};
 
 /// Processes that the sockets are spread over.
@@ -54,9 +54,8 @@ struct Stuck(Child);
 
 impl Stuck {
     fn make(sockets: usize) -> Result<Self> {
-        let mut unshare = Command::new("unshare");
-        unshare.arg("--net").arg(env::current_exe()?).args(["bench-helper", "stuck", &sockets.to_string()]);
-        let mut child = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut stuck = alone(&["stuck", &sockets.to_string()])?;
+        let mut child = stuck.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut said = BufReader::new(child.stdout.take().context("a child without stdout")?);
         let stuck = Self(child);
         let mut line = String::new();

@@ -43,11 +43,16 @@ pub(super) struct Load {
     pub(super) cpu_seconds: f64,
 }
 
+/// A helper ([`super::Helper`]) in a new network namespace.
+pub(super) fn alone(words: &[&str]) -> Result<Command> {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net").arg(env::current_exe()?).arg("bench-helper").args(words);
+    Ok(unshare)
+}
+
 /// Makes connections in a new network namespace.
 pub(super) fn run(connections: u64) -> Result<Load> {
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--net").arg(env::current_exe()?).args(["bench-helper", "load", &connections.to_string()]);
-    let told = process::output(&mut unshare).context("the load")?;
+    let told = process::output(&mut alone(&["load", &connections.to_string()])?).context("the load")?;
     serde_json::from_str(&told).context("reading what the load said")
 }
 
