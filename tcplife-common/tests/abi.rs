@@ -183,8 +183,7 @@ fn each_hit_ends_in_one_way() {
     assert!(!Counters { hits: 11, ..one }.balanced());
 }
 
-/// The end of a ring buffer's pieces that each of the records meets which are written one behind the other, up to three times
-/// around. The ring buffer begins at a page; the address goes on behind its end, where it is mapped again.
+/// How many ends of a ring buffer's pieces each record meets, of records that are written one behind the other, three times around. The ring buffer begins at a page; the address goes on behind its end, where it is mapped again.
 fn ends_met(page: u64, piece: u64, sizes: impl Iterator<Item = u64>) -> Vec<u64> {
     let ring = 4 * piece;
     let mut position = 0;

@@ -172,7 +172,7 @@ fn a_tiny_ring_loses_and_says_so() -> Result<()> {
 }
 
 /// Far more than the ring buffer holds until the agent would look at it by itself, as fast as one thread makes it: what is
-/// written wakes the agent in between. Not woken, it would find it full each time, with a third of what there was.
+/// written wakes the agent in between. Not woken, it would find it full each time, with a fifth of what there was.
 #[test]
 fn a_filling_ring_buffer_wakes_the_agent() -> Result<()> {
     let count = 20_000 / u64::from(slowness());
