@@ -49,7 +49,7 @@ fn fields(value: &Value, names: &mut BTreeSet<String>) {
         Value::Object(object) => {
             for (name, value) in object {
                 names.insert(name.clone());
-                if !["states", "hooks", "lost_by_cause"].contains(&name.as_str()) {
+                if !["states", "hooks", "lost_by_cause", "verdicts"].contains(&name.as_str()) {
                     fields(value, names);
                 }
             }
@@ -140,7 +140,7 @@ const RECORDS: &str = r#"
 {"type":"life","duration_ns":5,"end":"timeout","owner":{"pid":7,"comm":"curl"},"remote_addr":"10.0.0.3"}
 {"type":"leaker","process":null,"leaks":1}
 {"type":"leaker","process":{"pid":7,"comm":"a\"b"},"leaks":2}
-{"type":"summary","lost_by_cause":{"ring_full":0}}
+{"type":"summary","lost_by_cause":{"ring_full":0},"verdicts":{"unclosed":3},"undecided":1}
 "#;
 
 #[test]
@@ -162,6 +162,7 @@ fn the_recipes_take_what_may_be_null() -> Result<()> {
     let expected = [
         "[5,\"timeout\",\"curl\",\"10.0.0.3\"]\n[null,\"unknown\",null,\"10.0.0.2\"]\n",
         "{\"ring_full\":0}\n",
+        "{\"undecided\":1,\"holder_unseen\":0}\n",
         "tcplife_leaked_sockets{pid=\"\",comm=\"\"} 1\ntcplife_leaked_sockets{pid=\"7\",comm=\"a\\\"b\"} 2\n",
     ];
     ensure!(results == expected, "{results:#?}");

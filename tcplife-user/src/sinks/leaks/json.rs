@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, io};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tcplife_core::{
     filter::Filter,
-    suspect::{Facts, Peer, Suspect, groups::Group},
+    suspect::{Facts, Peer, Suspect, Tally, groups::Group},
     table::CensusOutcome,
 };
 
-use super::{Collected, Report, advice};
+use super::{Collected, Report, advice, tally, with_any};
 use crate::{
     clock::{Clock, Stamper, as_ns},
     health::LossCause,
@@ -73,7 +73,8 @@ impl Format for LeaksJson {
         for (group, facts) in report.groups_with_facts() {
             json::line(&mut ending.out.buffer, &Leaker::of(&report, &group, facts));
         }
-        json::line(&mut ending.out.buffer, &json::Summary::of(ending.table, ending.health));
+        let run = json::Summary::of(ending.table, ending.health);
+        json::line(&mut ending.out.buffer, &Summary::of(run, &report));
         Ok(())
     }
 }
@@ -106,6 +107,33 @@ fn suspect_record(out: &mut Vec<u8>, time: &str, suspect: &Suspect) {
     line.flag(key!("keepalive"), suspect.keepalive);
     line.text(key!("reason"), &advice::reason(suspect));
     line.end();
+}
+
+/// What was counted, and what is not shown.
+#[derive(Serialize)]
+struct Summary<'a> {
+    #[serde(flatten)]
+    run: json::Summary<'a>,
+    verdicts: Verdicts,
+    undecided: usize,
+}
+
+impl<'a> Summary<'a> {
+    fn of(run: json::Summary<'a>, report: &Report<'_>) -> Self {
+        Self {
+            run,
+            verdicts: Verdicts(tally(report.orphans, report.suspects.iter())),
+            undecided: report.undecided(),
+        }
+    }
+}
+
+struct Verdicts(Tally);
+
+impl Serialize for Verdicts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(with_any(self.0).map(|(verdict, count)| (verdict.name(), count)))
+    }
 }
 
 /// One process's leaks together.

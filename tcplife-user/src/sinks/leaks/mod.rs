@@ -75,10 +75,29 @@ impl<'a> Report<'a> {
         self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
     }
 
+    /// How many there may be in their state for long enough, though not surely.
+    fn undecided(&self) -> usize {
+        self.suspects.iter().filter(|suspect| self.is_undecided(suspect)).count()
+    }
+
     /// Whether it may have been in its state for long enough, though not surely: it would be a leak then.
     fn is_undecided(&self, suspect: &Suspect) -> bool {
         suspect.verdict == Verdict::Young && suspect.facts.age.max.is_none_or(|max| max >= self.leak_after)
     }
+}
+
+/// How many there are of each verdict, with orphans that are only counted.
+fn tally<'a>(orphans: &Tally, suspects: impl Iterator<Item = &'a Suspect>) -> Tally {
+    let mut counts = *orphans;
+    for suspect in suspects {
+        counts[suspect.verdict as usize] += 1;
+    }
+    counts
+}
+
+/// Those verdicts that have been found.
+fn with_any(tally: Tally) -> impl Iterator<Item = (Verdict, usize)> {
+    Verdict::ALL.into_iter().zip(tally).filter(|&(_, count)| count > 0)
 }
 
 /// Suspects for a report at the end.

@@ -93,7 +93,9 @@ fn a_suspect_has_the_fields_of_every_record_and_its_own() {
     let records = json(&[1]);
     let types: Vec<&str> = records.iter().map(|record| record["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["suspect", "leaker", "summary"]);
-    let suspect = &records[0];
+    let (suspect, summary) = (&records[0], &records[2]);
+    assert_eq!(summary["verdicts"], serde_json::json!({ "unclosed": 1 }));
+    assert_eq!((&summary["undecided"], &summary["lost"]), (&0.into(), &0.into()));
     assert_eq!(suspect["verdict"], "unclosed");
     assert_eq!(suspect["leak"], true);
     assert_eq!(suspect["family"], "ipv6");
@@ -258,10 +260,16 @@ fn what_may_be_a_leak_is_not_said_to_be_none() {
         Found { gauge: Gauge { last_ack, ..found.gauge }, ..found }
     };
     let found: Vec<Found> = found(2).into_iter().map(answered).collect();
-    let mut collected = Collected::new(&Config::default());
-    look(&mut collected, NOW, &found);
+    let collected = || {
+        let mut collected = Collected::new(&Config::default());
+        look(&mut collected, NOW, &found);
+        collected
+    };
+    let json = told(json::LeaksJson::new(collected(), Clock::new(0)));
+    assert_eq!(json.lines().count(), 1, "without --all only the summary tells of them: {json}");
+    assert!(json.ends_with(",\"verdicts\":{\"young\":2},\"undecided\":2}\n"), "{json}");
     assert_eq!(
-        told(text::LeaksText(collected)),
+        told(text::LeaksText(collected())),
         "no leaks: no socket that has surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
          not known: 2 may have been there for 30s or longer, and got a segment since (the FIN, or an answer to keepalive); \
          -d of 30s or more tells (--all shows them)\n"

@@ -12,7 +12,7 @@ use tcplife_core::{
 };
 
 use super::{
-    Collected, Report, advice, commands,
+    Collected, Report, advice, commands, tally, with_any,
     words::{count, duration},
 };
 use crate::{
@@ -72,7 +72,7 @@ fn text(report: &Report<'_>) -> String {
 
 fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
     let (leaks, after) = (report.leaks(), duration(report.leak_after));
-    let undecided = report.suspects.iter().filter(|suspect| report.is_undecided(suspect)).count();
+    let undecided = report.undecided();
     if leaks > 0 {
         let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
         _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
@@ -93,21 +93,18 @@ fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
     }
     if report.told == Suspects::Leaks {
         let other = |suspect: &&Suspect| !suspect.verdict.is_leak() && !report.is_undecided(suspect);
-        let others: Vec<String> = tally(report.orphans, report.suspects.iter().filter(other));
-        if !others.is_empty() {
-            _ = writeln!(text, "not leaks: {} (--all shows them)", others.join(", "));
+        let others = tally(report.orphans, report.suspects.iter().filter(other));
+        if with_any(others).next().is_some() {
+            _ = writeln!(text, "not leaks: {} (--all shows them)", verdicts(others));
         }
     }
 }
 
-/// How many there are of each verdict, with orphans that are only counted.
-fn tally<'a>(orphans: &Tally, suspects: impl Iterator<Item = &'a Suspect>) -> Vec<String> {
-    let mut counts = *orphans;
-    for suspect in suspects {
-        counts[suspect.verdict as usize] += 1;
-    }
-    let all = Verdict::ALL.into_iter().zip(counts).filter(|&(_, count)| count > 0);
-    all.map(|(verdict, count)| format!("{count} {}", verdict.name())).collect()
+/// How many there are of each verdict, for people.
+fn verdicts(tally: Tally) -> String {
+    let counts: Vec<String> =
+        with_any(tally).map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
+    counts.join(", ")
 }
 
 fn block(
@@ -119,8 +116,7 @@ fn block(
 ) {
     let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
     let orphans = if group.process.is_none() { *report.orphans } else { Tally::default() };
-    let tally = tally(&orphans, group.suspects.iter().copied());
-    _ = write!(text, "{name}: {}", tally.join(", "));
+    _ = write!(text, "{name}: {}", verdicts(tally(&orphans, group.suspects.iter().copied())));
     if let Some((baseline, elapsed)) = report.observed {
         _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
     }
