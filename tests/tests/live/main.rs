@@ -43,6 +43,7 @@ macro_rules! until_seen_on_both_families {
 mod adopt;
 mod agent;
 mod ages;
+mod chaos;
 mod churn;
 mod close;
 mod common;

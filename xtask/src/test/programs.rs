@@ -17,8 +17,8 @@ use crate::{
 /// The package of the tests that cross crates.
 const TESTS: &str = "tcplife-tests";
 /// Parts of the names of live tests that make a load.
-const LOADS: [&str; 5] =
-    ["churn::", "under_load", "resync::", "short_server_connections", "thousands_to_the_end"];
+const LOADS: [&str; 6] =
+    ["chaos::", "churn::", "under_load", "resync::", "short_server_connections", "thousands_to_the_end"];
 
 /// Whether a live test makes a load.
 pub(crate) fn is_load(name: &str) -> bool {

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chaos;
 mod churn;
 mod destroy;
 mod network;
@@ -94,6 +95,7 @@ fn perform(world: &mut World, words: &[&str]) -> io::Result<String> {
         ["inbox" | "hand" | "unpack", ..] => parcel::perform(world, words),
         ["destroy", local, remote] => destroy::socket(parse(local)?, parse(remote)?),
         ["poke", from, to] => poke::segment(parse(from)?, parse(to)?),
+        ["chaos" | "chaos-serve", ..] => chaos::perform(world, words),
         ["churn" | "serve", ..] => churn::perform(world, words),
         _ => sockets::perform(world, words),
     }

@@ -16,7 +16,7 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, TcpKeepalive, Type};
 
-use crate::{bad, parse};
+use crate::{bad, chaos, parse};
 
 /// Classic BPF, `BPF_RET | BPF_K`: keep that many bytes of a packet.
 const RETURN: u16 = 0x06;
@@ -98,6 +98,7 @@ fn set(socket: &Socket, verb: &str, rest: &[&str]) -> io::Result<String> {
     match (verb, rest) {
         ("linger0", []) => socket.set_linger(Some(Duration::ZERO)).and_then(done),
         ("deaf", []) => socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).and_then(done),
+        ("lose", []) => chaos::lose(socket).and_then(done),
         ("hear", []) => socket.detach_filter().and_then(done),
         ("give_up", [ms]) => {
             socket.set_tcp_user_timeout(Some(Duration::from_millis(parse(ms)?))).and_then(done)
