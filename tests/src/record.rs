@@ -216,6 +216,15 @@ impl Summary {
     }
 }
 
+/// How many events these tell to be lost.
+pub fn losses(records: &[Record]) -> u64 {
+    let lost = records.iter().filter_map(|record| match record {
+        Record::Lost(lost) => Some(lost.count),
+        _ => None,
+    });
+    lost.sum()
+}
+
 /// One line of output.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

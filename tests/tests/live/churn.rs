@@ -10,7 +10,7 @@ use tcplife_tests::{
     deadline::slowness,
     lab::watch,
     namespace::{Family, Namespace, in_our_machine},
-    record::{Connection, Id, Life, Record},
+    record::{Connection, Id, Life, Record, losses},
 };
 
 /// How long a churn may take, on a machine that is not emulated.
@@ -155,11 +155,7 @@ fn a_tiny_ring_loses_and_says_so() -> Result<()> {
         ensure!(s.is_balanced(), "hits are not accounted for: {s:?}");
         // Opening, closing first and last: no connection of any kind has fewer hits on both ends.
         ensure!(s.hits >= 6 * count, "hits are missing: {s:?}");
-        let told = output.records.iter().filter_map(|r| match r {
-            Record::Lost(lost) => Some(lost.count),
-            _ => None,
-        });
-        let told: u64 = told.sum();
+        let told = losses(&output.records);
         ensure!(told == s.lost, "{told} lost events were told: {s:?}");
         let mut lives: Vec<_> = output
             .records

@@ -18,7 +18,7 @@ use crate::{
 
 /// How long a call may wait.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Of so many segments that come in one is lost.
+/// One of so many segments that come in is lost.
 const LOST_OF: u32 = 12;
 
 /// Does what `words` say.
@@ -48,15 +48,15 @@ pub(crate) fn perform(world: &World, words: &[&str]) -> io::Result<String> {
 
 /// Loses some of what comes in; a listener's connections inherit it.
 pub(crate) fn lose(socket: &Socket) -> io::Result<()> {
-    // Classic BPF of linux/filter.h. `BPF_LD | BPF_W | BPF_ABS` at `SKF_AD_OFF + SKF_AD_RANDOM` is a random number.
+    // Classic BPF of linux/filter.h. `BPF_LD | BPF_W | BPF_ABS` at `SKF_AD_OFF + SKF_AD_RANDOM` is a random number;
+    // `BPF_JMP | BPF_JGE | BPF_K` passes over the loss where it is not less.
     const LOAD: u16 = 0x20;
     const RANDOM: u32 = 0xffff_f000 + 56;
-    const JUMP_IF_LESS_ELSE: u16 = 0x35;
+    const JUMP_UNLESS_LESS: u16 = 0x35;
     const RETURN: u16 = 0x06;
     socket.attach_filter(&[
         SockFilter::new(LOAD, 0, 0, RANDOM),
-        // `BPF_JMP | BPF_JGE | BPF_K`: what is not less is kept.
-        SockFilter::new(JUMP_IF_LESS_ELSE, 1, 0, u32::MAX / LOST_OF),
+        SockFilter::new(JUMP_UNLESS_LESS, 1, 0, u32::MAX / LOST_OF),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])
