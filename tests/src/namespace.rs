@@ -37,6 +37,14 @@ impl Family {
         }
     }
 
+    /// The actors' word for a socket of it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::V4 => "4",
+            Self::V6 => "6",
+        }
+    }
+
     /// The name in JSON.
     pub const fn name(self) -> &'static str {
         match self {

@@ -111,7 +111,7 @@ fn played(family: Family, seed: u64) -> Result<()> {
     let mut clients = [lab.actor("chaos-client-a")?, lab.actor("chaos-client-b")?];
     let mut targets = Vec::new();
     for (server, backlog) in servers.iter_mut().zip([2, 64]) {
-        let listener = server.open(if family == Family::V4 { "4" } else { "6" })?;
+        let listener = server.open(family.kind())?;
         server.on(listener, "lose")?;
         targets.push(server.listen_with(listener, family.loopback(), backlog)?.to_string());
         server.begin_on(listener, &format!("chaos-serve {}", seeds.u64(..)))?;

@@ -33,14 +33,6 @@ until_seen_on_both_families! {
 /// Long enough for a handful of retransmissions.
 const RETRIES: Duration = Duration::from_secs(30);
 
-/// The word of the actors for a socket of this family.
-fn kind(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "4",
-        Family::V6 => "6",
-    }
-}
-
 /// A lab whose namespace gives up early.
 fn impatient(family: Family) -> Result<Lab> {
     let mut namespace = Namespace::new()?;
@@ -64,7 +56,7 @@ fn connect_timeout(family: Family) -> Result<Option<()>> {
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, at) = server.listen(family.loopback())?;
     server.on(listener, "deaf")?;
-    let socket = client.open(kind(family))?;
+    let socket = client.open(family.kind())?;
     client.on(socket, &format!("start {at}"))?;
     let (local, _) = client.names(socket)?;
     client.begin_on(socket, "finish")?;
@@ -92,7 +84,7 @@ fn abandoned_in_syn_sent(family: Family) -> Result<()> {
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, at) = server.listen(family.loopback())?;
     server.on(listener, "deaf")?;
-    let socket = client.open(kind(family))?;
+    let socket = client.open(family.kind())?;
     client.on(socket, &format!("start {at}"))?;
     let (local, _) = client.names(socket)?;
     let closed = client.close(socket)?;
@@ -136,7 +128,7 @@ fn syn_ack_sent_again(family: Family) -> Result<Option<()>> {
     let lab = Lab::new(family)?;
     let (mut server, mut client) = (lab.actor("server")?, lab.actor("client")?);
     let (listener, at) = server.listen(family.loopback())?;
-    let near = client.open(kind(family))?;
+    let near = client.open(family.kind())?;
     client.on(near, "deaf")?;
     client.on(near, &format!("start {at}"))?;
     let (local, _) = client.names(near)?;

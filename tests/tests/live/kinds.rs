@@ -28,7 +28,7 @@ on_both_families! {
 fn connected_to_itself(family: Family) -> Result<()> {
     let lab = Lab::new(family)?;
     let mut client = lab.actor("narcissus")?;
-    let socket = client.open(if family == Family::V4 { "4" } else { "6" })?;
+    let socket = client.open(family.kind())?;
     client.on(socket, &format!("bind {}", family.loopback()))?;
     let (local, _) = client.names(socket)?;
     client.on(socket, &format!("connect {local}"))?;
@@ -88,7 +88,7 @@ fn port_used_again(family: Family) -> Result<()> {
     let (listener, at) = server.listen(family.loopback())?;
     let mut from = family.loopback();
     for turn in 1..=2 {
-        let near = client.open(if family == Family::V4 { "4" } else { "6" })?;
+        let near = client.open(family.kind())?;
         client.on(near, &format!("bind {from}"))?;
         client.on(near, &format!("connect {at}"))?;
         from = client.names(near)?.0;

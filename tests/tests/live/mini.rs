@@ -67,13 +67,6 @@ pub(crate) fn check_cause(output: &Output, step: &Transition, cause: &str) -> Re
     Ok(())
 }
 
-const fn kind(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "4",
-        Family::V6 => "6",
-    }
-}
-
 fn check_path(story: &Story<'_>, path: &str) -> Result<()> {
     ensure!(story.path() == path, "went {}, expected {path}", story.path());
     Ok(())
@@ -198,7 +191,7 @@ fn reused_by_a_bound_connect(family: Family) -> Result<()> {
     let mut pair = Pair::open(family)?;
     close_both(&mut pair)?;
     pair.lab.reached(pair.ends, "time_wait")?;
-    let near = pair.client.open(kind(family))?;
+    let near = pair.client.open(family.kind())?;
     pair.client.on(near, &format!("bind {}", pair.ends.local))?;
     let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
     check_reuse(pair, connected)
@@ -215,7 +208,7 @@ fn reused_by_tcp_tw_reuse(family: Family) -> Result<()> {
     pair.lab.reached(pair.ends, "time_wait")?;
     // The kernel wants the last segment to be a second old, and counts whole ones.
     thread::sleep(Duration::from_millis(2100));
-    let near = pair.client.open(kind(family))?;
+    let near = pair.client.open(family.kind())?;
     let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
     check_reuse(pair, connected)
 }
@@ -241,7 +234,7 @@ fn new_syn_in_time_wait(family: Family) -> Result<()> {
     pair.client.close(pair.near)?;
     pair.lab.reached(pair.ends, "closed")?;
     pair.lab.reached(pair.ends.turned(), "time_wait")?;
-    let near = pair.client.open(kind(family))?;
+    let near = pair.client.open(family.kind())?;
     pair.client.on(near, &format!("bind {}", pair.ends.local))?;
     let connected = pair.client.on(near, &format!("connect {}", pair.ends.remote))?.span;
     pair.server.accept(pair.listener)?;

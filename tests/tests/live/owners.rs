@@ -74,7 +74,7 @@ impl Prefork {
         let (listener, at) = master.listen(family.loopback())?;
         master.on(listener, "hand worker")?;
         let inherited = worker.call("unpack")?.answer;
-        let near = client.open(if family == Family::V4 { "4" } else { "6" })?;
+        let near = client.open(family.kind())?;
         client.on(near, &format!("connect {at}"))?;
         let ends = client.ends(near)?;
         Ok((Self { lab, master, worker, client, near, ends }, inherited))
