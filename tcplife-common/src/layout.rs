@@ -133,6 +133,8 @@ layout! {
     rcv_tstamp,
     /// `tcp_sock.lsndtime`, u32, jiffies.
     lsndtime,
+    /// `tcp_sock.tcp_mstamp`, u64, microseconds of `CLOCK_MONOTONIC`.
+    tcp_mstamp,
     /// `socket.sk`, pointer.
     socket_sk,
     /// `file.f_inode`, pointer.

@@ -298,7 +298,7 @@ wire! {
 mod dump;
 mod short;
 
-pub use dump::{Found, Gauge};
+pub use dump::{Found, Gauge, mark};
 pub use short::{End4, End4By, Move4, Move4By, Pair};
 
 /// One record of the ring buffer. What dumps find ([`Found`]) is longer, and not among them.

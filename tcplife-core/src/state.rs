@@ -115,6 +115,11 @@ impl State {
         matches!(self, Self::CloseWait | Self::FinWait2)
     }
 
+    /// Whether sockets in it get a verdict: what waits for a close, and where nothing is left of the connection the descriptor does.
+    pub const fn is_judged(self) -> bool {
+        self.waits_for_close() || matches!(self, Self::Closed)
+    }
+
     /// Whether the protocol, as Linux follows it, can go from this state to `next` in one step. Any state can end
     /// in CLOSED (reset, timeout, abort).
     pub const fn may_precede(self, next: Self) -> bool {

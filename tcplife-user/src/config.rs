@@ -207,8 +207,8 @@ impl Config {
         let leak_after = leaks.leak_after;
         let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };
         ensure!(
-            State::ALL.into_iter().any(|state| state.waits_for_close() && config.filter.wants_state(state)),
-            "leaks looks at sockets in close_wait and fin_wait_2, and --state selects neither; leave it out, or \
+            State::ALL.into_iter().any(|state| state.is_judged() && config.filter.wants_state(state)),
+            "leaks looks at sockets in close_wait, fin_wait_2 and closed, and --state selects none of them; leave it out, or \
              use tcplife watch or hist for other states"
         );
         Ok(config)

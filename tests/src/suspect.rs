@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Verdicts, the state that each is about, and whether it is a leak.
-const VERDICTS: [(&str, Option<&str>, bool); 11] = [
+const VERDICTS: [(&str, Option<&str>, bool); 12] = [
     ("unclosed", Some("close_wait"), true),
     ("eof_unread", Some("close_wait"), true),
     ("data_unread", Some("close_wait"), true),
@@ -24,6 +24,7 @@ const VERDICTS: [(&str, Option<&str>, bool); 11] = [
     ("half_closed", Some("fin_wait_2"), true),
     ("receiving", Some("fin_wait_2"), false),
     ("peer_unclosed", Some("fin_wait_2"), false),
+    ("ended_unclosed", Some("closed"), false),
     ("holder_unseen", None, false),
     ("young", None, false),
 ];
@@ -115,7 +116,7 @@ impl Suspect {
     pub(crate) fn check(&self) -> Result<()> {
         let found = VERDICTS.iter().find(|(name, ..)| *name == self.verdict);
         let Some((name, state, leak)) = found else { bail!("no such verdict") };
-        let states = state.map_or(vec!["close_wait", "fin_wait_2"], |state| vec![state]);
+        let states = state.map_or(vec!["close_wait", "fin_wait_2", "closed"], |state| vec![state]);
         ensure!(states.contains(&self.state.as_str()), "{name} in {}", self.state);
         ensure!(self.leak == *leak, "leak is {} for {name}", self.leak);
         ensure!(self.age_ns.max.is_none_or(|max| self.age_ns.min <= max), "the age is no bracket");
@@ -126,7 +127,7 @@ impl Suspect {
             "eof_unread" => self.recv_queue == 1 && !self.holders.is_empty(),
             "data_unread" => self.recv_queue > 1 && !self.holders.is_empty(),
             "never_accepted" | "kernel_held" | "peer_unclosed" | "holder_unseen" => self.holders.is_empty(),
-            "half_closed" | "receiving" => !self.holders.is_empty(),
+            "half_closed" | "receiving" | "ended_unclosed" => !self.holders.is_empty(),
             _ => true,
         };
         ensure!(fits, "the evidence does not fit {name}");

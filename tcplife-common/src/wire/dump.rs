@@ -2,13 +2,22 @@
 
 use super::{Field, Head, Malformed, Stats, Task, Tuple, exact, kind};
 
+/// Bits of [`Gauge::marks`]: those of `skc_flags` (enum sock_flags of include/net/sock.h).
+pub mod mark {
+    /// `SOCK_DONE`: the peer's FIN was received (`tcp_fin`).
+    pub const FIN_IN: u32 = 1 << 1;
+    /// `SOCK_KEEPOPEN`: `SO_KEEPALIVE` is on.
+    pub const KEEPALIVE: u32 = 1 << 3;
+}
+
 wire! {
     /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
     pub struct Gauge(56) {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
         /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
-        /// made, rounded down to a second. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
+        /// made, rounded down to a second. Full socket in CLOSE: when its last segment or timer came (`tcp_sock.tcp_mstamp`), which
+        /// ended it. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
         pub stamp_ns: u64 = 8,
         /// Mini-socket: `tw_timer.expires`, in 64-bit jiffies.
         pub expires: u64 = 16,
@@ -22,8 +31,8 @@ wire! {
         pub last_data: u32 = 36,
         /// When the last data was sent (`tcp_sock.lsndtime`).
         pub last_sent: u32 = 40,
-        /// `SO_KEEPALIVE` is on.
-        pub keepalive: u32 = 44,
+        /// Set of [`mark`].
+        pub marks: u32 = 44,
         /// The holder's descriptor; see [`super::flag::HELD`].
         pub fd: u32 = 48,
         /// Mini-socket: `tcp_fin_timeout` of its network namespace, in jiffies; 0 for not known.

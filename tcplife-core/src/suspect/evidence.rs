@@ -78,9 +78,9 @@ impl<'a> Socket<'a> {
         self.found.head.has(flag::MINI)
     }
 
-    /// Whether it waits for somebody's close.
-    pub(super) fn waits(&self) -> bool {
-        self.state().waits_for_close()
+    /// Whether it may get a verdict.
+    pub(super) fn is_judged(&self) -> bool {
+        self.state().is_judged()
     }
 
     fn ends(&self) -> Ends {
@@ -226,11 +226,15 @@ impl<'a> Sockets<'a> {
         *before = vec![None; all.len()];
         for (place, socket) in all.iter().enumerate() {
             let number = number_of(place);
-            let tuple = &socket.found.tuple;
-            if socket.state() == State::Listen {
-                let key = (socket.found.head.netns, tuple.local_port);
-                listeners.entry(key).or_default().push(place);
-                continue;
+            match socket.state() {
+                State::Listen => {
+                    let key = (socket.found.head.netns, socket.found.tuple.local_port);
+                    listeners.entry(key).or_default().push(place);
+                    continue;
+                }
+                // No more the other end of any.
+                State::Closed => continue,
+                _ => {}
             }
             let ends = socket.ends();
             let rehash = |number: &u32| hasher.hash_one(ends_of(number));
@@ -286,8 +290,11 @@ impl<'a> Sockets<'a> {
     }
 
     /// The other end. On this host it is the one socket with both ends swapped. It is gone if a namespace lists the one and
-    /// not the other, unless that may be there with other ends.
+    /// not the other, unless that may be there with other ends. A connection that is over has none.
     pub(super) fn peer(&self, table: &Table, socket: &Socket<'_>) -> Peer {
+        if socket.state() == State::Closed {
+            return Peer::Unknown;
+        }
         let must_be_listed =
             || socket.stays_inside() && socket.is_listed && socket.state() == State::CloseWait;
         let mut swapped = self.swapped(socket);

@@ -1,6 +1,6 @@
 //! Sockets that wait for somebody's close, as the kernel has them at one moment.
 //!
-//! What comes in: a dump of the sockets in `CLOSE_WAIT`, `FIN_WAIT_2` and `FIN_WAIT_1` and of the listeners, with every
+//! What comes in: a dump of the sockets in `CLOSE_WAIT`, `FIN_WAIT_2`, `FIN_WAIT_1` and `CLOSED` and of the listeners, with every
 //! holder's descriptor, and a table that has taken that dump as a census. What goes out: a [`Suspect`] for each socket that is in
 //! the table, with its [`Verdict`] and the evidence; how many orphans there are. What always holds: nothing is in it that the dump has not found; a process is
 //! named only where the kernel's own structures lead to it.
@@ -13,7 +13,7 @@ mod verdict;
 
 use std::cmp::Reverse;
 
-use tcplife_common::wire::Found;
+use tcplife_common::wire::{Found, mark};
 
 use evidence::Socket;
 pub use evidence::{Sight, Sockets};
@@ -63,7 +63,7 @@ pub enum Peer {
     Gone,
 }
 
-/// A socket that waits for somebody's close.
+/// A socket that waits for somebody's close, or whose descriptor does.
 #[derive(Clone, Debug)]
 pub struct Suspect {
     /// The connection, as the table knows it.
@@ -117,7 +117,7 @@ impl Suspect {
 /// as a census. A leak needs `leak_after` nanoseconds in its state; `hz` is the kernel's ticks a second.
 pub fn suspects(table: &Table, sockets: &Sockets<'_>, now: u64, leak_after: u64, hz: u32) -> Vec<Suspect> {
     let when = (now, leak_after, hz);
-    let may_wait = |socket: &&Socket<'_>| socket.waits() && !(socket.is_mini() && table.ignores_minis());
+    let may_wait = |socket: &&Socket<'_>| socket.is_judged() && !(socket.is_mini() && table.ignores_minis());
     let waiting: Vec<&Socket<'_>> = sockets.all().iter().filter(may_wait).collect();
     let judged = by_two(&waiting, TURN, |socket| suspect(table, sockets, socket, when));
     #[expect(clippy::filter_map_identity, reason = "stays in the same memory; flatten does not")]
@@ -167,7 +167,7 @@ fn suspect(
         listener: if awaits_accept { sockets.listener(socket) } else { None },
         peer: sockets.peer(table, socket),
         of_server: connection.role().map_or_else(|| sockets.listens_for(socket), |role| role == Role::Server),
-        keepalive: socket.found.gauge.keepalive != 0,
+        keepalive: socket.found.gauge.marks & mark::KEEPALIVE != 0,
     })
 }
 

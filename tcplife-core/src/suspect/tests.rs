@@ -25,6 +25,7 @@ const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
+const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 const LISTEN: u8 = 10;
 
@@ -86,7 +87,7 @@ fn look(found: &[Found]) -> Vec<Suspect> {
 }
 
 fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
-    let mut table = Table::new(Config { hz: HZ, ..Config::default() });
+    let mut table = Table::new(Config { hz: HZ, takes_up_ended: true, ..Config::default() });
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let census =
         Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
@@ -249,6 +250,18 @@ fn a_clock_that_never_ran_is_not_taken_for_traffic() {
 fn who_is_in_another_state_is_no_suspect() {
     assert!(look(&[held(socket(1, 1, SERVER, CLIENT), 10, 7)]).is_empty());
     assert!(look(&[held(socket(2, LISTEN, "0.0.0.0:80", "0.0.0.0:0"), 10, 3)]).is_empty());
+}
+
+#[test]
+fn what_is_left_of_a_connection_is_nobodys_other_end() {
+    let over = |found: Found| Found { gauge: Gauge { stamp_ns: NOW - 60 * SECOND, ..found.gauge }, ..found };
+    let ended = over(held(socket(1, CLOSE, CLIENT, SERVER), 10, 7));
+    let suspect = only(&[ended]);
+    assert_eq!((suspect.verdict, suspect.facts.age.min), (Verdict::EndedUnclosed, 60 * SECOND));
+    let leak = held(socket(2, CLOSE_WAIT, SERVER, CLIENT), 20, 5);
+    let both = look(&[ended, leak, socket(2, CLOSE_WAIT, SERVER, CLIENT)]);
+    let peers: Vec<_> = both.iter().map(|suspect| (suspect.verdict, suspect.peer)).collect();
+    assert_eq!(peers, [(Verdict::EndedUnclosed, Peer::Unknown), (Verdict::Unclosed, Peer::Unknown)]);
 }
 
 #[test]

@@ -30,13 +30,15 @@ pub enum Verdict {
     Receiving,
     /// `FIN_WAIT_2`: closed here; the peer has not, and the kernel will not wait for it for ever.
     PeerUnclosed,
+    /// `CLOSED`: the connection is over, and a process still has a descriptor. No socket is stuck, so it is none of the leaks.
+    EndedUnclosed,
     /// Not long enough in its state to say.
     Young,
 }
 
 impl Verdict {
     /// Every verdict, leaks first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unclosed,
         Self::EofUnread,
         Self::DataUnread,
@@ -47,6 +49,7 @@ impl Verdict {
         Self::Sending,
         Self::Receiving,
         Self::PeerUnclosed,
+        Self::EndedUnclosed,
         Self::Young,
     ];
 
@@ -63,6 +66,7 @@ impl Verdict {
             Self::Sending => "sending",
             Self::Receiving => "receiving",
             Self::PeerUnclosed => "peer_unclosed",
+            Self::EndedUnclosed => "ended_unclosed",
             Self::Young => "young",
         }
     }
@@ -76,7 +80,12 @@ impl Verdict {
             | Self::NeverAccepted
             | Self::KernelHeld
             | Self::HalfClosed => true,
-            Self::HolderUnseen | Self::Sending | Self::Receiving | Self::PeerUnclosed | Self::Young => false,
+            Self::HolderUnseen
+            | Self::Sending
+            | Self::Receiving
+            | Self::PeerUnclosed
+            | Self::EndedUnclosed
+            | Self::Young => false,
         }
     }
 }
@@ -122,11 +131,13 @@ pub(crate) fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
     let rule = match facts.state {
         State::CloseWait => close_wait(facts, within(facts.since_sent)),
         State::FinWait2 => fin_wait_2(facts, within(facts.since_received)),
+        State::Closed if facts.keeper == Keeper::Process => Verdict::EndedUnclosed,
         _ => return None,
     };
     let surely_young = facts.age.max.is_some_and(|max| max < leak_after);
     let perhaps_young = facts.age.min < leak_after;
-    Some(if surely_young || rule.is_leak() && perhaps_young { Verdict::Young } else { rule })
+    let blames = rule.is_leak() || rule == Verdict::EndedUnclosed;
+    Some(if surely_young || blames && perhaps_young { Verdict::Young } else { rule })
 }
 
 fn close_wait(facts: &Facts, sends: bool) -> Verdict {
@@ -241,10 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_of_a_connection_that_is_over_is_no_socket_that_is_stuck() {
+        let ended = Facts { state: State::Closed, ..FACTS };
+        is(ended, Verdict::EndedUnclosed);
+        is(Facts { age: Age { min: AFTER - 1, max: Some(AFTER) }, ..ended }, Verdict::Young);
+        assert_eq!(judge(&Facts { keeper: Keeper::Nobody, ..ended }, AFTER), None);
+        assert!(!Verdict::EndedUnclosed.is_leak());
+    }
+
+    #[test]
     fn other_states_wait_for_nobodys_close() {
         for state in State::ALL {
             let judged = judge(&Facts { state, ..FACTS }, AFTER).is_some();
-            assert_eq!(judged, matches!(state, State::CloseWait | State::FinWait2), "{state}");
+            assert_eq!(judged, state.is_judged(), "{state}");
         }
     }
 

@@ -144,10 +144,10 @@ impl Table {
                 if let Some(slot) = known {
                     self.lose(slot, head.time_ns, observer);
                 }
-                if state == State::Closed {
+                if state == State::Closed && !self.has_ended(found, &ends) {
                     return None;
                 }
-                let comes_of_one = !matches!(state, State::Listen | State::SynReceived);
+                let comes_of_one = !matches!(state, State::Listen | State::SynReceived | State::Closed);
                 let request = self.requests.get(head.netns, &ends).filter(|_| comes_of_one);
                 if let Some(request) = request {
                     self.promote(request, found, state, outcome, observer)?
@@ -162,6 +162,13 @@ impl Table {
             heirs.holds(self, slot, &found.task);
         }
         Some(slot)
+    }
+
+    /// Whether a closed socket is what a process still has of a connection that is over, and that is to be taken up. One that never
+    /// was a connection, or is to be another, has no remote end; and where a mini-socket has both ends, it may not be over.
+    fn has_ended(&self, found: &Found, ends: &Ends) -> bool {
+        let is_left = found.head.has(flag::HELD) && found.tuple.remote_port != 0;
+        self.config.takes_up_ended && is_left && self.mini(found.head.netns, ends).is_none()
     }
 
     /// Whether something happened to the connection after the dump looked at it.
@@ -259,10 +266,14 @@ impl Table {
             state,
             since: since_gauge(state, &found.gauge, head.time_ns, self.config.hz),
             role: (state == State::SynSent).then_some(Role::Client),
-            phase: Phase::Full,
+            phase: if state == State::Closed { Phase::Closed } else { Phase::Full },
         };
         let slot = self.open(&opening, observer);
-        self.slab.get_mut(slot)?.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
+        let connection = self.slab.get_mut(slot)?;
+        connection.marks.put(Marks::ORPHAN, head.has(flag::ORPHAN));
+        if state == State::Closed {
+            connection.marks.set(Marks::REPORTED);
+        }
         // Who holds it is known better than who listens.
         if !head.has(flag::HELD) {
             self.offer_only_listener(slot);

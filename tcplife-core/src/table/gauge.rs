@@ -1,6 +1,6 @@
 //! Ages of sockets that were there before the trace, from the kernel's own clocks.
 
-use tcplife_common::wire::{Found, Gauge};
+use tcplife_common::wire::{Found, Gauge, mark};
 
 use super::wheel::{self, Timer};
 use crate::{state::State, timeline::Since};
@@ -17,7 +17,8 @@ pub(crate) fn ago(gauge: &Gauge, at: u32, hz: u32) -> Option<u64> {
 /// When a full socket entered its state, as far as its own clocks tell. A FIN goes after all data of its side: the peer's
 /// makes CLOSE_WAIT, so that began after the last data received; ours is acknowledged in `FIN_WAIT_2`, so that began
 /// after the last data sent, while data can still be received in it. Both began with an ACK, so no later than the last
-/// one. Any other state began no later than the oldest of the three clocks.
+/// one. CLOSED began with what ended the socket, or, as it had the peer's FIN, perhaps after a `TIME_WAIT`, which is a mini-socket's.
+/// Any other state began no later than the oldest of the three clocks.
 pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
     let tick = wheel::tick_ns(hz);
     let [ack, data, sent] = [gauge.last_ack, gauge.last_data, gauge.last_sent].map(|at| ago(gauge, at, hz));
@@ -31,7 +32,13 @@ pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Sin
         State::CloseWait => after(data),
         // tcp_finish_connect and tcp_rcv_state_process set the clock of data sent when the connection is established.
         State::FinWait2 => after(sent),
-        State::Listen | State::SynSent => Since::Between { earliest: None, latest: now },
+        State::Closed if gauge.stamp_ns != 0 => {
+            let ended = gauge.stamp_ns;
+            let time_wait =
+                if gauge.marks & mark::FIN_IN == 0 { 0 } else { wheel::time_wait(hz).saturating_mul(tick) };
+            Since::Between { earliest: Some(ended), latest: ended.saturating_add(time_wait).min(now) }
+        }
+        State::Closed | State::Listen | State::SynSent => Since::Between { earliest: None, latest: now },
         _ => {
             let oldest = [ack, data, sent].into_iter().flatten().max();
             Since::Between { earliest: None, latest: oldest.map_or(now, latest) }
@@ -122,6 +129,21 @@ mod tests {
         // A peer that still sends: its data says nothing of our FIN.
         assert_eq!(since(gauge(1, 1, 40)), between(Some(40), 1));
         assert_eq!(since(gauge(1, 1, 0)), between(None, 1));
+    }
+
+    #[test]
+    fn closed_began_with_the_last_segment_or_after_a_time_wait() {
+        let since = |ago: u64, marks: u32| {
+            let gauge = Gauge { stamp_ns: NOW - ago * SECOND, marks, ..gauge(10, 30, 20) };
+            since_gauge(State::Closed, &gauge, NOW, HZ)
+        };
+        let between = |earliest: u64, latest: u64| Since::Between {
+            earliest: Some(NOW - earliest * SECOND),
+            latest: NOW - latest * SECOND,
+        };
+        assert_eq!(since(5, mark::KEEPALIVE), between(5, 5));
+        assert_eq!(since(5, mark::FIN_IN), between(5, 0));
+        assert_eq!(since(90, mark::FIN_IN), between(90, 30));
     }
 
     /// What is known of a mini-socket whose namespace has a `tcp_fin_timeout` of 60 s, with `left` seconds to go.

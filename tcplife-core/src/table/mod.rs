@@ -91,6 +91,9 @@ pub struct Config {
     pub mini_ends: MiniEndSource,
     /// Where the handshakes of passive opens come from.
     pub handshakes: Handshakes,
+    /// Connections that were over before they were found are taken up, where a process still has a descriptor: suspects are told. Their
+    /// lives are not.
+    pub takes_up_ended: bool,
     /// The name of processes that hold the descriptors of others for a moment, to look at them, and let go of one last
     /// when its owner closes it meanwhile (`bpf_iter` for `task_file`): closing makes none of them an owner.
     pub onlooker: [u8; 16],
@@ -104,6 +107,7 @@ impl Default for Config {
             life_after_time_wait: false,
             mini_ends: MiniEndSource::Computed,
             handshakes: Handshakes::Hidden,
+            takes_up_ended: false,
             onlooker: [0; 16],
         }
     }

@@ -8,15 +8,15 @@ use aya_ebpf::{
 };
 use tcplife_common::{
     settings::MINI_BITS,
-    wire::{Found, flag, kind},
+    wire::{Found, flag, kind, mark},
 };
 
 use crate::{
     constants::{ABSENT, offset, setting},
     maps::DUMP_STATES,
     read::{
-        self, Access, Probed, ProbedSock, Sock, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV, TCP_SYN_RECV,
-        TCP_TIME_WAIT, TypedSock,
+        self, Access, Probed, ProbedSock, Sock, TCP_CLOSE, TCP_FIN_WAIT2, TCP_LISTEN, TCP_NEW_SYN_RECV,
+        TCP_SYN_RECV, TCP_TIME_WAIT, TypedSock,
     },
     record::head,
 };
@@ -33,8 +33,6 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 /// `enum sock_type` of include/linux/net.h.
 const SOCK_STREAM: u16 = 1;
-/// Bit of `SOCK_KEEPOPEN` in `skc_flags` (enum sock_flags).
-const SOCK_KEEPOPEN: u32 = 3;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -216,5 +214,8 @@ fn full<A: Access>(sock: Sock<A>, state: u8, found: &mut Found) {
     gauge.last_ack = sock.load(offset!(rcv_tstamp));
     gauge.last_data = sock.load(offset!(lrcvtime));
     gauge.last_sent = sock.load(offset!(lsndtime));
-    gauge.keepalive = (sock.load::<u64>(offset!(skc_flags)) >> SOCK_KEEPOPEN & 1) as u32;
+    gauge.marks = sock.load::<u64>(offset!(skc_flags)) as u32 & (mark::FIN_IN | mark::KEEPALIVE);
+    if state == TCP_CLOSE {
+        gauge.stamp_ns = sock.load::<u64>(offset!(tcp_mstamp)).wrapping_mul(1000);
+    }
 }

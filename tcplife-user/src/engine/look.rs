@@ -34,6 +34,11 @@ const fn is_held(found: &Found) -> bool {
     found.head.has(flag::HELD)
 }
 
+/// Whether nothing is left but descriptors: no list has a closed socket.
+fn is_closed(found: &Found) -> bool {
+    State::from_kernel(found.head.old) == Some(State::Closed)
+}
+
 /// Whether a socket that an application has a handle on waits for somebody's close.
 fn waits(found: &Found) -> bool {
     !found.head.has(flag::ORPHAN) && State::from_kernel(found.head.old).is_some_and(State::waits_for_close)
@@ -43,7 +48,7 @@ fn waits(found: &Found) -> bool {
 struct Held {
     /// Its cookie, once it has one.
     cookie: u64,
-    /// Its namespace lists it.
+    /// Its namespace lists it, or lists none of its kind.
     is_listed: bool,
 }
 
@@ -76,7 +81,7 @@ impl Look {
         let mut got_cookie = false;
         for found in found.iter().flatten().filter(|found| is_held(found)) {
             let cookie = found.head.cookie;
-            let of = held.entry(key(found)).or_insert(Held { cookie, is_listed: false });
+            let of = held.entry(key(found)).or_insert(Held { cookie, is_listed: is_closed(found) });
             got_cookie |= of.take(cookie);
         }
         let mut homeless = HashMap::new();
@@ -135,6 +140,7 @@ mod tests {
     use super::*;
 
     const NETNS: u32 = 1;
+    const CLOSE: u8 = 7;
     const CLOSE_WAIT: u8 = 8;
 
     fn seen(sock: u64, flags: u8) -> Found {
@@ -182,6 +188,13 @@ mod tests {
         ];
         assert_eq!(of(&found, &[NETNS]), (vec![1, 1], vec![3, 5]));
         assert_eq!(of(&found, &[]), (vec![1, 1, 2, 3, 4, 5], vec![3, 5]), "nobody looked there");
+    }
+
+    #[test]
+    fn descriptors_of_closed_sockets_are_in_no_list() {
+        let mut closed = held(1);
+        closed.head.old = CLOSE;
+        assert_eq!(of(&[closed, held(2)], &[NETNS]), (vec![1], vec![]));
     }
 
     #[test]

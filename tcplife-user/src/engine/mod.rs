@@ -59,7 +59,7 @@ const BATCH: usize = 1 << 13;
 pub fn run<S: Sink>(config: &Config, sink: &mut S) -> Result<()> {
     let host = Preflight::look();
     host.check()?;
-    Engine::start(config, &host)?.run(sink)
+    Engine::start(config, &host, sink.confirm())?.run(sink)
 }
 
 /// When what is due next.
@@ -123,7 +123,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(config: &Config, host: &Preflight) -> Result<Self> {
+    fn start(config: &Config, host: &Preflight, confirm: Confirm) -> Result<Self> {
         let pace = Pace::listen(config.duration).context("cannot listen for signals")?;
         let follows_minis = config.minis != Minis::Ignored;
         let live = Live::start(&Options {
@@ -158,6 +158,7 @@ impl Engine {
             life_after_time_wait: config.minis == Minis::OfLife,
             mini_ends,
             handshakes,
+            takes_up_ended: confirm != Confirm::Never,
             onlooker: own_name(),
         });
         let filters_ports = config.settings.by_local_port + config.settings.by_remote_port > 0;

@@ -183,7 +183,9 @@ fn glance_with(
         Orphans::Each => MiniEndSource::Computed,
         Orphans::Counted => MiniEndSource::Ignored,
     };
-    let mut table = Table::new(table::Config { capacity, hz, mini_ends, ..table::Config::default() });
+    let of_table =
+        table::Config { capacity, hz, mini_ends, takes_up_ended: true, ..table::Config::default() };
+    let mut table = Table::new(of_table);
     let is_wanted = wanted(&config.filter);
     let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
     let sight = dumps.sight();
@@ -208,7 +210,7 @@ impl Engine {
     pub(super) fn tell_suspects<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let begun = clock::monotonic_ns();
         let old_enough = |connection: &Connection| {
-            connection.state().waits_for_close()
+            connection.state().is_judged()
                 && connection.since().age(begun).max.is_none_or(|max| max >= self.leak_after)
         };
         let suspects = if sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough) {

@@ -66,8 +66,10 @@ pub const FULL_SOCKETS: StateMask = !MINI_SOCKETS;
 /// Mini-sockets only.
 pub const MINI_SOCKETS: StateMask = u32::MAX << MINI_BITS;
 
-/// Sockets that wait for somebody's close, their other ends, and listeners, by the numbers of include/net/tcp_states.h.
+/// Sockets that wait for somebody's close, their other ends, what processes still have of connections that are over, and listeners, by
+/// the numbers of include/net/tcp_states.h.
 pub const SUSPECTS: StateMask = 1 << TCP_CLOSE_WAIT
+    | 1 << TCP_CLOSE
     | 1 << TCP_FIN_WAIT2
     | 1 << TCP_FIN_WAIT1
     | 1 << TCP_LISTEN
@@ -75,6 +77,7 @@ pub const SUSPECTS: StateMask = 1 << TCP_CLOSE_WAIT
 
 const TCP_FIN_WAIT1: u32 = 4;
 const TCP_FIN_WAIT2: u32 = 5;
+const TCP_CLOSE: u32 = 7;
 const TCP_CLOSE_WAIT: u32 = 8;
 const TCP_LISTEN: u32 = 10;
 

@@ -17,7 +17,7 @@ enum Need {
 use Need::{Optional, Required};
 
 /// Each field of [`Layout`] with its struct and member.
-const MEMBERS: [(&str, &str, &str, Need); 53] = [
+const MEMBERS: [(&str, &str, &str, Need); 54] = [
     ("skc_daddr", "sock_common", "skc_daddr", Required),
     ("skc_rcv_saddr", "sock_common", "skc_rcv_saddr", Required),
     ("skc_hash", "sock_common", "skc_hash", Required),
@@ -63,6 +63,7 @@ const MEMBERS: [(&str, &str, &str, Need); 53] = [
     ("snd_una", "tcp_sock", "snd_una", Required),
     ("rcv_tstamp", "tcp_sock", "rcv_tstamp", Required),
     ("lsndtime", "tcp_sock", "lsndtime", Required),
+    ("tcp_mstamp", "tcp_sock", "tcp_mstamp", Required),
     ("socket_sk", "socket", "sk", Required),
     ("file_inode", "file", "f_inode", Required),
     ("file_private_data", "file", "private_data", Required),

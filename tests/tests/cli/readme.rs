@@ -138,6 +138,7 @@ fn every_field_is_explained() -> Result<()> {
 const RECORDS: &str = r#"
 {"type":"life","duration_ns":null,"end":"unknown","owner":null,"remote_addr":"10.0.0.2"}
 {"type":"life","duration_ns":5,"end":"timeout","owner":{"pid":7,"comm":"curl"},"remote_addr":"10.0.0.3"}
+{"type":"suspect","verdict":"ended_unclosed","holders":[{"pid":7,"comm":"curl","fd":3},{"pid":8,"comm":"sh","fd":4}]}
 {"type":"leaker","process":null,"leaks":1}
 {"type":"leaker","process":{"pid":7,"comm":"a\"b"},"leaks":2}
 {"type":"summary","lost_by_cause":{"ring_full":0},"verdicts":{"unclosed":3},"undecided":1}
@@ -163,6 +164,7 @@ fn the_recipes_take_what_may_be_null() -> Result<()> {
         "[5,\"timeout\",\"curl\",\"10.0.0.3\"]\n[null,\"unknown\",null,\"10.0.0.2\"]\n",
         "{\"ring_full\":0}\n",
         "{\"undecided\":1,\"holder_unseen\":0}\n",
+        "[7,\"curl\",3]\n[8,\"sh\",4]\n",
         "tcplife_leaked_sockets{pid=\"\",comm=\"\"} 1\ntcplife_leaked_sockets{pid=\"7\",comm=\"a\\\"b\"} 2\n",
     ];
     ensure!(results == expected, "{results:#?}");

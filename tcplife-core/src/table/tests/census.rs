@@ -30,7 +30,7 @@ fn tuple(port: u16) -> Tuple {
     Tuple { local: address, remote: address, local_port: port, remote_port: 80, err: 0, family: 2 }
 }
 
-fn head(sock: u64, state: u8, at: u64) -> Head {
+pub(super) fn head(sock: u64, state: u8, at: u64) -> Head {
     Head { netns: NETNS, time_ns: at, sock, cookie: sock + 1000, old: state, new: state, ..Head::default() }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]
     outcome
 }
 
-fn state_of(table: &Table, port: u16) -> Option<State> {
+pub(super) fn state_of(table: &Table, port: u16) -> Option<State> {
     table.iter().find(|connection| connection.local().port() == port).map(Connection::state)
 }
 

@@ -24,6 +24,7 @@ pub(super) const DUMPED: Config = Config {
     life_after_time_wait: false,
     mini_ends: MiniEndSource::Dumped,
     handshakes: crate::table::Handshakes::Hidden,
+    takes_up_ended: false,
     onlooker: [0; 16],
 };
 

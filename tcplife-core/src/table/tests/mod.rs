@@ -2,6 +2,7 @@
 
 mod census;
 mod check;
+mod ended;
 mod heirs;
 mod listeners;
 mod minis;
@@ -128,13 +129,14 @@ fn configs() -> impl Strategy<Value = Config> {
         MiniEndSource::Ignored,
     ]);
     let handshakes = prop::sample::select(vec![Handshakes::Hidden, Handshakes::Told]);
-    (1..40_usize, any::<bool>(), mini_ends, handshakes).prop_map(
-        |(capacity, life_after_time_wait, mini_ends, handshakes)| Config {
+    (1..40_usize, any::<bool>(), mini_ends, handshakes, any::<bool>()).prop_map(
+        |(capacity, life_after_time_wait, mini_ends, handshakes, takes_up_ended)| Config {
             capacity,
             hz: 250,
             life_after_time_wait: life_after_time_wait && mini_ends != MiniEndSource::Ignored,
             mini_ends,
             handshakes,
+            takes_up_ended,
             onlooker: [b'o'; 16],
         },
     )

@@ -42,6 +42,7 @@ pub const fn of(verdict: Verdict) -> &'static Advice {
         Verdict::Sending => &SENDING,
         Verdict::Receiving => &RECEIVING,
         Verdict::PeerUnclosed => &PEER_UNCLOSED,
+        Verdict::EndedUnclosed => &ENDED_UNCLOSED,
         Verdict::Young => &YOUNG,
     }
 }
@@ -119,6 +120,13 @@ const PEER_UNCLOSED: Advice = Advice {
     no_help: "net.ipv4.tcp_tw_reuse: it is about TIME_WAIT.",
 };
 
+const ENDED_UNCLOSED: Advice = Advice {
+    means: "The connection is over: reset, timed out, refused, or closed by both ends with shutdown. The program still has its \
+            descriptor: close was not called. Neither ss nor netstat shows such a socket.",
+    look_at: "what the program does when recv, send or connect fails, and after shutdown: each of them needs a close.",
+    no_help: "net.ipv4.tcp_keepalive_* and ss -K: they end connections, and descriptors stay.",
+};
+
 const YOUNG: Advice = Advice {
     means: "Not long enough in its state to say, or not surely.",
     look_at: "nothing yet.",
@@ -172,6 +180,7 @@ pub fn reason(suspect: &Suspect) -> String {
                 "closed here {since} ago; the peer has not closed; the kernel ends it after tcp_fin_timeout"
             )
         }
+        Verdict::EndedUnclosed => format!("the connection ended {since} ago, and close was not called"),
         Verdict::Young => format!("in {} for {since}", facts.state.lower()),
     };
     about_holders(suspect, &mut reason);

@@ -16,8 +16,8 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Suspect, Tally, Verdict,
-        groups::{Baseline, Group, groups},
+        Facts, Suspect, Tally, Verdict,
+        groups::{Baseline, Counted, Group, counted, groups},
     },
 };
 
@@ -82,7 +82,16 @@ impl<'a> Report<'a> {
 
     /// Whether it may have been in its state for long enough, though not surely: it would be a leak then.
     fn is_undecided(&self, suspect: &Suspect) -> bool {
-        suspect.verdict == Verdict::Young && suspect.facts.age.max.is_none_or(|max| max >= self.leak_after)
+        let Facts { state, age, .. } = suspect.facts;
+        suspect.verdict == Verdict::Young
+            && state.waits_for_close()
+            && age.max.is_none_or(|max| max >= self.leak_after)
+    }
+
+    /// Whose descriptors are left of connections that are over.
+    fn ended(&self) -> Counted<Process> {
+        let ended = self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed);
+        counted(ended.flat_map(|suspect| &suspect.holders).map(|holder| holder.process))
     }
 }
 

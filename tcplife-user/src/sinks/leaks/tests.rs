@@ -15,6 +15,7 @@ use crate::{clock::Clock, netns};
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000 * SECOND;
 const JIFFIES: u64 = 5_000_000;
+const CLOSE: u8 = 7;
 const CLOSE_WAIT: u8 = 8;
 /// A pid that no process has.
 const PID: u32 = u32::MAX;
@@ -64,7 +65,7 @@ fn looks(counts: &[u16]) -> Collected {
 }
 
 fn look(collected: &mut Collected, at: u64, found: &[Found]) {
-    let mut table = Table::new(TableConfig { hz: 250, ..TableConfig::default() });
+    let mut table = Table::new(TableConfig { hz: 250, takes_up_ended: true, ..TableConfig::default() });
     let found = [found.to_vec()];
     let census =
         Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
@@ -273,6 +274,26 @@ fn what_may_be_a_leak_is_not_said_to_be_none() {
         "no leaks: no socket that has surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
          not known: 2 may have been there for 30s or longer, and got a segment since (the FIN, or an answer to keepalive); \
          -d of 30s or more tells (--all shows them)\n"
+    );
+}
+
+#[test]
+fn descriptors_of_connections_that_are_over_are_told_by_process() {
+    let closed = |found: Found| Found {
+        head: Head { old: CLOSE, new: CLOSE, ..found.head },
+        gauge: Gauge { stamp_ns: NOW - 60 * SECOND, ..found.gauge },
+        ..found
+    };
+    let mut found: Vec<Found> = found(4).into_iter().map(closed).collect();
+    found[3].gauge.stamp_ns = NOW - SECOND;
+    let mut collected = Collected::new(&Config::default());
+    look(&mut collected, NOW, &found);
+    assert_eq!(
+        told(text::LeaksText(collected)),
+        "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
+         not leaks: 3 ended_unclosed, 1 young (--all shows them)\n\
+         not closed, though the connections are over: descriptors of \\x1b[31mred\\\\[4294967295] (3); no list of \
+         sockets has them\n"
     );
 }
 

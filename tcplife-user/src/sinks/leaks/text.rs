@@ -97,6 +97,14 @@ fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
         if with_any(others).next().is_some() {
             _ = writeln!(text, "not leaks: {} (--all shows them)", verdicts(others));
         }
+        let ended = report.ended();
+        if !ended.is_empty() {
+            _ = writeln!(
+                text,
+                "not closed, though the connections are over: descriptors of {}; no list of sockets has them",
+                list(&ended, named)
+            );
+        }
     }
 }
 

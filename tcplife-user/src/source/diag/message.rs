@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use tcplife_common::wire::{Found, Gauge, Head, Stats, Tuple, flag, kind};
+use tcplife_common::wire::{Found, Gauge, Head, Stats, Tuple, flag, kind, mark};
 
 use crate::source::dump::StateMask;
 
@@ -124,7 +124,7 @@ fn listed(message: &[u8], now: u64, netns: u32) -> Option<Listed> {
         expires: u64::from(JIFFIES) + u64::from(expires),
         recv_queue: u32_at(message, 56)?,
         send_queue: u32_at(message, 60)?,
-        keepalive: u32::from(clock == TIMER_KEEPALIVE && state != TCP_FIN_WAIT2),
+        marks: if clock == TIMER_KEEPALIVE && state != TCP_FIN_WAIT2 { mark::KEEPALIVE } else { 0 },
         ..Gauge::default()
     };
     let (gauge, figures) = match attribute(attributes, INET_DIAG_INFO) {
