@@ -48,6 +48,7 @@ mod churn;
 mod close;
 mod common;
 mod drops;
+mod ended;
 mod evidence;
 mod filter;
 mod kinds;
