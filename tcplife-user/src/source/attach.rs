@@ -12,7 +12,7 @@ use aya::{
 
 use super::{
     btf::KernelTypes,
-    hooks::{Allowed, HOOKS, Hook, Program},
+    hooks::{Allowed, HOOKS, Hook, KPROBES, Mechanism, Program},
     live::Options,
 };
 use crate::health;
@@ -94,13 +94,23 @@ fn attach_choice(
         }
         let name = format!("{}/{}", program.mechanism.name(), program.target);
         let loaded = programs.program_mut(program.name).ok_or("the BPF object has no such program")?;
-        if let Err(error) = attach(loaded, program, btf) {
+        let done = match absent(program.mechanism, types) {
+            Some(why) => Err(why.to_owned()),
+            None => attach(loaded, program, btf).map_err(|error| reason(&error)),
+        };
+        if let Err(why) = done {
             choice[..n].iter().for_each(|before| detach(programs, before.name));
-            return Err(format!("{name}: {}", reason(&error)));
+            return Err(format!("{name}: {why}"));
         }
         attached = name;
     }
     Ok(Some(attached))
+}
+
+/// Why a kernel has none of a mechanism, where its types say so: the error that it gives says less.
+fn absent(mechanism: Mechanism, types: &KernelTypes) -> Option<&'static str> {
+    let is_kprobe = matches!(mechanism, Mechanism::Kprobe | Mechanism::Kretprobe);
+    (is_kprobe && !types.has_function(KPROBES)).then_some("this kernel has no kprobes (CONFIG_KPROBES)")
 }
 
 /// Has the kernel check a program, unless it did already.

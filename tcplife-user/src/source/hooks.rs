@@ -77,15 +77,19 @@ const fn function(name: &'static str, mechanism: Mechanism, target: &'static str
     Program { name, mechanism, target, arguments: 0 }
 }
 
+/// What a kernel with kprobes has (`CONFIG_KPROBES`).
+pub const KPROBES: &str = "register_kprobe";
+
 /// The types that are asked for.
 pub fn wanted() -> impl Iterator<Item = Wanted> {
     let programs = HOOKS.iter().flat_map(|hook| hook.choices.iter().copied().flatten());
-    programs.map(|program| match program.mechanism {
+    let targets = programs.map(|program| match program.mechanism {
         Mechanism::TpBtf => Wanted::Tracepoint(program.target),
         Mechanism::Fentry | Mechanism::Fexit | Mechanism::Kprobe | Mechanism::Kretprobe => {
             Wanted::Function(program.target)
         }
-    })
+    });
+    targets.chain([Wanted::Function(KPROBES)])
 }
 
 /// One kind of information.
