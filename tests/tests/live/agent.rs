@@ -13,7 +13,7 @@ use tcplife_tests::{
     deadline::{PATIENCE, until},
     kernel_objects::{Objects, pins},
     lab::watch,
-    namespace::{Family, Namespace},
+    namespace::{Family, Namespace, in_our_machine},
     record::Record,
     tcplife_binary,
     tracer::{Output, READY, hooks},
@@ -40,6 +40,28 @@ fn gone(objects: &Objects) -> Result<()> {
         Ok(objects.also_in(&Objects::loaded()?).is_empty().then_some(()))
     })
     .with_context(|| format!("{objects:?}"))
+}
+
+/// The other tests take what is there: that a kernel which has fentry and kprobes is traced by them is seen here. All of our machines'
+/// kernels have both; of any other one it is only told what is used.
+#[test]
+fn functions_are_hooked_as_asked_for() -> Result<()> {
+    let output = watch(&Namespace::new()?, "trace", &[])?.stop()?;
+    let used =
+        |kind: &str| output.summary.hooks.get(kind).and_then(|hook| hook.as_str()).context("no such hook");
+    let asked = hooks().pop().unwrap_or_default();
+    for (kind, is_return) in [("time_wait_cause", false), ("accept", true), ("syn_received", false)] {
+        let mechanism = match (asked.as_str(), is_return) {
+            ("dump", _) => "off: ",
+            _ if !in_our_machine() => "",
+            ("kprobe", false) => "kprobe/",
+            ("kprobe", true) => "kretprobe/",
+            (_, false) => "fentry/",
+            (_, true) => "fexit/",
+        };
+        ensure!(used(kind)?.starts_with(mechanism), "{kind} is {}, and not {mechanism}", used(kind)?);
+    }
+    Ok(())
 }
 
 /// `kill -9` under load: the kernel cleans up, for nothing is pinned.
