@@ -203,6 +203,13 @@ impl Config {
                 );
             }
         }
+        let states = leaks.tracing.filters.states.as_slice();
+        ensure!(
+            evidence != Evidence::SockDiag
+                || states.is_empty()
+                || states.iter().any(|state| state.waits_for_close()),
+            "sock_diag does not list closed sockets; leave --evidence sock_diag out, or select close_wait or fin_wait_2"
+        );
         let suspects = if leaks.all { Suspects::All } else { Suspects::Leaks };
         let leak_after = leaks.leak_after;
         let config = Self { leak_after, evidence, suspects, ..Self::of(leaks.tracing)? };

@@ -16,8 +16,8 @@ wire! {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
         /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
-        /// made, rounded down to a second. Full socket in CLOSE: when its last segment or timer came (`tcp_sock.tcp_mstamp`), which
-        /// ended it. Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
+        /// made, rounded down to a second. Full socket in CLOSE: when its last segment or timer came, or data was read since
+        /// (`tcp_sock.tcp_mstamp`). Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
         pub stamp_ns: u64 = 8,
         /// Mini-socket: `tw_timer.expires`, in 64-bit jiffies.
         pub expires: u64 = 16,

@@ -78,9 +78,10 @@ impl<'a> Socket<'a> {
         self.found.head.has(flag::MINI)
     }
 
-    /// Whether it may get a verdict.
+    /// Whether it may get a verdict. A closed socket without a remote end is what is left of nothing: it is to be connected yet, or was
+    /// dissolved by `tcp_disconnect`.
     pub(super) fn is_judged(&self) -> bool {
-        self.state().is_judged()
+        self.state().is_judged() && (self.state() != State::Closed || self.found.tuple.remote_port != 0)
     }
 
     fn ends(&self) -> Ends {
@@ -130,7 +131,8 @@ impl<'a> Socket<'a> {
             state: self.state(),
             age: Age { min: 0, max: None },
             recv_queue: gauge.recv_queue,
-            send_queue: gauge.send_queue,
+            // Of a connection that is over nothing will be acknowledged.
+            send_queue: if self.state() == State::Closed { 0 } else { gauge.send_queue },
             since_sent: since(gauge.last_sent, stats.bytes_sent),
             since_received: since(gauge.last_data, stats.bytes_received),
             keeper: self.keeper(),

@@ -50,10 +50,11 @@ impl Group<'_> {
         Verdict::ALL.into_iter().zip(of).filter(|(_, of)| !of.is_empty())
     }
 
-    /// The group's own descriptors, in ascending order.
-    pub fn fds(&self) -> Vec<u32> {
+    /// The group's own descriptors of those that are meant, in ascending order.
+    pub fn fds(&self, is_meant: impl Fn(&Suspect) -> bool) -> Vec<u32> {
         let pid = self.process.map(|process| process.pid);
-        let own = self.suspects.iter().flat_map(|suspect| &suspect.holders);
+        let own =
+            self.suspects.iter().filter(|suspect| is_meant(suspect)).flat_map(|suspect| &suspect.holders);
         let mut fds: Vec<u32> =
             own.filter(|holder| Some(holder.process.pid) == pid).map(|holder| holder.fd).collect();
         fds.sort_unstable();
@@ -64,7 +65,7 @@ impl Group<'_> {
     /// Other processes that hold some of the sockets, with how many.
     pub fn others(&self) -> Counted<Process> {
         let pid = self.process.map(|process| process.pid);
-        counted(self.suspects.iter().flat_map(|suspect| {
+        counted(self.closable().flat_map(|suspect| {
             // Holders are in the order of their processes.
             let mut last = None;
             let processes = suspect.holders.iter().map(|holder| holder.process);

@@ -25,6 +25,7 @@ use crate::{
     connection::{Connection, Role},
     filter::Filter,
     owner::{Owner, Process, Via},
+    state::State,
     table::{Table, since_orphaned},
     timeline::Age,
 };
@@ -98,9 +99,10 @@ impl Suspect {
         whose.any(|owner| filter.matches(&self.connection, owner))
     }
 
-    /// Whether somebody here has to close it, sooner or later; an orphan was closed here already.
+    /// Whether somebody here has to close the connection, sooner or later: an orphan was closed here already, and what is left of one that
+    /// is over is a descriptor.
     pub fn is_closable(&self) -> bool {
-        self.facts.keeper != Keeper::Nobody
+        self.facts.keeper != Keeper::Nobody && self.facts.state.waits_for_close()
     }
 
     /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.
@@ -171,10 +173,11 @@ fn suspect(
     })
 }
 
-/// How long it has been in its state. What the table has seen is exact; the socket's own clocks must not contradict it.
+/// How long it has been in its state. What the table has seen is exact; the socket's own clocks must not contradict it. Those of a
+/// closed socket tell less the later they are read.
 fn age(connection: &Connection, socket: &Socket<'_>, now: u64, hz: u32) -> Age {
     let (known, found) = (connection.since().age(now), socket.found);
-    if socket.is_mini() {
+    if socket.is_mini() || socket.state() == State::Closed {
         return known;
     }
     let clocks = crate::table::since_gauge(connection.state(), &found.gauge, found.head.time_ns, hz).age(now);

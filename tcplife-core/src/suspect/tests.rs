@@ -261,6 +261,9 @@ fn what_is_left_of_a_connection_is_nobodys_other_end() {
     let leak = held(socket(2, CLOSE_WAIT, SERVER, CLIENT), 20, 5);
     let both = look(&[ended, leak, socket(2, CLOSE_WAIT, SERVER, CLIENT)]);
     let peers: Vec<_> = both.iter().map(|suspect| (suspect.verdict, suspect.peer)).collect();
+    let mut dissolved = ended;
+    dissolved.tuple.remote_port = 0;
+    assert!(look(&[dissolved]).is_empty());
     assert_eq!(peers, [(Verdict::EndedUnclosed, Peer::Unknown), (Verdict::Unclosed, Peer::Unknown)]);
 }
 
@@ -274,7 +277,7 @@ fn groups_are_by_process_and_the_worst_comes_first() {
     let pids: Vec<_> = groups.iter().map(|group| group.process.map(|process| process.pid)).collect();
     assert_eq!(pids, [Some(10), None, Some(20)]);
     assert_eq!(groups[0].leaks(), 2);
-    assert_eq!(groups[0].fds(), [4, 5]);
+    assert_eq!(groups[0].fds(|_| true), [4, 5]);
     assert_eq!(groups[0].local_ports(), [(80, 2)]);
     let total: usize = groups.iter().map(|group| group.suspects.len()).sum();
     assert_eq!(total, suspects.len());
@@ -298,7 +301,9 @@ fn the_service_is_that_of_the_most_whichever_end_opened_them() {
 fn growth_is_by_the_minute() {
     let of = |sock, pid| held(socket(sock, CLOSE_WAIT, SERVER, &format!("10.0.0.2:{}", 4000 + sock)), pid, 9);
     let before = look(&[of(1, 10), of(2, 20)]);
-    let after = look(&[of(1, 10), of(3, 10), of(4, 10), of(5, 30)]);
+    let mut over = held(socket(6, CLOSE, SERVER, "10.0.0.2:4006"), 10, 9);
+    over.gauge.stamp_ns = NOW - 60 * SECOND;
+    let after = look(&[of(1, 10), of(3, 10), of(4, 10), of(5, 30), over]);
     let baseline = Baseline::of(&before);
     let growth: Vec<f64> = groups(&after).iter().map(|group| baseline.growth(group, 30 * SECOND)).collect();
     assert_eq!(growth, [4.0, 2.0]);

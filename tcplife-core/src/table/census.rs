@@ -165,10 +165,12 @@ impl Table {
     }
 
     /// Whether a closed socket is what a process still has of a connection that is over, and that is to be taken up. One that never
-    /// was a connection, or is to be another, has no remote end; and where a mini-socket has both ends, it may not be over.
+    /// was a connection, or is to be another, has no remote end; and where a mini-socket has both ends, it may not be over. None takes the
+    /// place of one that lives.
     fn has_ended(&self, found: &Found, ends: &Ends) -> bool {
         let is_left = found.head.has(flag::HELD) && found.tuple.remote_port != 0;
-        self.config.takes_up_ended && is_left && self.mini(found.head.netns, ends).is_none()
+        let has_room = self.slab.len() < self.config.capacity;
+        self.config.takes_up_ended && is_left && has_room && self.mini(found.head.netns, ends).is_none()
     }
 
     /// Whether something happened to the connection after the dump looked at it.

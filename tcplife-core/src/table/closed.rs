@@ -132,7 +132,9 @@ impl Table {
 
     pub(super) fn gone<O: Observer + ?Sized>(&mut self, record: &wire::Handle, observer: &mut O) {
         let head = &record.head;
-        let Some(slot) = self.find(head, &Ends::default(), observer) else { return };
+        let Some(slot) = self.find(head, &Ends::default(), observer) else {
+            return self.departed.note(head.sock, head.cookie);
+        };
         if let Some(process) = process(head, &record.task) {
             self.offer(slot, &process, Via::Close);
         }

@@ -14,10 +14,15 @@ pub(crate) fn ago(gauge: &Gauge, at: u32, hz: u32) -> Option<u64> {
     (at != 0).then(|| if is_later { 0 } else { u64::from(ticks) * wheel::tick_ns(hz) })
 }
 
+/// Longer than a `TIME_WAIT` (`TCP_TIMEWAIT_LEN`), as its timer rounds that up, and than the time between two retransmissions
+/// (`TCP_RTO_MAX`).
+const LONGEST_TIMER_NS: u64 = 122 * SECOND_NS;
+
 /// When a full socket entered its state, as far as its own clocks tell. A FIN goes after all data of its side: the peer's
 /// makes CLOSE_WAIT, so that began after the last data received; ours is acknowledged in `FIN_WAIT_2`, so that began
 /// after the last data sent, while data can still be received in it. Both began with an ACK, so no later than the last
-/// one. CLOSED began with what ended the socket, or, as it had the peer's FIN, perhaps after a `TIME_WAIT`, which is a mini-socket's.
+/// one. CLOSED began after all that; no later than the last segment, timer or read of data (`tcp_mstamp_refresh`), but for a
+/// `TIME_WAIT` that came after the peer's FIN, and for what ended, without a segment, a socket whose SYN or FIN was being sent again.
 /// Any other state began no later than the oldest of the three clocks.
 pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Since {
     let tick = wheel::tick_ns(hz);
@@ -33,10 +38,11 @@ pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Sin
         // tcp_finish_connect and tcp_rcv_state_process set the clock of data sent when the connection is established.
         State::FinWait2 => after(sent),
         State::Closed if gauge.stamp_ns != 0 => {
-            let ended = gauge.stamp_ns;
-            let time_wait =
-                if gauge.marks & mark::FIN_IN == 0 { 0 } else { wheel::time_wait(hz).saturating_mul(tick) };
-            Since::Between { earliest: Some(ended), latest: ended.saturating_add(time_wait).min(now) }
+            let late = if gauge.marks & mark::FIN_IN != 0 || ack.is_none() { LONGEST_TIMER_NS } else { 0 };
+            let latest = gauge.stamp_ns.saturating_add(late).min(now);
+            let heard = [ack, data, sent].into_iter().flatten().min();
+            let earliest = heard.map_or(gauge.stamp_ns, |age| now.saturating_sub(age + tick));
+            Since::Between { earliest: Some(earliest.min(latest)), latest }
         }
         State::Closed | State::Listen | State::SynSent => Since::Between { earliest: None, latest: now },
         _ => {
@@ -132,18 +138,29 @@ mod tests {
     }
 
     #[test]
-    fn closed_began_with_the_last_segment_or_after_a_time_wait() {
-        let since = |ago: u64, marks: u32| {
-            let gauge = Gauge { stamp_ns: NOW - ago * SECOND, marks, ..gauge(10, 30, 20) };
-            since_gauge(State::Closed, &gauge, NOW, HZ)
+    fn closed_began_after_the_last_segment_that_was_one_of_the_connections() {
+        let since = |ago: u64, marks: u32, clocks: Gauge| {
+            since_gauge(State::Closed, &Gauge { stamp_ns: NOW - ago * SECOND, marks, ..clocks }, NOW, HZ)
         };
         let between = |earliest: u64, latest: u64| Since::Between {
-            earliest: Some(NOW - earliest * SECOND),
+            earliest: Some(NOW - earliest),
             latest: NOW - latest * SECOND,
         };
-        assert_eq!(since(5, mark::KEEPALIVE), between(5, 5));
-        assert_eq!(since(5, mark::FIN_IN), between(5, 0));
-        assert_eq!(since(90, mark::FIN_IN), between(90, 30));
+        let last_ack = 10 * SECOND + TICK;
+        assert_eq!(since(5, mark::KEEPALIVE, gauge(10, 30, 20)), between(last_ack, 5));
+        assert_eq!(
+            since(5, mark::FIN_IN, gauge(10, 30, 20)),
+            between(last_ack, 0),
+            "perhaps after a TIME_WAIT"
+        );
+        assert_eq!(since(200, mark::FIN_IN, gauge(300, 310, 310)), between(300 * SECOND + TICK, 200 - 122));
+        // Never established: whatever ended it came before the next SYN.
+        assert_eq!(since(200, 0, gauge(0, 0, 0)), between(200 * SECOND, 200 - 122));
+        assert_eq!(
+            since(0, 0, Gauge { jiffies: 100_000 - 1, ..gauge(1, 0, 0) }),
+            between(SECOND, 0),
+            "read late"
+        );
     }
 
     /// What is known of a mini-socket whose namespace has a `tcp_fin_timeout` of 60 s, with `left` seconds to go.

@@ -91,8 +91,8 @@ pub struct Config {
     pub mini_ends: MiniEndSource,
     /// Where the handshakes of passive opens come from.
     pub handshakes: Handshakes,
-    /// Connections that were over before they were found are taken up, where a process still has a descriptor: suspects are told. Their
-    /// lives are not.
+    /// Connections that were over before a census found them are taken up where a process still has a descriptor: somebody asks for
+    /// suspects. Their lives are not told.
     pub takes_up_ended: bool,
     /// The name of processes that hold the descriptors of others for a moment, to look at them, and let go of one last
     /// when its owner closes it meanwhile (`bpf_iter` for `task_file`): closing makes none of them an owner.

@@ -211,6 +211,7 @@ impl Engine {
         let begun = clock::monotonic_ns();
         let old_enough = |connection: &Connection| {
             connection.state().is_judged()
+                && self.filter.wants_state(connection.state())
                 && connection.since().age(begun).max.is_none_or(|max| max >= self.leak_after)
         };
         let suspects = if sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough) {

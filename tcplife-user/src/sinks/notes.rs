@@ -124,7 +124,9 @@ impl Notes {
 
     /// A look at the host was taken without BPF.
     pub fn without_bpf(&mut self, why: &str) {
-        self.note(&format!("sock_diag and /proc are read instead of BPF iterators: {why}"));
+        self.note(&format!(
+            "sock_diag and /proc are read instead of BPF iterators, without descriptors of connections that are over: {why}"
+        ));
     }
 
     /// Events were lost.
@@ -259,7 +261,7 @@ tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
     #[test]
     fn a_note_is_one_line() {
         let why = "no\nVerifier output: stack depth 0\n\nprocessed 2 insns\n: Too many open files";
-        let expected = "tcplife: sock_diag and /proc are read instead of BPF iterators: no; Verifier output: stack depth 0; \
+        let expected = "tcplife: sock_diag and /proc are read instead of BPF iterators, without descriptors of connections that are over: no; Verifier output: stack depth 0; \
                         processed 2 insns; : Too many open files\n";
         assert_eq!(told(&config(false), |notes| notes.without_bpf(why)), expected);
     }

@@ -94,12 +94,9 @@ fn attach_choice(
         }
         let name = format!("{}/{}", program.mechanism.name(), program.target);
         let loaded = programs.program_mut(program.name).ok_or("the BPF object has no such program")?;
-        let done = match absent(program.mechanism, types) {
-            Some(why) => Err(why.to_owned()),
-            None => attach(loaded, program, btf).map_err(|error| reason(&error)),
-        };
-        if let Err(why) = done {
+        if let Err(error) = attach(loaded, program, btf) {
             choice[..n].iter().for_each(|before| detach(programs, before.name));
+            let why = absent(program.mechanism, types).map_or_else(|| reason(&error), str::to_owned);
             return Err(format!("{name}: {why}"));
         }
         attached = name;

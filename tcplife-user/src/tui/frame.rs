@@ -85,6 +85,11 @@ impl Leaks {
         self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
     }
 
+    /// How many wait for somebody's close, leaks or not.
+    pub fn waiting(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.facts.state.waits_for_close()).count()
+    }
+
     /// The suspect of a connection.
     pub fn of(&self, id: ConnId) -> Option<&Suspect> {
         self.suspects.iter().find(|suspect| suspect.connection.id() == id)

@@ -116,11 +116,13 @@ fn parse(name: &str, text: &str) -> Result<Case> {
         }
     }
     ensure!(variants.last().is_some_and(|(word, _)| *word == "twin"), "nothing is expected of the twin");
-    // A descriptor that is left of a connection is a fault, and none of the leaks.
-    let others = |variant: &Variant| variant.also.as_ref().map_or(0, Kinds::total);
+    // A descriptor that is left of a connection is a fault, and none of the leaks: then the twin has none of these either.
+    let others = |variant: &Variant| variant.also.as_ref().map(Kinds::total);
+    let is_of_others =
+        variants.iter().any(|(word, variant)| *word == "faulty" && variant.expected.total() == 0);
     let fits = |word: &str, variant: &Variant| match (word, variant.expected.total()) {
-        ("twin", leaks) => leaks == 0,
-        (_, leaks) => leaks > 0 || others(variant) > 0,
+        ("twin", leaks) => leaks == 0 && (!is_of_others || others(variant) == Some(0)),
+        (_, leaks) => leaks > 0 || others(variant) > Some(0),
     };
     ensure!(
         variants.iter().all(|(word, variant)| fits(word, variant)),

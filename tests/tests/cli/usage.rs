@@ -8,11 +8,15 @@ use tcplife_tests::tcplife_binary;
 use crate::run::{end_of, isolated, run};
 
 /// What is typed, and what the sentence has to say.
-const WRONG: [(&[&str], &[&str]); 38] = [
+const WRONG: [(&[&str], &[&str]); 39] = [
     (&[], &["requires a subcommand", "watch, trace, lives, hist, leaks, doctor", "--help"]),
     (&["trce"], &["'trce'", "'trace'", "--help"]),
     (&["leaks", "-o", "csv"], &["'csv'", "text, json"]),
     (&["leaks", "--evidence", "sock_diag", "-d", "1s"], &["--evidence sock_diag", "-d"]),
+    (
+        &["leaks", "--evidence", "sock_diag", "--state", "closed"],
+        &["sock_diag does not list closed", "--evidence sock_diag", "close_wait"],
+    ),
     (&["leaks", "--hooks", "kprobe"], &["--hooks", "-d"]),
     (&["leaks", "--ring-size", "64K"], &["--ring-size", "-d"]),
     (&["trace", "--frobnicate"], &["'--frobnicate'", "tcplife trace --help"]),

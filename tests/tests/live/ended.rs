@@ -1,6 +1,9 @@
-//! What a process still has of connections that are over: descriptors of sockets that no list has.
+//! What a process still has of connections that are over: descriptors of sockets that `ss` does not list.
+
+use std::{thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 use tcplife_tests::{
     actor::{Actor, Ends, Handle, Span},
     clock::mono_ns,
@@ -15,8 +18,8 @@ on_both_families! {
     left_of_what_was_seen
 }
 
-/// The longest `TIME_WAIT`, nanoseconds, and what a timer wheel may add.
-const TIME_WAIT_NS: u64 = 69_000_000_000;
+/// A while in which nothing is sent.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What is left of one connection.
 struct Left {
@@ -26,8 +29,18 @@ struct Left {
     ends: Ends,
     /// When its last segment came, between the call that sent it and a look that found no socket.
     over: Span,
-    /// Both ends have sent a FIN: of the full socket it cannot be told whether a `TIME_WAIT` came after it.
-    is_finished: bool,
+    tells: Tells,
+}
+
+/// What the socket tells of the time at which its connection was over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// Not later than its last segment, which ended it.
+    Latest,
+    /// That too, but for whoever has read from it since.
+    Read,
+    /// There may have been a `TIME_WAIT` after it, or it may have ended without a segment.
+    Vaguely,
 }
 
 /// Connections that were reset, refused, destroyed and shut down, and a socket that never was one.
@@ -48,7 +61,7 @@ impl Scene {
     fn play(&mut self, family: Family) -> Result<()> {
         let Self { namespace, server, client, left } = self;
         let (listener, at) = server.listen(family.loopback())?;
-        let mut leave = |what, actor: &Actor, (handle, ends), call: Span, is_finished| {
+        let mut leave = |what, actor: &Actor, (handle, ends), call: Span, tells| {
             let is_over = || {
                 let sockets = namespace.sockets()?;
                 let is_left = |state| state == "listen" || state == "time_wait";
@@ -56,7 +69,7 @@ impl Scene {
             };
             until("the end of the connection", PATIENCE, is_over)?;
             let over = Span { began: call.began, ended: mono_ns() };
-            left.push(Left { what, pid: actor.pid(), handle, ends, over, is_finished });
+            left.push(Left { what, pid: actor.pid(), handle, ends, over, tells });
             anyhow::Ok(())
         };
 
@@ -64,29 +77,45 @@ impl Scene {
         let reset = server.accept(listener)?;
         client.on(near, "linger0")?;
         let over = client.close(near)?;
-        leave("reset", server, reset, over, false)?;
+        leave("reset", server, reset, over, Tells::Latest)?;
 
         let (closed, nowhere) = server.listen(family.loopback())?;
         server.close(closed)?;
         let refused = client.open(family.kind())?;
         let over = client.on(refused, &format!("start {nowhere}"))?.span;
         let (local, _) = client.names(refused)?;
-        leave("refused", client, (refused, Ends { local, remote: nowhere }), over, false)?;
+        leave("refused", client, (refused, Ends { local, remote: nowhere }), over, Tells::Vaguely)?;
 
         let near = client.connect(at)?;
         let destroyed = server.accept(listener)?;
         let Ends { local, remote } = destroyed.1;
         let over = server.call(&format!("destroy {local} {remote}"))?.span;
-        leave("destroyed", server, destroyed, over, false)?;
-        leave("reset with that", client, near, over, false)?;
+        leave("destroyed", server, destroyed, over, Tells::Latest)?;
+        leave("reset with that", client, near, over, Tells::Latest)?;
 
         let near = client.connect(at)?;
         let far = server.accept(listener)?;
         client.on(near.0, "shutdown")?;
         let over = server.on(far.0, "shutdown")?.span;
-        leave("first shut down", client, near, over, true)?;
-        leave("last shut down", server, far, over, true)?;
+        leave("first shut down", client, near, over, Tells::Vaguely)?;
+        leave("last shut down", server, far, over, Tells::Vaguely)?;
 
+        let near = client.connect(at)?;
+        let unread = server.accept(listener)?;
+        client.on(near.0, "send 10")?;
+        client.on(near.0, "linger0")?;
+        let over = client.close(near.0)?;
+        leave("read later", server, unread, over, Tells::Read)?;
+        sleep(PAUSE);
+        server.on(unread.0, "receive 10")?;
+
+        // What a call has dissolved (`tcp_disconnect`) is to be connected again, and so is what never was.
+        let near = client.connect(at)?;
+        let far = server.accept(listener)?;
+        let over = client.on(near.0, "unspec")?.span;
+        leave("reset by a disconnect", server, far, over, Tells::Latest)?;
+        let failed = client.open(family.kind())?;
+        client.fails_on(failed, &format!("connect {nowhere}"), Errno::CONNREFUSED)?;
         client.open(family.kind())?;
         Ok(())
     }
@@ -107,7 +136,7 @@ impl Scene {
 }
 
 /// Whether a suspect is what is left of a connection, reported between two moments.
-fn check(suspect: &Suspect, left: &Left, reported: (u64, u64)) -> Result<()> {
+fn check(suspect: &Suspect, left: &Left, reported: (u64, u64), is_seen: bool) -> Result<()> {
     ensure!(suspect.verdict == "ended_unclosed" && suspect.state == "closed" && !suspect.leak, "{suspect:?}");
     let holders: Vec<u32> = suspect.holders.iter().map(|holder| holder.pid).collect();
     ensure!(holders == [left.pid] && suspect.peer_owner.is_none() && !suspect.peer_gone, "{suspect:?}");
@@ -116,11 +145,18 @@ fn check(suspect: &Suspect, left: &Left, reported: (u64, u64)) -> Result<()> {
     let (min, max) = (suspect.age_ns.min, suspect.age_ns.max.context("no upper bound")?);
     // The kernel keeps whole microseconds.
     let exact = least..=most + 1_000;
-    if left.is_finished {
-        ensure!(min <= most && max >= least && max - min <= TIME_WAIT_NS, "{exact:?}: {suspect:?}");
-    } else {
-        ensure!(exact.contains(&min) && min == max, "{exact:?}: {suspect:?}");
+    if is_seen {
+        ensure!(exact.contains(&min) && min == max, "its end was seen, {exact:?} ago: {suspect:?}");
+        return Ok(());
     }
+    ensure!(min <= *exact.end() && max >= least, "{exact:?}: {suspect:?}");
+    let is_told = match left.tells {
+        Tells::Latest => exact.contains(&min),
+        Tells::Read => true,
+        // It may have been over just now.
+        Tells::Vaguely => min <= reported.1 - reported.0,
+    };
+    ensure!(is_told, "{exact:?}: {suspect:?}");
     Ok(())
 }
 
@@ -145,11 +181,11 @@ fn left_of_what_was_there_before(family: Family) -> Result<()> {
     let found = suspects(&report.records);
     ensure!(found.len() == scene.left.len(), "{found:#?}");
     for left in &scene.left {
-        check(one(&found, left)?, left, reported).context(left.what)?;
+        check(one(&found, left)?, left, reported, false).context(left.what)?;
     }
     let brief = scene.report(&[])?;
     ensure!(brief.records.is_empty(), "{brief:?}");
-    ensure!(brief.text.contains("\"verdicts\":{\"ended_unclosed\":6}"), "{}", brief.text);
+    ensure!(brief.text.contains("\"verdicts\":{\"ended_unclosed\":8}"), "{}", brief.text);
     scene.let_go()?;
     let after = scene.report(&["--all"])?;
     ensure!(after.records.is_empty(), "{after:?}");
@@ -169,9 +205,7 @@ fn left_of_what_was_seen(family: Family) -> Result<()> {
     scene.left.retain(|left| left.what != "first shut down");
     ensure!(found.len() == scene.left.len(), "{found:#?}");
     for left in &scene.left {
-        let suspect = one(&found, left)?;
-        check(suspect, left, reported).context(left.what)?;
-        ensure!(suspect.age_ns.max == Some(suspect.age_ns.min), "its end was seen: {suspect:?}");
+        check(one(&found, left)?, left, reported, true).context(left.what)?;
     }
     Ok(())
 }

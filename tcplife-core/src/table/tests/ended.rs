@@ -3,7 +3,9 @@
 use tcplife_common::wire::{self, Record};
 
 use super::{
-    census::{CLOSE, SECOND, SYN_SENT, TIME_WAIT, found, head, held, mini, moved, state_of, take},
+    census::{
+        CLOSE, ESTABLISHED, SECOND, SYN_SENT, TIME_WAIT, found, head, held, mini, moved, state_of, take,
+    },
     check, run,
 };
 use crate::{
@@ -53,6 +55,24 @@ fn what_is_left_of_a_connection_goes_unseen_with_its_descriptor() {
     assert_eq!(take(&mut table, &mut log, 2 * SECOND, &[]).missing, 1);
     assert_eq!(take(&mut table, &mut log, 3 * SECOND, &[]).ended, 1);
     assert!(table.is_empty() && log.0.is_empty(), "{log:?}");
+}
+
+#[test]
+fn what_was_closed_while_it_was_listed_is_not_taken_up() {
+    let (mut table, mut log) = run(TAKES_UP_ENDED, &[]);
+    table.expect_census();
+    let gone = wire::Handle { head: head(1, CLOSE, SECOND + 1), ..wire::Handle::default() };
+    table.apply(&Record::Gone(gone), &mut log);
+    take(&mut table, &mut log, SECOND - 1, &[held(found(1, CLOSE, SECOND), 42)]);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn what_is_left_takes_no_ones_place() {
+    let (mut table, mut log) = run(Config { capacity: 1, ..TAKES_UP_ENDED }, &[]);
+    let sockets = [found(1, ESTABLISHED, SECOND), held(found(2, CLOSE, SECOND), 42)];
+    take(&mut table, &mut log, SECOND - 1, &sockets);
+    assert_eq!([1, 2].map(|port| state_of(&table, port)), [Some(State::Established), None]);
 }
 
 #[test]

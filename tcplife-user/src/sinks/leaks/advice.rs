@@ -121,8 +121,8 @@ const PEER_UNCLOSED: Advice = Advice {
 };
 
 const ENDED_UNCLOSED: Advice = Advice {
-    means: "The connection is over: reset, timed out, refused, or closed by both ends with shutdown. The program still has its \
-            descriptor: close was not called. Neither ss nor netstat shows such a socket.",
+    means: "The connection is over: reset, timed out, refused, or shut down here and closed by the peer. The program still has \
+            its descriptor: close was not called. ss does not list such sockets.",
     look_at: "what the program does when recv, send or connect fails, and after shutdown: each of them needs a close.",
     no_help: "net.ipv4.tcp_keepalive_* and ss -K: they end connections, and descriptors stay.",
 };

@@ -292,8 +292,8 @@ fn descriptors_of_connections_that_are_over_are_told_by_process() {
         told(text::LeaksText(collected)),
         "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
          not leaks: 3 ended_unclosed, 1 young (--all shows them)\n\
-         not closed, though the connections are over: descriptors of \\x1b[31mred\\\\[4294967295] (3); no list of \
-         sockets has them\n"
+         not closed, though the connections are over: descriptors of \\x1b[31mred\\\\[4294967295] (3); ss does not \
+         list them\n"
     );
 }
 

@@ -101,7 +101,7 @@ fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
         if !ended.is_empty() {
             _ = writeln!(
                 text,
-                "not closed, though the connections are over: descriptors of {}; no list of sockets has them",
+                "not closed, though the connections are over: descriptors of {}; ss does not list them",
                 list(&ended, named)
             );
         }
@@ -167,14 +167,13 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFact
     runs.extend(facts.unit.map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
     runs.extend(facts.container.map(|id| format!("in container {id}")));
     line(text, "runs", &runs.join(", "));
-    let fds = group.fds();
+    let fds = group.fds(Suspect::is_closable);
     if !fds.is_empty() {
         let used = facts.descriptors.map(|used| match facts.descriptor_limit {
             Some(limit) => format!("{used} of {limit} in use, "),
             None => format!("{used} in use, "),
         });
-        let these = list(&fds.into_iter().map(|fd| (fd, 1)).collect(), u32::to_string);
-        line(text, "fds", &format!("{}these {these}", used.unwrap_or_default()));
+        line(text, "fds", &format!("{}these {}", used.unwrap_or_default(), numbers(fds)));
     }
     let others = group.others();
     if !others.is_empty() {
@@ -201,6 +200,9 @@ fn about_verdict(
     line(text, "means", if explained { "as above" } else { advice.means });
     if let Some(suspect) = suspects.first() {
         line(text, "oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
+    }
+    if verdict == Verdict::EndedUnclosed {
+        line(text, "fds", &numbers(group.fds(|suspect| suspect.verdict == verdict)));
     }
     if !explained {
         line(text, "look at", advice.look_at);
@@ -232,6 +234,11 @@ fn named(process: &Process) -> String {
 
 fn shown(peer: SocketAddr) -> String {
     if peer.port() == 0 { peer.ip().to_string() } else { peer.to_string() }
+}
+
+/// Descriptors.
+fn numbers(fds: Vec<u32>) -> String {
+    list(&fds.into_iter().map(|fd| (fd, 1)).collect(), u32::to_string)
 }
 
 /// The first ones, with how often if more than once, and how many more there are.

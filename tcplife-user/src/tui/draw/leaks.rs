@@ -127,7 +127,7 @@ fn socket_line(theme: Theme, suspect: &Suspect, width: usize) -> Line<'static> {
 
 fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
     let leaks = &app.frame.leaks;
-    let waiting = leaks.suspects.len();
+    let waiting = leaks.waiting();
     let first = match (leaks.at, waiting) {
         (0, _) => "Nothing has been old enough to be a leak yet.".to_owned(),
         (_, 0) => "No leak. No socket waits for somebody's close.".to_owned(),

@@ -95,11 +95,8 @@ fn confirmed(app: &App) -> Vec<Span<'static>> {
         return vec![Span::styled("not asked yet", theme::QUIET)];
     }
     let count = leaks.count();
-    let words = format!(
-        "{} leaked of {} that wait",
-        text::count(count as u64),
-        text::count(leaks.suspects.len() as u64)
-    );
+    let words =
+        format!("{} leaked of {} that wait", text::count(count as u64), text::count(leaks.waiting() as u64));
     let style = if count > 0 { app.setup.theme.alarm() } else { theme::QUIET };
     vec![Span::styled(words, style)]
 }
