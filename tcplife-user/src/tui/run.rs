@@ -85,6 +85,8 @@ struct Signals {
     terminate: Signal,
     /// None where it is ignored.
     hangup: Option<Signal>,
+    /// It would end the process at once and leave the terminal as it is.
+    quit: Signal,
     stop: Signal,
     resume: Signal,
 }
@@ -102,6 +104,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signals::hangup().map(SignalKind::from_raw).map(signal).transpose()?,
+            quit: signal(SignalKind::quit())?,
             stop: signal(SignalKind::from_raw(libc::SIGTSTP))?,
             resume: signal(SignalKind::from_raw(libc::SIGCONT))?,
         })
@@ -112,6 +115,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.terminate.recv() => Asked::End,
             Some(()) = next(self.hangup.as_mut()) => Asked::End,
+            _ = self.quit.recv() => Asked::End,
             _ = self.stop.recv() => Asked::Stop,
             _ = self.resume.recv() => Asked::Retake,
         }

@@ -296,7 +296,7 @@ fn the_terminal_may_change_its_size_at_any_moment() -> Result<()> {
 
 #[test]
 fn a_signal_gives_the_terminal_back() -> Result<()> {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let scene = Scene::open((80, 24), "NO_COLOR=1")?;
         scene.terminal.signal(signal)?;
         scene.terminal.is_given_back(0).with_context(|| format!("after {signal:?}"))?;
