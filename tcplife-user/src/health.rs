@@ -187,6 +187,8 @@ pub struct Health {
     pub knowledge: Knowledge,
     /// How often the table was compared with the kernel's sockets.
     pub resyncs: u64,
+    /// Network namespaces that `--netns` selects and that are gone, by inode, as they went.
+    pub gone: Vec<u32>,
 }
 
 impl Health {

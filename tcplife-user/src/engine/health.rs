@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Reads the kernel side's counts and tells the sink of new losses.
+    /// Reads the kernel side's counts, tells the sink of new losses, and looks whether what is selected is still there.
     pub(super) fn check_health<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         let live = &self.live;
         let counters = live.counters()?;
@@ -49,6 +49,7 @@ impl Engine {
         self.health.hits = counters.hits;
         self.health.filtered = counters.filtered;
         self.health.lost = lost;
+        self.health.gone.extend(self.selected.gone());
         Ok(())
     }
 

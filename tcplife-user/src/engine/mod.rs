@@ -9,6 +9,7 @@ mod health;
 mod look;
 mod namespaces;
 mod pace;
+mod selected;
 mod suspects;
 mod wanted;
 
@@ -30,6 +31,7 @@ use tcplife_core::{
 use census::{MINI_PERIOD, RESYNC_PERIOD};
 use namespaces::Namespaces;
 use pace::{Drained, Pace};
+use selected::Selected;
 use wanted::refused;
 
 pub use suspects::{Glance, Orphans, glance};
@@ -93,6 +95,7 @@ struct Engine {
     table: Table,
     filter: Filter,
     namespaces: Namespaces,
+    selected: Selected,
     /// Whose descriptors this process can see.
     sight: Sight,
     /// Where the ends of mini-sockets come from.
@@ -167,6 +170,7 @@ impl Engine {
             table,
             filter: config.filter.clone(),
             namespaces: Namespaces::new(host.may_enter(), mini_ends == MiniEndSource::Dumped),
+            selected: Selected::of(&config.filter.netns),
             sight: host.sight,
             mini_ends,
             states: if follows_minis { ALL_STATES } else { FULL_SOCKETS },

@@ -41,6 +41,8 @@ pub struct Notes {
     netns: Vec<u32>,
     /// Which hooks are off was told.
     hooks_told: bool,
+    /// How many network namespaces were told to be gone.
+    gone_told: usize,
 }
 
 impl Notes {
@@ -65,6 +67,7 @@ impl Notes {
             pids: config.filter.pids.clone(),
             netns: config.filter.netns.clone(),
             hooks_told: false,
+            gone_told: 0,
         }
     }
 
@@ -119,6 +122,17 @@ impl Notes {
         }
         for limit in health.hooks.iter().flat_map(|hook| &hook.limits) {
             self.note(limit);
+        }
+    }
+
+    /// Which of the selected network namespaces are gone, each once.
+    pub fn gone(&mut self, health: &Health) {
+        let told = std::mem::replace(&mut self.gone_told, health.gone.len());
+        for inode in health.gone.iter().skip(told) {
+            self.note(&format!(
+                "--netns {inode}: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got \
+                 its number"
+            ));
         }
     }
 
@@ -229,6 +243,9 @@ mod tests {
         notes.ready();
         notes.hooks(&health);
         notes.hooks(&health);
+        notes.gone(&health);
+        notes.gone(&Health { gone: vec![5], ..Health::default() });
+        notes.gone(&Health { gone: vec![5, 6], ..Health::default() });
         notes.lost(3, LossCause::RingFull);
         notes.resynced(&CensusOutcome { adopted: 1, corrected: 2, ended: 0, missing: 5 });
         notes.summary(&table, &health);
@@ -243,6 +260,8 @@ tcplife: --netns 7: not found among the network namespaces that tcplife may look
 tcplife: without the hooks retransmit, accept; tcplife doctor says why, and what is missing
 tcplife: not all is listed
 tcplife: nor seen
+tcplife: --netns 5: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got its number
+tcplife: --netns 6: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got its number
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
 tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed

@@ -209,6 +209,7 @@ impl<F: Format> Sink for Stream<F> {
         if !F::TELLS_ALL {
             self.notes.hooks(health);
         }
+        self.notes.gone(health);
         self.selector.tidy(table);
         self.format.tick(now)?;
         self.out.flush()?;

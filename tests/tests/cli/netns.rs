@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use tcplife_tests::tcplife_binary;
+use tcplife_tests::{namespace::Namespace, tcplife_binary};
 
-use crate::run::{end_of, isolated, tcplife};
+use crate::run::{Running, end_of, isolated, tcplife};
 
 /// In a network namespace of its own that has a name, for this process and its children: traces by what it is told, until a
 /// connection was refused.
@@ -54,5 +54,20 @@ fn an_inode_that_none_has_is_noted() -> Result<()> {
             ensure!(ended.status == Some(0) && told == count, "{arguments:?} {quiet:?}: {ended:?}");
         }
     }
+    Ok(())
+}
+
+/// All processes of one of the selected namespaces end, and nothing more can come from there.
+#[test]
+fn one_that_goes_while_it_is_traced_is_noted_once() -> Result<()> {
+    let (goes, stays) = (Namespace::new()?, Namespace::new()?);
+    let gone = goes.inode().to_string();
+    let selected = [goes.path(), stays.path(), "/proc/self/ns/net".to_owned()].join(",");
+    let running = Running::ready(&["trace", "-d", "5s", "--netns", &selected])?;
+    drop(goes);
+    let ended = running.end()?;
+    let notes: Vec<&str> = ended.err.lines().filter(|line| line.contains("is gone")).collect();
+    ensure!(ended.status == Some(0), "{ended:?}");
+    ensure!(notes.len() == 1 && notes[0].contains(&format!("--netns {gone}: ")), "{ended:?}");
     Ok(())
 }

@@ -306,6 +306,16 @@ fn a_signal_gives_the_terminal_back() -> Result<()> {
 }
 
 #[test]
+fn a_selected_namespace_that_goes_is_said_to() -> Result<()> {
+    let Scene { terminal, namespace, client, server, .. } = Scene::open((80, 24), "")?;
+    let inode = namespace.inode().to_string();
+    drop((client, server, namespace));
+    terminal.line(&["netns", &inode, "gone"])?;
+    terminal.press(&["q"])?;
+    terminal.is_given_back(0)
+}
+
+#[test]
 fn a_terminal_that_vanishes_ends_it() -> Result<()> {
     let scene = Scene::open((80, 24), "")?;
     scene.terminal.press(&["Space"])?;

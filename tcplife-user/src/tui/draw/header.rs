@@ -19,14 +19,15 @@ const NAMED: u16 = 80;
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
     let (health, rates) = (&app.frame.health, &app.frame.rates);
+    let gone = gone(theme, health);
+    let has_room = area.width >= if gone.is_some() { 2 * NAMED } else { NAMED };
+    let events =
+        vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)];
     let right = fill(
-        [
-            lost(theme, health, area.width >= 120),
-            vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)],
-            hooks(theme, health, area.width >= NAMED),
-        ]
-        .into_iter()
-        .chain(time_wait(health, area.width)),
+        std::iter::once(lost(theme, health, area.width >= 120))
+            .chain(gone)
+            .chain([events, hooks(theme, health, has_room)])
+            .chain(time_wait(health, area.width)),
         3,
         usize::from(area.width),
     );
@@ -67,6 +68,12 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
             vec![Span::styled(word + ", incomplete ", theme.alarm_box())]
         }
     }
+}
+
+/// Which of the selected network namespaces went last: nothing more comes from it.
+fn gone(theme: Theme, health: &Health) -> Option<Vec<Span<'static>>> {
+    let inode = health.gone.last()?;
+    Some(vec![Span::styled(format!(" netns {inode} gone "), theme.alarm())])
 }
 
 /// What tells of mini-sockets' ends, and where there is room how well. On a narrow screen the uptime goes before it.
