@@ -187,6 +187,8 @@ pub struct Health {
     pub knowledge: Knowledge,
     /// How often the table was compared with the kernel's sockets.
     pub resyncs: u64,
+    /// Why the kernel's sockets could not be listed the last time; `None` where they could.
+    pub unlisted: Option<String>,
     /// Network namespaces that `--netns` selects and that are gone, by inode, as they went.
     pub gone: Vec<u32>,
 }

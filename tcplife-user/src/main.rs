@@ -20,6 +20,7 @@ mod sink;
 mod sinks;
 mod source;
 mod stays;
+mod threads;
 mod tui;
 
 use cli::Cli;

@@ -249,25 +249,35 @@ impl Engine {
         }
         let lost = self.health.knowledge == Knowledge::Incomplete;
         if lost && now >= chores.mend || now >= chores.resync {
-            let outcome = self.census(sink)?;
+            let outcome = self.census(sink);
             chores.resync = Instant::now() + RESYNC_PERIOD;
             chores.mend = Instant::now() + census::pause_after_loss(now.elapsed());
-            if lost {
+            if let Some(outcome) = self.listed(outcome)
+                && lost
+            {
                 self.mended(&outcome, sink);
             }
         } else if self.mini_ends == MiniEndSource::Dumped && now >= chores.minis {
             let cpu = clock::cpu_ns();
-            self.mini_census(sink)?;
+            let outcome = self.mini_census(sink);
+            self.listed(outcome);
             chores.minis =
                 Instant::now() + census::pause_after_minis(Duration::from_nanos(clock::cpu_ns() - cpu));
         }
         if let Confirm::Every(period) = sink.confirm()
             && now >= chores.suspects
         {
-            self.tell_suspects(sink)?;
+            let told = self.tell_suspects(sink);
+            self.listed(told);
             chores.suspects = Instant::now() + period;
         }
         Ok(())
+    }
+
+    /// What a list of the kernel's sockets brought. That one fails is told; the trace goes on, and to the next one.
+    fn listed<T>(&mut self, outcome: Result<T>) -> Option<T> {
+        self.health.unlisted = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        outcome.ok()
     }
 
     fn flush<S: Sink>(&self, sink: &mut S) -> io::Result<ControlFlow<()>> {
@@ -307,10 +317,9 @@ impl Engine {
             self.tell_suspects(sink)?;
         }
         // For the ends that no event told. Without it the rest is still right.
-        if self.live.can_dump()
-            && let Err(error) = self.census(sink)
-        {
-            log::warn!("the sockets could not be compared with the kernel's at the end: {error:#}");
+        if self.live.can_dump() {
+            let outcome = self.census(sink);
+            self.listed(outcome);
         }
         self.detached = clock::monotonic_ns();
         self.live.detach();

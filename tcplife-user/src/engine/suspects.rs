@@ -33,6 +33,7 @@ use crate::{
         namespaces::{self, Netns},
         preflight::Preflight,
     },
+    threads,
 };
 
 /// Dumps that can tell what they do not show, after they were made.
@@ -138,10 +139,10 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
         return glance_with(&mut Diag::of(&host), namespaces::all(), diag::HZ, (config, orphans));
     }
     let (netns, iterators) = thread::scope(|scope| {
-        let netns = scope.spawn(namespaces::all);
+        let netns = threads::start(scope, namespaces::all)?;
         let iterators = host.check().and_then(|()| Iterators::load(config.verbose));
-        (netns.join().unwrap_or_default(), iterators)
-    });
+        Ok::<_, anyhow::Error>((netns.join().unwrap_or_default(), iterators))
+    })?;
     match iterators {
         Ok(iterators) => {
             glance_with(&mut Untraced(iterators, &host), netns, clock::kernel_hz(), (config, orphans))
@@ -190,10 +191,10 @@ fn glance_with(
     let census = Census { begun, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
-        let sockets = scope.spawn(|| Sockets::of(&found, sight));
+        let sockets = threads::start(scope, || Sockets::of(&found, sight))?;
         table.take_census(&census, &is_wanted, &mut ());
-        sockets.join().unwrap_or_else(|panic| resume_unwind(panic))
-    });
+        Ok::<_, anyhow::Error>(sockets.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
     let (now, leak_after) = (clock::monotonic_ns(), clock::as_ns(config.leak_after));
     let suspects = suspect::suspects(&table, &sockets, now, leak_after, hz);
     let orphans = match orphans {

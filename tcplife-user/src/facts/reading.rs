@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io, thread,
+    fs, io,
 };
 
+use anyhow::Result;
+
 use super::{FACTS, Where};
-use crate::source::namespaces::Netns;
+use crate::{source::namespaces::Netns, threads};
 
 /// Files with counters of the namespace.
 const COUNTERS: [&str; 2] = ["netstat", "snmp"];
@@ -36,12 +38,9 @@ impl Reading {
     ///
     /// # Errors
     /// It cannot be entered, or is gone.
-    pub fn take(netns: &Netns) -> io::Result<Self> {
+    pub fn take(netns: &Netns) -> Result<Self> {
         // The network namespace is a thread's, so nobody else's changes.
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| netns.enter().map(|()| Self::read(netns.inode)));
-            reader.join().unwrap_or_else(|_| Err(io::Error::other("the thread that reads settings died")))
-        })
+        Ok(threads::apart(|| netns.enter().map(|()| Self::read(netns.inode)))??)
     }
 
     /// Of the namespace that this process is in.

@@ -43,6 +43,8 @@ pub struct Notes {
     hooks_told: bool,
     /// How many network namespaces were told to be gone.
     gone_told: usize,
+    /// That the sockets cannot be listed was told.
+    unlisted_told: bool,
 }
 
 impl Notes {
@@ -68,6 +70,7 @@ impl Notes {
             netns: config.filter.netns.clone(),
             hooks_told: false,
             gone_told: 0,
+            unlisted_told: false,
         }
     }
 
@@ -125,8 +128,14 @@ impl Notes {
         }
     }
 
-    /// Which of the selected network namespaces are gone, each once.
-    pub fn gone(&mut self, health: &Health) {
+    /// Which of the selected network namespaces are gone, each once; and that the sockets cannot be listed, when that begins.
+    pub fn changes(&mut self, health: &Health) {
+        let was_told = std::mem::replace(&mut self.unlisted_told, health.unlisted.is_some());
+        if let Some(why) = health.unlisted.as_ref().filter(|_| !was_told) {
+            self.note(&format!(
+                "the kernel's sockets could not be listed ({why}): ends that no event tells are missing until they can; it is tried again"
+            ));
+        }
         let told = std::mem::replace(&mut self.gone_told, health.gone.len());
         for inode in health.gone.iter().skip(told) {
             self.note(&format!(
@@ -243,9 +252,9 @@ mod tests {
         notes.ready();
         notes.hooks(&health);
         notes.hooks(&health);
-        notes.gone(&health);
-        notes.gone(&Health { gone: vec![5], ..Health::default() });
-        notes.gone(&Health { gone: vec![5, 6], ..Health::default() });
+        notes.changes(&health);
+        notes.changes(&Health { gone: vec![5], ..Health::default() });
+        notes.changes(&Health { gone: vec![5, 6], ..Health::default() });
         notes.lost(3, LossCause::RingFull);
         notes.resynced(&CensusOutcome { adopted: 1, corrected: 2, ended: 0, missing: 5 });
         notes.summary(&table, &health);
@@ -267,6 +276,18 @@ tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
         assert_eq!(told(&config(false), all), expected);
+    }
+
+    #[test]
+    fn that_sockets_cannot_be_listed_is_told_when_it_begins() {
+        let health = |why: Option<&str>| Health { unlisted: why.map(str::to_owned), ..Health::default() };
+        let text = told(&config(false), |notes| {
+            for why in [None, Some("first"), Some("still"), None, None, Some("again")] {
+                notes.changes(&health(why));
+            }
+        });
+        let whys: Vec<&str> = text.split(['(', ')']).skip(1).step_by(2).collect();
+        assert_eq!(whys, ["first", "again"], "{text}");
     }
 
     #[test]

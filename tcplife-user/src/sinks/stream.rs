@@ -209,7 +209,7 @@ impl<F: Format> Sink for Stream<F> {
         if !F::TELLS_ALL {
             self.notes.hooks(health);
         }
-        self.notes.gone(health);
+        self.notes.changes(health);
         self.selector.tidy(table);
         self.format.tick(now)?;
         self.out.flush()?;
@@ -221,6 +221,7 @@ impl<F: Format> Sink for Stream<F> {
         let ended = format.end(Ending { now, table, health, selector, out });
         self.out.flush()?;
         ended?;
+        self.notes.changes(health);
         if !F::TELLS_ALL {
             self.notes.summary(table, health);
         }

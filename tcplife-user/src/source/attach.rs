@@ -15,7 +15,7 @@ use super::{
     hooks::{Allowed, HOOKS, Hook, KPROBES, Mechanism, Program},
     live::Options,
 };
-use crate::health;
+use crate::{health, threads};
 
 /// Why hooks on mini-sockets are off where nobody asks.
 const NO_MINIS: &str = "not needed: a life is told before TIME_WAIT (--time-wait: after it)";
@@ -52,7 +52,8 @@ fn load_ahead(programs: &mut Ebpf, btf: &Btf) {
     thread::scope(|scope| {
         for (name, loaded) in programs.programs_mut() {
             if let Some(program) = required().find(|program| program.name == name) {
-                scope.spawn(move || load(loaded, program, btf));
+                // Without it the program is checked when it is attached.
+                let _ = threads::start(scope, move || load(loaded, program, btf));
             }
         }
     });

@@ -24,7 +24,10 @@ use tcplife_common::{settings::MINI_BITS, wire::Found};
 use tcplife_core::suspect::Sight;
 
 use super::{btf::Wanted, namespaces::Netns};
-use crate::health::{Hook, HookKind};
+use crate::{
+    health::{Hook, HookKind},
+    threads,
+};
 
 /// What lists the sockets; `all` if every network namespace is open to this process.
 pub fn hook(all: bool, sight: Sight) -> Hook {
@@ -114,17 +117,14 @@ impl Dumper {
         thread::scope(|scope| {
             let loading = PROGRAMS.map(|(name, target)| {
                 let program = by_name.remove(name).ok_or_else(|| no_program(name));
-                scope.spawn(move || -> Result<()> {
+                threads::start(scope, move || -> Result<()> {
                     let iterator: &mut Iter = program?.try_into()?;
                     iterator
                         .load(target, btf)
                         .with_context(|| format!("the kernel does not take the iterator iter/{target}"))
                 })
             });
-            loading
-                .map(thread::ScopedJoinHandle::join)
-                .into_iter()
-                .try_for_each(|loaded| loaded.map_err(|_| died())?)
+            loading.into_iter().try_for_each(|loading| loading?.join().map_err(|_| died())?)
         })?;
         let states = programs.take_map("DUMP_STATES").ok_or_else(|| anyhow!("no map DUMP_STATES"))?;
         Ok(Self { states: Array::try_from(states)? })
@@ -164,11 +164,12 @@ impl Dumper {
         let todo = Todo::new(programs, netns);
         // The kernel goes through the sockets of all namespaces for each, so whoever is done with the descriptors helps.
         let (held, helper) = thread::scope(|scope| {
-            let helper = scope.spawn(|| todo.read_each(&mut sockets));
-            let held =
-                scope.spawn(|| read(files, FILES, &mut found).and_then(|()| todo.read_each(&mut found)));
-            (held.join(), helper.join())
-        });
+            let helper = threads::start(scope, || todo.read_each(&mut sockets))?;
+            let held = threads::start(scope, || {
+                read(files, FILES, &mut found).and_then(|()| todo.read_each(&mut found))
+            })?;
+            Ok::<_, anyhow::Error>((held.join(), helper.join()))
+        })?;
         let mut looked_into = held.map_err(|_| died())??;
         looked_into.extend(helper.map_err(|_| died())??);
         found.append(&mut sockets);
@@ -197,11 +198,11 @@ impl Dumper {
 fn beside<T: Send>(meanwhile: &mut dyn FnMut(), work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let this = thread::current();
     thread::scope(|scope| {
-        let worker = scope.spawn(move || {
+        let worker = threads::start(scope, move || {
             let outcome = work();
             this.unpark();
             outcome
-        });
+        })?;
         while !worker.is_finished() {
             meanwhile();
             thread::park_timeout(PAUSE);

@@ -14,6 +14,7 @@ use super::{
     btf::{KernelTypes, Wanted},
     layout, live,
 };
+use crate::threads;
 
 /// The running kernel's types, and a loader.
 pub struct Kernel {
@@ -35,7 +36,7 @@ impl Kernel {
     pub fn look(attached: impl Iterator<Item = Wanted>) -> Result<Self> {
         let attached: Vec<Wanted> = attached.collect();
         thread::scope(|scope| {
-            let loader = scope.spawn(loader);
+            let loader = threads::start(scope, loader)?;
             let types =
                 KernelTypes::read(layout::wanted().chain(live::wanted()).chain(attached.iter().cloned()))?;
             let layout = layout::resolve(&types)?;

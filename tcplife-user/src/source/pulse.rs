@@ -4,7 +4,7 @@
 //! kept by that. A file of a namespace's `/proc/net` that is only pointed at (`O_PATH`) holds no reference to it; opening the file
 //! takes one for a moment, and fails once the last is gone (`seq_open_net`, `maybe_get_net`) or the file with it.
 
-use std::{collections::HashMap, os::fd::AsRawFd, thread};
+use std::{collections::HashMap, os::fd::AsRawFd};
 
 use rustix::{
     fd::OwnedFd,
@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::namespaces::Netns;
-use crate::netns;
+use crate::{netns, threads};
 
 /// What is pointed at: every namespace that can have TCP sockets has it.
 const FILE: &str = "/proc/thread-self/net/tcp";
@@ -66,13 +66,10 @@ impl Pulses {
             return;
         }
         // In a thread that ends afterwards: it is in another namespace then.
-        let points = thread::scope(|scope| {
-            let points = || -> Vec<_> {
-                new.iter().filter_map(|netns| Some((netns.inode, point_at(netns)?))).collect()
-            };
-            scope.spawn(points).join().unwrap_or_else(|_| Vec::new())
-        });
-        self.points.extend(points);
+        let points =
+            || -> Vec<_> { new.iter().filter_map(|netns| Some((netns.inode, point_at(netns)?))).collect() };
+        // Without it nothing is known of them, as of those that cannot be entered.
+        self.points.extend(threads::apart(points).into_iter().flatten());
     }
 
     /// Whether the one that had this number when it was learned is there.

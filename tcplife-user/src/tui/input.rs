@@ -10,14 +10,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
+use anyhow::Result;
 use ratatui::{crossterm::event, layout::Size};
 use tokio::sync::mpsc;
 
 use super::update::Event;
+use crate::threads;
 
 /// How soon the thread notices that it is to end.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,12 +33,15 @@ pub struct Input {
 
 impl Input {
     /// Starts to read.
-    pub fn start() -> Self {
+    ///
+    /// # Errors
+    /// The system allows no more threads.
+    pub fn start() -> Result<Self> {
         let (sender, events) = mpsc::channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
-        thread::spawn(move || read(&asked, &sender));
-        Self { events, stop }
+        threads::detach(move || read(&asked, &sender))?;
+        Ok(Self { events, stop })
     }
 
     /// The next event; `None` when the terminal cannot be read.

@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     engine, netns, signals,
     sinks::notes::absent,
+    threads,
 };
 
 /// A little after the full second, so that each second is drawn once.
@@ -47,7 +48,7 @@ pub fn run(config: &Config) -> Result<()> {
     let mut app = App::new(setup(config), Size { width, height });
     let (mut bridge, channels) = Bridge::new(app.request(), config.refresh);
     thread::scope(|scope| {
-        let engine = scope.spawn(move || engine::run(config, &mut bridge));
+        let engine = threads::start(scope, move || engine::run(config, &mut bridge))?;
         // The screen's ends of the bridge go with it, and that ends the engine.
         let shown = show(&mut app, channels);
         let traced = engine
@@ -135,7 +136,7 @@ enum Step {
     End,
 }
 
-async fn follow(app: &mut App, mut channels: Channels) -> io::Result<()> {
+async fn follow(app: &mut App, mut channels: Channels) -> Result<()> {
     let mut signals = Signals::listen()?;
     // The engine's first frame says that the trace has begun. If it ends before, it says why, on a terminal that
     // nobody has touched.
@@ -147,7 +148,7 @@ async fn follow(app: &mut App, mut channels: Channels) -> io::Result<()> {
         log::set_max_level(log::LevelFilter::Off);
     }
     let mut screen = Screen::open()?;
-    let mut input = Input::start();
+    let mut input = Input::start()?;
     let first = channels.frames.borrow_and_update().clone();
     let mut next = update(app, Event::Data(first));
     loop {

@@ -3,9 +3,9 @@
 //! What comes in: the moment, and whether they are wanted. What goes out: the newest readings. What always holds: the
 //! engine never waits for them: a thread of its own reads; one at a time, and not more often than each few seconds.
 
-use std::{sync::Arc, thread, thread::JoinHandle};
+use std::{sync::Arc, thread::JoinHandle};
 
-use crate::{facts::Reading, source::namespaces};
+use crate::{facts::Reading, source::namespaces, threads};
 
 /// They are read anew after this, nanoseconds.
 const PERIOD: u64 = 5_000_000_000;
@@ -33,7 +33,8 @@ impl Settings {
         }
         if wanted && self.reader.is_none() && now >= self.due {
             self.due = now.saturating_add(PERIOD);
-            self.reader = Some(thread::spawn(read));
+            // Without one, the next time.
+            self.reader = threads::detach(read).ok();
         }
     }
 }

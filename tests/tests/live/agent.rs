@@ -7,14 +7,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tcplife_tests::{
     actor::Actor,
-    deadline::{PATIENCE, until},
+    deadline::{PATIENCE, scaled, until},
     kernel_objects::{Objects, pins},
     lab::watch,
     namespace::{Family, Namespace, in_our_machine},
-    record::Record,
+    record::{Record, Transition},
     tcplife_binary,
     tracer::{Output, READY, hooks},
 };
@@ -193,6 +193,34 @@ fn closed_stdout() -> Result<()> {
     // What the kernel ran no program for is told whoever reads.
     let is_of_misses = |line: &str| line.contains("events lost (recursion)") || line.contains("whole again");
     ensure!(rest.lines().all(is_of_misses), "it was not silent: {rest}");
+    Ok(())
+}
+
+/// A list of the kernel's sockets takes descriptors. The tracer that has none left says so, and goes on with what it is told.
+#[test]
+fn without_descriptors_the_trace_goes_on() -> Result<()> {
+    let namespace = Namespace::new()?;
+    let trace = watch(&namespace, "trace", &[])?;
+    let (mut server, mut client) = (namespace.actor("server")?, namespace.actor("client")?);
+    let (listener, at) = server.listen(Family::V4.loopback())?;
+    let pid = Pid::from_raw(trace.pid().try_into()?).context("no pid")?;
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(3), maximum: Some(3) })?;
+    // From the first one on, mini-sockets are listed each second where no hook tells of their ends.
+    for pause in [scaled(Duration::from_secs(1)); 3] {
+        let (near, ends) = client.connect(at)?;
+        let (far, _) = server.accept(listener)?;
+        client.close(near)?;
+        server.close(far)?;
+        let closed = |t: &Transition| t.connection.is_between(ends) && t.to == "time_wait";
+        trace.wait_for("TIME_WAIT", |records| {
+            records.iter().any(|record| matches!(record, Record::Transition(t) if closed(t))).then_some(())
+        })?;
+        std::thread::sleep(pause);
+    }
+    let output = trace.stop()?;
+    let notes: Vec<&String> =
+        output.notes.iter().filter(|note| note.contains("could not be listed")).collect();
+    ensure!(notes.len() == 1 && notes[0].contains("Too many open files"), "{:?}", output.notes);
     Ok(())
 }
 

@@ -11,10 +11,9 @@ use std::{
     fs::{self, DirEntry},
     io::{self, ErrorKind},
     path::Path,
-    thread,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
@@ -32,7 +31,7 @@ use super::{
 use crate::{
     clock,
     health::{Hook, HookKind},
-    process,
+    process, threads,
 };
 
 /// Room for one reply; the kernel fills at most 32 KiB at a time (netlink_dump).
@@ -89,22 +88,19 @@ pub fn dump(
     refused: &mut Refused,
 ) -> Result<Vec<Vec<Found>>> {
     let holdings = holdings(may_read, &mut refused.descriptors)?;
-    let listed = thread::scope(|scope| {
-        // The network namespace is a thread's, so nobody else's changes.
-        let worker = scope.spawn(|| {
-            let mut listed = Vec::new();
-            for netns in netns {
-                match netns.enter() {
-                    Ok(()) => list(states, netns.inode, &mut listed)?,
-                    Err(_) if !netns.is_there() => {}
-                    Err(error) if error.kind() == ErrorKind::PermissionDenied => refused.netns = true,
-                    Err(error) => bail!("cannot enter the network namespace {}: {error}", netns.inode),
-                }
+    // The network namespace is a thread's, so nobody else's changes.
+    let listed = threads::apart(|| {
+        let mut listed = Vec::new();
+        for netns in netns {
+            match netns.enter() {
+                Ok(()) => list(states, netns.inode, &mut listed)?,
+                Err(_) if !netns.is_there() => {}
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => refused.netns = true,
+                Err(error) => bail!("cannot enter the network namespace {}: {error}", netns.inode),
             }
-            Ok(listed)
-        });
-        worker.join().unwrap_or_else(|_| Err(anyhow!("the thread that lists the sockets died")))
-    })?;
+        }
+        Ok(listed)
+    })??;
     let mut found = Vec::with_capacity(2 * listed.len());
     for Listed { found: socket, inode } in listed {
         found.push(socket);
@@ -289,7 +285,7 @@ ctypes.CDLL(None).pthread_exit(None)
         let has_ended = || fs::read_to_string(folder.join("stat")).unwrap().contains(") Z ");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while !has_ended() && std::time::Instant::now() < deadline {
-            thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let found = held(python.id(), &folder).map(|held| held.len());
         drop(python.stdin.take());

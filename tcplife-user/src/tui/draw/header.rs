@@ -19,13 +19,13 @@ const NAMED: u16 = 80;
 pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
     let (health, rates) = (&app.frame.health, &app.frame.rates);
-    let gone = gone(theme, health);
-    let has_room = area.width >= if gone.is_some() { 2 * NAMED } else { NAMED };
+    let alarms = alarms(theme, health);
+    let has_room = area.width >= if alarms.is_empty() { NAMED } else { 2 * NAMED };
     let events =
         vec![Span::raw(text::short_count(rates.events_now())), Span::styled(" events/s", theme::QUIET)];
     let right = fill(
         std::iter::once(lost(theme, health, area.width >= 120))
-            .chain(gone)
+            .chain(alarms)
             .chain([events, hooks(theme, health, has_room)])
             .chain(time_wait(health, area.width)),
         3,
@@ -70,10 +70,11 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
     }
 }
 
-/// Which of the selected network namespaces went last: nothing more comes from it.
-fn gone(theme: Theme, health: &Health) -> Option<Vec<Span<'static>>> {
-    let inode = health.gone.last()?;
-    Some(vec![Span::styled(format!(" netns {inode} gone "), theme.alarm())])
+/// That the kernel's sockets cannot be listed; and which of the selected network namespaces went last: nothing more comes from it.
+fn alarms(theme: Theme, health: &Health) -> Vec<Vec<Span<'static>>> {
+    let unlisted = health.unlisted.as_ref().map(|_| " sockets not listed ".to_owned());
+    let gone = health.gone.last().map(|inode| format!(" netns {inode} gone "));
+    unlisted.into_iter().chain(gone).map(|alarm| vec![Span::styled(alarm, theme.alarm())]).collect()
 }
 
 /// What tells of mini-sockets' ends, and where there is room how well. On a narrow screen the uptime goes before it.
