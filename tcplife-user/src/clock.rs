@@ -1,10 +1,12 @@
 //! Wall-clock times of kernel events.
 //!
 //! What comes in: nanoseconds of `CLOCK_MONOTONIC`. What goes out: RFC 3339 in UTC with nanoseconds. What always
-//! holds: the distance between the clocks is taken once, so the order of events and the time between them are the
-//! monotonic clock's; a step of the wall clock during a run is not followed.
+//! holds: between two steps of the wall clock the distance between the clocks is one number, so the order of events and the
+//! time between them are the monotonic clock's. A step (of the clock, or while the machine slept) counts from when it is noticed, a
+//! second later at most while something happens; what happened before keeps its time.
 
 use std::{
+    collections::VecDeque,
     fs,
     sync::LazyLock,
     time::{Duration, UNIX_EPOCH},
@@ -18,10 +20,22 @@ const LENGTH: usize = 30;
 /// Length of `2018-02-14T00:28:07.`.
 const UP_TO_FRACTION: usize = 20;
 
+/// What the distance between the clocks changes by in a step; less is a sample's error.
+const STEP_NS: u64 = 100_000_000;
+/// Steps that are remembered; of more the oldest are forgotten.
+const STEPS: usize = 64;
+
 /// The wall clock, as a distance from `CLOCK_MONOTONIC`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clock {
+    /// The newest distance.
     offset_ns: u64,
+    /// Since when it holds, nanoseconds of `CLOCK_MONOTONIC`.
+    since_ns: u64,
+    /// Earlier distances, each with when it ended to hold.
+    before: VecDeque<(u64, u64)>,
+    /// When to look for a step; never in a clock that is no machine's.
+    due_ns: u64,
 }
 
 fn nanoseconds(time: Timespec) -> u64 {
@@ -31,20 +45,36 @@ fn nanoseconds(time: Timespec) -> u64 {
 
 /// Nanoseconds of the kernel's own `CLOCK_MONOTONIC`, now: what records tell, whatever this process's time namespace.
 pub fn monotonic_ns() -> u64 {
-    static AHEAD: LazyLock<i64> = LazyLock::new(|| {
-        // The file is about the namespace of children: that of this process, unless somebody has just left it to them.
-        let namespace = |of| fs::read_link(format!("/proc/self/ns/{of}")).ok();
-        let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
-        let are_ours = namespace("time") == namespace("time_for_children");
-        ahead_ns(&offsets).filter(|_| are_ours).unwrap_or(0)
-    });
-    nanoseconds(clock_gettime(ClockId::Monotonic)).saturating_sub_signed(*AHEAD)
+    nanoseconds(clock_gettime(ClockId::Monotonic)).saturating_sub_signed(AHEAD.0)
 }
 
-/// How far a time namespace's `CLOCK_MONOTONIC` is ahead of the kernel's (time_namespaces(7)), by what /proc/PID/timens_offsets says.
-fn ahead_ns(offsets: &str) -> Option<i64> {
-    let monotonic = offsets.lines().find_map(|line| line.strip_prefix("monotonic"))?;
-    let mut numbers = monotonic.split_whitespace().map(str::parse::<i64>);
+/// Nanoseconds of the kernel's own `CLOCK_BOOTTIME`, now.
+pub fn boottime_ns() -> u64 {
+    unshifted_boottime_ns(nanoseconds(clock_gettime(ClockId::Boottime)))
+}
+
+/// The kernel's own `CLOCK_BOOTTIME` where this process is told `ns` of it: its time namespace shifts what the clock says, and what
+/// /proc/PID/stat says (`timens_add_boottime_ns` in `do_task_stat`).
+pub fn unshifted_boottime_ns(ns: u64) -> u64 {
+    ns.saturating_sub_signed(AHEAD.1)
+}
+
+/// How far the `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME` of this process's time namespace are ahead of the kernel's.
+static AHEAD: LazyLock<(i64, i64)> = LazyLock::new(|| {
+    // The file is about the namespace of children: that of this process, unless somebody has just left it to them.
+    let namespace = |of| fs::read_link(format!("/proc/self/ns/{of}")).ok();
+    if namespace("time") != namespace("time_for_children") {
+        return (0, 0);
+    }
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    let ahead = |clock| ahead_ns(&offsets, clock).unwrap_or(0);
+    (ahead("monotonic"), ahead("boottime"))
+});
+
+/// How far a time namespace's clock is ahead of the kernel's (time_namespaces(7)), by what /proc/PID/timens_offsets says.
+fn ahead_ns(offsets: &str, clock: &str) -> Option<i64> {
+    let of_clock = offsets.lines().find_map(|line| line.strip_prefix(clock))?;
+    let mut numbers = of_clock.split_whitespace().map(str::parse::<i64>);
     let (seconds, rest) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     seconds.checked_mul(1_000_000_000)?.checked_add(rest)
 }
@@ -69,25 +99,54 @@ pub fn as_ns(duration: Duration) -> u64 {
 impl Clock {
     /// A clock that is `offset_ns` ahead of `CLOCK_MONOTONIC`.
     pub const fn new(offset_ns: u64) -> Self {
-        Self { offset_ns }
+        Self { offset_ns, since_ns: 0, before: VecDeque::new(), due_ns: u64::MAX }
     }
 
-    /// The machine's clock now. Of a few samples, the one taken in the shortest time counts.
+    /// The machine's clock.
     pub fn sample() -> Self {
-        let one = || {
-            let before = monotonic_ns();
-            let wall = nanoseconds(clock_gettime(ClockId::Realtime));
-            let took = monotonic_ns().saturating_sub(before);
-            (took, wall.saturating_sub(before + took / 2))
-        };
-        let best = (0..5).map(|_| one()).min();
-        Self::new(best.map_or(0, |(_, offset)| offset))
+        Self { due_ns: 0, ..Self::new(machines_offset_ns()) }
+    }
+
+    /// Follows a step of the machine's clock, if it is time to look for one at `mono_ns`.
+    pub fn follow(&mut self, mono_ns: u64) {
+        if mono_ns >= self.due_ns {
+            self.due_ns = mono_ns.saturating_add(SECOND);
+            self.learn(monotonic_ns(), machines_offset_ns());
+        }
+    }
+
+    /// The distance is `offset_ns` now.
+    fn learn(&mut self, now: u64, offset_ns: u64) {
+        if self.offset_ns.abs_diff(offset_ns) >= STEP_NS {
+            if self.before.len() == STEPS {
+                self.before.pop_front();
+            }
+            self.before.push_back((now, self.offset_ns));
+            (self.since_ns, self.offset_ns) = (now, offset_ns);
+        }
     }
 
     /// Nanoseconds since 1970 at `mono_ns`.
-    pub const fn wall_ns(self, mono_ns: u64) -> u64 {
-        self.offset_ns.saturating_add(mono_ns)
+    pub fn wall_ns(&self, mono_ns: u64) -> u64 {
+        let offset = if mono_ns >= self.since_ns {
+            self.offset_ns
+        } else {
+            let held = self.before.iter().find(|&&(until, _)| mono_ns < until);
+            held.map_or(self.offset_ns, |&(_, offset)| offset)
+        };
+        offset.saturating_add(mono_ns)
     }
+}
+
+/// How far the machine's clock is ahead of `CLOCK_MONOTONIC`. Of a few samples, the one taken in the shortest time counts.
+fn machines_offset_ns() -> u64 {
+    let one = || {
+        let before = monotonic_ns();
+        let wall = nanoseconds(clock_gettime(ClockId::Realtime));
+        let took = monotonic_ns().saturating_sub(before);
+        (took, wall.saturating_sub(before + took / 2))
+    };
+    (0..5).map(|_| one()).min().map_or(0, |(_, offset)| offset)
 }
 
 /// Writes times; keeps the text of the last second, since events come in order and many in each second.
@@ -119,6 +178,7 @@ impl Stamper {
 
     /// `mono_ns` as RFC 3339 in UTC with nanoseconds.
     pub fn rfc3339(&mut self, mono_ns: u64) -> &str {
+        self.clock.follow(mono_ns);
         let wall = self.clock.wall_ns(mono_ns);
         let second = wall / SECOND;
         if second != self.second {
@@ -173,10 +233,37 @@ mod tests {
     #[test]
     fn a_time_namespaces_offset_is_read() {
         let offsets = "monotonic       86400         5\nboottime           7  0\n";
-        assert_eq!(ahead_ns(offsets), Some(86_400_000_000_005));
-        assert_eq!(ahead_ns("monotonic -1 999999999\n"), Some(-1));
-        assert_eq!(ahead_ns("monotonic 9223372036854775807 0\n"), None);
-        assert_eq!(ahead_ns(""), None);
+        assert_eq!(ahead_ns(offsets, "monotonic"), Some(86_400_000_000_005));
+        assert_eq!(ahead_ns(offsets, "boottime"), Some(7_000_000_000));
+        assert_eq!(ahead_ns("monotonic -1 999999999\n", "monotonic"), Some(-1));
+        assert_eq!(ahead_ns("monotonic 9223372036854775807 0\n", "monotonic"), None);
+        assert_eq!(ahead_ns("", "boottime"), None);
+    }
+
+    /// Set by somebody at 100 s, asleep from 200 s on for an hour.
+    #[test]
+    fn what_happened_before_a_step_keeps_its_time() {
+        let mut clock = Clock::new(5 * SECOND);
+        clock.learn(100 * SECOND, 4 * SECOND);
+        clock.learn(150 * SECOND, 4 * SECOND + STEP_NS - 1);
+        clock.learn(200 * SECOND, 3604 * SECOND);
+        let walls = [0, 99, 100, 199, 200, 300].map(|second| clock.wall_ns(second * SECOND) / SECOND);
+        assert_eq!(walls, [5, 104, 104, 203, 3804, 3904]);
+        for step in 0..2 * STEPS as u64 {
+            clock.learn((300 + step) * SECOND, step * SECOND);
+        }
+        assert_eq!(clock.before.len(), STEPS);
+        assert_eq!(clock.wall_ns(1000 * SECOND), (1000 + 2 * STEPS as u64 - 1) * SECOND);
+    }
+
+    #[test]
+    fn only_the_machines_clock_is_followed() {
+        let mut fixed = Clock::new(START);
+        fixed.follow(u64::MAX - 1);
+        assert_eq!(fixed, Clock::new(START));
+        let mut machines = Clock { offset_ns: START, ..Clock::sample() };
+        machines.follow(monotonic_ns());
+        assert!(machines.offset_ns.abs_diff(Clock::sample().offset_ns) < STEP_NS, "{machines:?}");
     }
 
     #[test]

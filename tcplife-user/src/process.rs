@@ -8,11 +8,13 @@ use std::{fs, os::fd::OwnedFd, path::Path, time::Duration};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fstat, open, openat, readlinkat, statat},
     io,
-    time::{ClockId, clock_gettime},
 };
 use tcplife_core::{by_two::by_two, owner::Process};
 
-use crate::stays::container::{Container, in_cgroups};
+use crate::{
+    clock,
+    stays::container::{Container, in_cgroups},
+};
 
 /// `USER_HZ`, the unit of times in /proc: nanoseconds.
 const CLOCK_TICK_NS: u64 = 10_000_000;
@@ -77,7 +79,7 @@ impl ProcessFacts {
                 .collect(),
             program: of.program(),
             user: user.map(|uid| host.user_name(uid)),
-            running: Some(host.uptime.saturating_sub(Duration::from_nanos(started))),
+            running: Some(Duration::from_nanos(host.uptime_ns.saturating_sub(started))),
             unit: unit(&cgroup),
             container: match in_cgroups(&cgroup) {
                 Container::Host => None,
@@ -94,17 +96,13 @@ impl ProcessFacts {
 struct Host {
     /// `/etc/passwd`.
     users: String,
-    /// `CLOCK_BOOTTIME`.
-    uptime: Duration,
+    /// The kernel's `CLOCK_BOOTTIME`.
+    uptime_ns: u64,
 }
 
 impl Host {
     fn look() -> Self {
-        let uptime = clock_gettime(ClockId::Boottime);
-        Self {
-            users: fs::read_to_string("/etc/passwd").unwrap_or_default(),
-            uptime: Duration::try_from(uptime).unwrap_or_default(),
-        }
+        Self { users: fs::read_to_string("/etc/passwd").unwrap_or_default(), uptime_ns: clock::boottime_ns() }
     }
 
     fn user_name(&self, uid: u32) -> String {
@@ -171,7 +169,7 @@ impl Folder {
     }
 }
 
-/// When the process of a folder of /proc began, in nanoseconds of `CLOCK_BOOTTIME`, to a tick.
+/// When the process of a folder of /proc began, in nanoseconds of the kernel's `CLOCK_BOOTTIME`, to a tick.
 pub fn start_ns(folder: &Path) -> Option<u64> {
     started_ns(&fs::read(folder.join("stat")).ok()?)
 }
@@ -188,7 +186,7 @@ const fn began_at(process: &Process, started: u64) -> bool {
 }
 
 fn started_ns(stat: &[u8]) -> Option<u64> {
-    started_ticks(stat)?.checked_mul(CLOCK_TICK_NS)
+    Some(clock::unshifted_boottime_ns(started_ticks(stat)?.checked_mul(CLOCK_TICK_NS)?))
 }
 
 /// The 22nd field of /proc/PID/stat (proc_pid_stat(5)); the second is the name, which may hold anything.

@@ -23,7 +23,7 @@ pub struct LivesJson {
 impl LivesJson {
     /// With times of `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { opened: Stamper::new(clock), closed: Stamper::new(clock) }
+        Self { opened: Stamper::new(clock.clone()), closed: Stamper::new(clock) }
     }
 }
 

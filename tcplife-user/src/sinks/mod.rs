@@ -74,7 +74,8 @@ pub fn lives(config: &Config, output: TextJsonOrCsv) -> Result<()> {
 /// As [`trace`], or the interval log cannot be written.
 pub fn hist(config: &Config, options: &HistOptions) -> Result<()> {
     let clock = Clock::sample();
-    let log = options.log.as_ref().map(|path| hist_log::HdrLog::create(path, options.interval, clock));
+    let log =
+        options.log.as_ref().map(|path| hist_log::HdrLog::create(path, options.interval, clock.clone()));
     let hist = Hist::new(config.filter.states, options.by, log.transpose()?);
     match options.output {
         TextOrJson::Text => run(config, hist_text::HistText::new(hist, options.plot)),

@@ -12,4 +12,5 @@ mod readme;
 mod rights;
 mod run;
 mod stays;
+mod timens;
 mod usage;

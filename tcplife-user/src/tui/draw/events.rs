@@ -106,7 +106,7 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if events.is_empty() && app.is_answered() {
         cells::write_nothing(["Nothing has happened yet."], area, buffer);
     }
-    let mut stamper = Stamper::new(app.setup.clock);
+    let mut stamper = Stamper::new(app.setup.clock.clone());
     for (line, event) in lines.zip(events) {
         cells::write(&columns, line, buffer, |column, width| {
             (cell(column, event, &mut stamper, width), style(theme, column, event))

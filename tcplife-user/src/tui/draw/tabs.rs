@@ -68,7 +68,7 @@ fn pause(app: &App) -> String {
     if app.frame.request.flow == Flow::Live {
         return " pausing ".to_owned();
     }
-    let mut stamper = Stamper::new(app.setup.clock);
+    let mut stamper = Stamper::new(app.setup.clock.clone());
     format!(" PAUSED {} UTC ", stamper.time_of_day(app.frame.now).get(..8).unwrap_or_default())
 }
 

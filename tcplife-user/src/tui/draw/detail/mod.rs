@@ -221,7 +221,7 @@ fn facts(app: &App, detail: &Detail) -> Vec<Vec<Span<'static>>> {
         add("rtt", text::precise(u64::from(srtt) * 1000));
     }
     if let Some(opened) = detail.opened {
-        let mut stamper = Stamper::new(app.setup.clock);
+        let mut stamper = Stamper::new(app.setup.clock.clone());
         add("opened", format!("{} UTC", stamper.rfc3339(opened).get(..19).unwrap_or_default()));
     }
     groups
