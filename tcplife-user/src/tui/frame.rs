@@ -66,7 +66,7 @@ pub enum View {
 pub struct Ports {
     /// By source address and destination.
     pub usages: Usages,
-    /// TIME_WAIT seen to end before its time: by reuse or by a reset.
+    /// TIME_WAIT seen to end before its time: by reuse, by a reset, with its namespace.
     pub ended_early: u64,
 }
 

@@ -266,7 +266,7 @@ fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: 
         (_, false) => format!(", +{others} places"),
     };
     if is_wide {
-        format!(" Namespace{netns}{read}; TIME_WAIT ended early by reuse or reset: {early}{more} ")
+        format!(" Namespace{netns}{read}; TIME_WAIT ended early, as by reuse or a reset: {early}{more} ")
     } else {
         format!(" netns{netns}{read}; TIME_WAIT ended early: {early}{more} ")
     }
