@@ -115,7 +115,7 @@ pub struct Filter {
     /// Thread-group ids of owners; empty for any.
     pub pids: Vec<u32>,
     /// Names of owners (`comm`, up to 15 bytes), exactly; empty for any.
-    pub comms: Vec<String>,
+    pub comms: Vec<Vec<u8>>,
     /// States; empty for any.
     pub states: StateSet,
     /// Local ports; empty for any.
@@ -167,7 +167,6 @@ impl Filter {
         }
         let Some(Owner { process, .. }) = owner else { return false };
         (self.pids.is_empty() || self.pids.contains(&process.pid))
-            && (self.comms.is_empty()
-                || self.comms.iter().any(|name| name.as_bytes() == process.comm_bytes()))
+            && (self.comms.is_empty() || self.comms.iter().any(|name| name == process.comm_bytes()))
     }
 }

@@ -236,8 +236,8 @@ fn filters_of_one_kind_are_alternatives_and_of_several_kinds_conditions() {
     assert_eq!(matching(&ports), [1, 2, 3, 9]);
     assert_eq!(matching(&Filter { netns: vec![2], ..ports.clone() }), [2]);
     assert_eq!(matching(&Filter { local_ports: std::iter::once(3990..=3995).collect(), ..ports }), [9]);
-    let named = Filter { comms: vec!["Worker-d".to_owned(), "Worker-e".to_owned()], ..any.clone() };
+    let named = Filter { comms: vec![b"Worker-d".into(), b"Worker-e".into()], ..any.clone() };
     assert_eq!(matching(&named), [3, 4]);
     assert_eq!(matching(&Filter { states: std::iter::once(State::CloseWait).collect(), ..named }), [4]);
-    assert_eq!(matching(&Filter { comms: vec!["worker-d".to_owned()], ..any }), [], "names are exact");
+    assert_eq!(matching(&Filter { comms: vec![b"worker-d".into()], ..any }), [], "names are exact");
 }

@@ -249,9 +249,10 @@ fn filter(typed: Filters) -> Result<Filter> {
     })
 }
 
-/// The part of a process name that the kernel keeps.
-fn kernel_comm(mut name: String) -> String {
-    name.truncate(name.floor_char_boundary(COMM_BYTES));
+/// The part of a process name that the kernel keeps, be it within a character (`__set_task_comm`).
+fn kernel_comm(name: String) -> Vec<u8> {
+    let mut name = name.into_bytes();
+    name.truncate(COMM_BYTES);
     name
 }
 

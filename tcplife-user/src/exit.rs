@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use crate::{cli, escape::one_line, sinks::out::cannot_write};
 
@@ -52,13 +52,16 @@ pub fn usage(stopped: &clap::Error) -> ExitCode {
 /// # Errors
 /// Standard output is something else.
 pub fn needs_terminal() -> Result<()> {
-    if io::stdout().is_terminal() && !is_dumb(env::var_os("TERM").as_deref()) {
-        return Ok(());
-    }
-    bail!(
-        "watch draws a screen and standard output is not a terminal that can (TERM must not be empty or dumb); use \
-         tcplife trace, lives, hist or leaks instead"
-    )
+    const INSTEAD: &str = "use tcplife trace, lives, hist or leaks";
+    ensure!(
+        io::stdout().is_terminal(),
+        "watch draws a screen, and standard output is not a terminal; {INSTEAD} instead"
+    );
+    ensure!(
+        !is_dumb(env::var_os("TERM").as_deref()),
+        "watch draws a screen, which a terminal cannot whose TERM is empty or dumb; set TERM, or {INSTEAD}"
+    );
+    Ok(())
 }
 
 /// Whether `TERM` says that the terminal takes lines and nothing else. Where it says nothing, the terminal may be a good

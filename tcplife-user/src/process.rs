@@ -49,9 +49,11 @@ pub struct ProcessFacts {
     pub descriptor_limit: Option<u64>,
 }
 
-/// Whether a process has this pid now.
-pub fn exists(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+/// The process that a pid, or the number of a thread, is of now.
+pub fn of_task(number: u32) -> Option<u32> {
+    // A name in it may be cut within a character.
+    let status = fs::read(format!("/proc/{number}/status")).ok()?;
+    field(&String::from_utf8_lossy(&status), "Tgid:")?.parse().ok()
 }
 
 impl ProcessFacts {

@@ -59,7 +59,7 @@ fn what_the_kernel_can_decide_goes_there() {
     };
     assert_eq!(config.settings, expected);
     assert_eq!(config.filter.pids, [1]);
-    assert_eq!(config.filter.comms, ["nginx"]);
+    assert_eq!(config.filter.comms, [b"nginx"]);
     assert!(config.filter.local_ports.contains(80) && !config.filter.local_ports.contains(81));
 }
 
@@ -78,7 +78,9 @@ fn both_families_are_as_none() {
 
 #[test]
 fn names_are_cut_as_the_kernel_cuts_them() {
-    assert_eq!(trace(&["--comm", "a-very-long-process-name"]).filter.comms, ["a-very-long-pro"]);
+    assert_eq!(trace(&["--comm", "a-very-long-process-name"]).filter.comms, [b"a-very-long-pro"]);
+    let cyrillic = trace(&["--comm", "приложение"]).filter.comms;
+    assert_eq!(cyrillic, [b"\xd0\xbf\xd1\x80\xd0\xb8\xd0\xbb\xd0\xbe\xd0\xb6\xd0\xb5\xd0"]);
 }
 
 #[test]

@@ -17,9 +17,11 @@ use crate::{
 
 /// Which processes and network namespaces are not there, a sentence for each.
 pub fn absent(pids: &[u32], netns: &[u32]) -> Vec<String> {
-    let processes = pids.iter().filter(|&&pid| !process::exists(pid));
-    let processes = processes
-        .map(|pid| format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them"));
+    let processes = pids.iter().filter_map(|&pid| match process::of_task(pid) {
+        Some(process) if process == pid => None,
+        Some(process) => Some(format!("--pid {pid}: that is a thread of process {process}; give {process}")),
+        None => Some(format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them")),
+    });
     let namespaces = namespaces::absent(netns).into_iter().map(|inode| {
         format!(
             "--netns {inode}: not found among the network namespaces that tcplife may look into; as root, \
@@ -119,7 +121,7 @@ impl Notes {
             .collect();
         if !off.is_empty() {
             self.note(&format!(
-                "without the hooks {}; tcplife doctor says why, and what is missing",
+                "hooks that are not available here: {}; tcplife doctor says why, and what is not known without them",
                 off.join(", ")
             ));
         }
@@ -266,7 +268,7 @@ mod tests {
 tcplife: tracing TCP connections; Ctrl-C ends
 tcplife: --pid 4194305: there is no such process now; `ps -eo pid,comm` lists them
 tcplife: --netns 7: not found among the network namespaces that tcplife may look into; as root, `lsns -t net` lists them all
-tcplife: without the hooks retransmit, accept; tcplife doctor says why, and what is missing
+tcplife: hooks that are not available here: retransmit, accept; tcplife doctor says why, and what is not known without them
 tcplife: not all is listed
 tcplife: nor seen
 tcplife: --netns 5: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got its number
@@ -276,6 +278,17 @@ tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
         assert_eq!(told(&config(false), all), expected);
+    }
+
+    #[test]
+    fn a_thread_is_no_process() {
+        let own = std::process::id();
+        let told = std::thread::spawn(move || {
+            let thread = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+            (thread, absent(&[own, thread], &[]))
+        });
+        let (thread, told) = told.join().unwrap();
+        assert_eq!(told, [format!("--pid {thread}: that is a thread of process {own}; give {own}")]);
     }
 
     #[test]

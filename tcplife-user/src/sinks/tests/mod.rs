@@ -264,8 +264,8 @@ fn states_select_the_moves_into_and_out_of_them() {
 #[test]
 fn nobody_else_is_selected() {
     assert_eq!(moves(Filter { pids: vec![9], ..Filter::default() }), [""; 0]);
-    assert_eq!(moves(Filter { comms: vec!["cur".into()], ..Filter::default() }), [""; 0]);
-    assert_eq!(moves(Filter { comms: vec!["curl".into()], pids: vec![8], ..Filter::default() }), [""; 0]);
+    assert_eq!(moves(Filter { comms: vec![b"cur".into()], ..Filter::default() }), [""; 0]);
+    assert_eq!(moves(Filter { comms: vec![b"curl".into()], pids: vec![8], ..Filter::default() }), [""; 0]);
 }
 
 #[test]
