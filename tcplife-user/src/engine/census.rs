@@ -19,7 +19,10 @@ use super::{Engine, namespaces::Lost, wanted::wanted};
 use crate::{
     clock,
     health::Knowledge,
-    source::{dump::MINI_SOCKETS, namespaces::Netns},
+    source::{
+        dump::{Listing, MINI_SOCKETS},
+        namespaces::Netns,
+    },
 };
 
 /// Everything is looked at again this often, also without a loss.
@@ -92,10 +95,13 @@ impl Engine {
     fn look_at_minis<O: Observer>(&mut self, netns: &[Netns], observer: &mut O) -> Result<CensusOutcome> {
         let begun = clock::monotonic_ns();
         self.table.expect_census();
+        let filter = self.filter.clone();
+        let wanted = wanted(&filter);
         let (live, mut intake) = self.intake(observer);
-        let mut found = Vec::new();
-        let looked_into = live.dump_sockets(MINI_SOCKETS, netns, &mut found, &mut intake)?;
+        let mut listing = Listing::of(&wanted);
+        let looked_into = live.dump_sockets(MINI_SOCKETS, netns, &mut listing, &mut intake)?;
         drop(intake);
+        let Listing { found, .. } = listing;
         Ok(self.take(begun, Scope::MiniSockets, looked_into, &Lost::default(), &found, observer))
     }
 
@@ -105,12 +111,16 @@ impl Engine {
         let mut unknown = self.namespaces.unknown(self.table.iter().map(Connection::netns));
         netns.extend(self.namespaces.elsewhere(&mut unknown));
         self.table.expect_census();
-        let states = self.states;
+        let (states, filter) = (self.states, self.filter.clone());
+        let wanted = wanted(&filter);
+        // What is in a namespace without a way in tells that it is inhabited.
+        let tells = |found: &Found| wanted(found) || unknown.contains(&found.head.netns);
         let (live, mut intake) = self.intake(observer);
-        let mut found = Vec::new();
-        live.dump_held(states, &mut found, &mut intake)?;
-        let mut looked_into = live.dump_sockets(states, &netns, &mut found, &mut intake)?;
+        let mut listing = Listing::of(&tells);
+        live.dump_held(states, &mut listing, &mut intake)?;
+        let mut looked_into = live.dump_sockets(states, &netns, &mut listing, &mut intake)?;
         drop(intake);
+        let Listing { found, .. } = listing;
         let inhabited = self.inhabited(&unknown, &found);
         let lost = self.namespaces.lost(unknown, &inhabited);
         looked_into.extend(lost.gone.iter().chain(&lost.doubtful));

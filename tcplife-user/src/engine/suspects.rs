@@ -29,7 +29,7 @@ use crate::{
     source::{
         Iterators, Live,
         diag::{self, Refused},
-        dump::{self, SUSPECTS},
+        dump::{self, Listing, SUSPECTS},
         namespaces::{self, Netns},
         preflight::Preflight,
     },
@@ -69,10 +69,10 @@ struct Tracing<'a, F>(&'a mut Live, F);
 
 impl<F: FnMut(&[u8])> Dumps for Tracing<'_, F> {
     fn dump(&mut self, netns: &[Netns]) -> Result<Look> {
-        let mut found = Vec::new();
-        self.0.dump_held(SUSPECTS, &mut found, &mut self.1)?;
-        let looked_into = self.0.dump_sockets(SUSPECTS, netns, &mut found, &mut self.1)?;
-        Ok(Look::of(found, &looked_into))
+        let mut listing = Listing::of_all();
+        self.0.dump_held(SUSPECTS, &mut listing, &mut self.1)?;
+        let looked_into = self.0.dump_sockets(SUSPECTS, netns, &mut listing, &mut self.1)?;
+        Ok(Look::of(listing.found, &looked_into))
     }
 }
 

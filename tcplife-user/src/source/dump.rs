@@ -90,6 +90,26 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// An iterator is read in pieces of this size: the kernel fills eight pages at a time (`bpf_seq_read`).
 const READ_SIZE: usize = 64 << 10;
 
+/// What lists bring, in the pieces that were read. What is not wanted is left out while it is read: of a host's sockets a filter may take
+/// few.
+pub struct Listing<'a> {
+    /// What is wanted.
+    pub found: Vec<Vec<Found>>,
+    wants: &'a (dyn Fn(&Found) -> bool + Sync),
+}
+
+impl<'a> Listing<'a> {
+    /// Of what `wants` says.
+    pub fn of(wants: &'a (dyn Fn(&Found) -> bool + Sync)) -> Self {
+        Self { found: Vec::new(), wants }
+    }
+
+    /// Of everything.
+    pub fn of_all() -> Self {
+        Self::of(&|_| true)
+    }
+}
+
 /// The loaded iterators. They are read by threads of their own: a list of 100,000 mini-sockets takes long enough for a
 /// busy host to fill the ring buffer.
 pub struct Dumper {
@@ -139,12 +159,12 @@ impl Dumper {
         &mut self,
         programs: &mut Ebpf,
         states: StateMask,
-        found: &mut Vec<Vec<Found>>,
+        listing: &mut Listing<'_>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<()> {
         self.states.set(0, states, 0)?;
         let files = open(programs, FILES)?;
-        beside(meanwhile, || read(files, FILES, found))
+        beside(meanwhile, || read(files, FILES, listing))
     }
 
     /// Both at the same time: the sockets that a process holds, and those of the given network namespaces. They are returned in this
@@ -160,20 +180,20 @@ impl Dumper {
     ) -> Result<(Vec<Vec<Found>>, Vec<u32>)> {
         self.states.set(0, states, 0)?;
         let files = open(programs, FILES)?;
-        let (mut found, mut sockets) = (Vec::new(), Vec::new());
+        let (mut held, mut sockets) = (Listing::of_all(), Listing::of_all());
         let todo = Todo::new(programs, netns);
         // The kernel goes through the sockets of all namespaces for each, so whoever is done with the descriptors helps.
-        let (held, helper) = thread::scope(|scope| {
+        let (first, helper) = thread::scope(|scope| {
             let helper = threads::start(scope, || todo.read_each(&mut sockets))?;
-            let held = threads::start(scope, || {
-                read(files, FILES, &mut found).and_then(|()| todo.read_each(&mut found))
+            let first = threads::start(scope, || {
+                read(files, FILES, &mut held).and_then(|()| todo.read_each(&mut held))
             })?;
-            Ok::<_, anyhow::Error>((held.join(), helper.join()))
+            Ok::<_, anyhow::Error>((first.join(), helper.join()))
         })?;
-        let mut looked_into = held.map_err(|_| died())??;
+        let mut looked_into = first.map_err(|_| died())??;
         looked_into.extend(helper.map_err(|_| died())??);
-        found.append(&mut sockets);
-        Ok((found, looked_into))
+        held.found.append(&mut sockets.found);
+        Ok((held.found, looked_into))
     }
 
     /// Appends the sockets of the given network namespaces. Returns the inodes of those that could be looked into: one may be
@@ -186,11 +206,11 @@ impl Dumper {
         programs: &mut Ebpf,
         states: StateMask,
         netns: &[Netns],
-        found: &mut Vec<Vec<Found>>,
+        listing: &mut Listing<'_>,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<u32>> {
         self.states.set(0, states, 0)?;
-        beside(meanwhile, || Todo::new(programs, netns).read_each(found))
+        beside(meanwhile, || Todo::new(programs, netns).read_each(listing))
     }
 }
 
@@ -225,8 +245,8 @@ fn open(programs: &mut Ebpf, name: &str) -> Result<File> {
     program.take_link(link)?.into_file().with_context(|| format!("cannot open the iterator {name}"))
 }
 
-fn read(file: File, name: &str, found: &mut Vec<Vec<Found>>) -> Result<()> {
-    decode_all(file, found).with_context(|| format!("cannot read the iterator {name}"))
+fn read(file: File, name: &str, listing: &mut Listing<'_>) -> Result<()> {
+    decode_all(file, listing).with_context(|| format!("cannot read the iterator {name}"))
 }
 
 fn died() -> anyhow::Error {
@@ -250,13 +270,13 @@ impl<'a> Todo<'a> {
 
     /// In a thread that ends afterwards: its network namespace becomes another, and nobody else's does. Returns the inodes of
     /// those that could be looked into.
-    fn read_each(&self, found: &mut Vec<Vec<Found>>) -> Result<Vec<u32>> {
+    fn read_each(&self, listing: &mut Listing<'_>) -> Result<Vec<u32>> {
         let mut looked_into = Vec::new();
         while let Some(netns) = self.next() {
             if netns.enter().is_ok() {
                 // It lists the namespace of who opens it (`bpf_iter_init_seq_net`).
                 let sockets = open(*self.programs.lock().map_err(|_| died())?, SOCKETS)?;
-                read(sockets, SOCKETS, found)?;
+                read(sockets, SOCKETS, listing)?;
                 looked_into.push(netns.inode);
             }
         }
@@ -266,7 +286,7 @@ impl<'a> Todo<'a> {
 
 /// Decodes while it reads: the bytes of a large list would take as much memory as the list. What a read brings is a piece, which is not
 /// copied again.
-fn decode_all(mut file: impl Read, found: &mut Vec<Vec<Found>>) -> io::Result<()> {
+fn decode_all(mut file: impl Read, listing: &mut Listing<'_>) -> io::Result<()> {
     let mut bytes = vec![0; READ_SIZE];
     let mut filled = 0;
     loop {
@@ -279,9 +299,15 @@ fn decode_all(mut file: impl Read, found: &mut Vec<Vec<Found>>) -> io::Result<()
         let whole = filled - filled % Found::SIZE;
         let mut piece = Vec::with_capacity(whole / Found::SIZE);
         for record in bytes[..whole].chunks_exact(Found::SIZE) {
-            piece.push(Found::decode(record).map_err(|_| not_a_record())?);
+            let found = Found::decode(record).map_err(|_| not_a_record())?;
+            if (listing.wants)(&found) {
+                piece.push(found);
+            }
         }
-        found.push(piece);
+        if piece.capacity() > 2 * piece.len() {
+            piece.shrink_to_fit();
+        }
+        listing.found.push(piece);
         bytes.copy_within(whole..filled, 0);
         filled -= whole;
         if count == 0 {
@@ -325,9 +351,9 @@ mod tests {
     fn a_million_sockets_without_one_to_show_are_no_error() {
         let mut bytes = [0; Found::SIZE];
         bytes[0] = tcplife_common::wire::kind::FOUND;
-        let mut found = Vec::new();
-        assert!(decode_all(Slow(true, &bytes), &mut found).is_ok());
-        assert_eq!(found.concat().len(), 1);
+        let mut listing = Listing::of_all();
+        assert!(decode_all(Slow(true, &bytes), &mut listing).is_ok());
+        assert_eq!(listing.found.concat().len(), 1);
     }
 
     /// Gives so many bytes at a time.
@@ -351,15 +377,19 @@ mod tests {
         };
         let bytes: Vec<u8> = socks.iter().flat_map(record).collect();
         for size in [Found::SIZE - 1, Found::SIZE, 1000, READ_SIZE - 3] {
-            let mut found = Vec::new();
-            assert!(decode_all(Slices(size, &bytes), &mut found).is_ok());
-            assert!(found.iter().flatten().map(|found| found.head.sock).eq(socks.clone()), "{size}");
+            let mut listing = Listing::of_all();
+            assert!(decode_all(Slices(size, &bytes), &mut listing).is_ok());
+            assert!(listing.found.iter().flatten().map(|found| found.head.sock).eq(socks.clone()), "{size}");
         }
+        let mut few = Listing::of(&|found| found.head.sock.is_multiple_of(100));
+        assert!(decode_all(bytes.as_slice(), &mut few).is_ok());
+        assert!(few.found.iter().flatten().map(|found| found.head.sock).eq((1..=10).map(|n| 100 * n)));
+        assert!(few.found.iter().map(Vec::capacity).sum::<usize>() < 30, "what is left out takes no memory");
     }
 
     #[test]
     fn a_cut_record_is_an_error() {
-        assert!(decode_all([0; 7].as_slice(), &mut Vec::new()).is_err());
-        assert!(decode_all([0; 0].as_slice(), &mut Vec::new()).is_ok());
+        assert!(decode_all([0; 7].as_slice(), &mut Listing::of_all()).is_err());
+        assert!(decode_all([0; 0].as_slice(), &mut Listing::of_all()).is_ok());
     }
 }

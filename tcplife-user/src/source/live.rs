@@ -13,14 +13,13 @@ use tcplife_common::{
     counters::{Counters, LANES},
     layout::{ABSENT, Layout},
     settings::Settings,
-    wire::Found,
 };
 use tcplife_core::suspect::Sight;
 
 use super::{
     attach,
     btf::{KernelTypes, Wanted},
-    dump::{self, Dumper, StateMask},
+    dump::{self, Dumper, Listing, StateMask},
     hooks::{self, Allowed},
     kernel::Kernel,
     namespaces::Netns,
@@ -133,11 +132,11 @@ impl Live {
     pub fn dump_held(
         &mut self,
         states: StateMask,
-        found: &mut Vec<Vec<Found>>,
+        listing: &mut Listing<'_>,
         each: &mut Intake<'_>,
     ) -> Result<()> {
         let (dumper, programs, ring) = self.dumper()?;
-        dumper.held(programs, states, found, &mut || {
+        dumper.held(programs, states, listing, &mut || {
             drain(ring, BATCH, &mut *each);
         })
     }
@@ -150,11 +149,11 @@ impl Live {
         &mut self,
         states: StateMask,
         netns: &[Netns],
-        found: &mut Vec<Vec<Found>>,
+        listing: &mut Listing<'_>,
         each: &mut Intake<'_>,
     ) -> Result<Vec<u32>> {
         let (dumper, programs, ring) = self.dumper()?;
-        dumper.sockets(programs, states, netns, found, &mut || {
+        dumper.sockets(programs, states, netns, listing, &mut || {
             drain(ring, BATCH, &mut *each);
         })
     }
