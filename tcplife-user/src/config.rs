@@ -5,11 +5,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+mod absent;
 mod choices;
 mod netns;
 #[cfg(test)]
 mod tests;
 
+pub use absent::absent;
 pub use choices::{Evidence, Suspects};
 
 use anyhow::{Result, ensure};

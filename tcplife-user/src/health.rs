@@ -1,4 +1,4 @@
-//! How well a trace goes: what each hook tells, what was lost, and what the table is worth after that.
+//! How well a trace goes: what each hook tells, what was lost, what that means to the user, and what the table is worth after that.
 
 /// What a hook tells. Each is one kind of information, whichever mechanism brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +126,22 @@ impl LossCause {
             Self::Recursion => "recursion",
             Self::Malformed => "malformed",
             Self::Mismatch => "mismatch",
+        }
+    }
+
+    /// What it means and what helps.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::RingFull => {
+                "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"
+            }
+            Self::Recursion => {
+                "the kernel skips a program that interrupted itself; states and times may have gaps"
+            }
+            Self::Malformed => "agent and kernel side do not fit; build tcplife anew",
+            Self::Mismatch => {
+                "something happened that no program was run for; states and times may have gaps"
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod advice;
 mod cli;
 mod clock;
 mod config;

@@ -8,28 +8,10 @@ use std::io::{self, Write};
 use tcplife_core::table::{CensusOutcome, Table};
 
 use crate::{
-    config::Config,
+    config::{Config, absent},
     escape::one_line,
     health::{Health, LossCause},
-    process,
-    source::namespaces,
 };
-
-/// Which processes and network namespaces are not there, a sentence for each.
-pub fn absent(pids: &[u32], netns: &[u32]) -> Vec<String> {
-    let processes = pids.iter().filter_map(|&pid| match process::of_task(pid) {
-        Some(process) if process == pid => None,
-        Some(process) => Some(format!("--pid {pid}: that is a thread of process {process}; give {process}")),
-        None => Some(format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them")),
-    });
-    let namespaces = namespaces::absent(netns).into_iter().map(|inode| {
-        format!(
-            "--netns {inode}: not found among the network namespaces that tcplife may look into; as root, \
-             `lsns -t net` lists them all"
-        )
-    });
-    processes.chain(namespaces).collect()
-}
 
 /// The notes of one run.
 pub struct Notes {
@@ -156,7 +138,7 @@ impl Notes {
 
     /// Events were lost.
     pub fn lost(&mut self, count: u64, cause: LossCause) {
-        self.say(&format!("{count} events lost ({}): {}", cause.name(), explain(cause)));
+        self.say(&format!("{count} events lost ({}): {}", cause.name(), cause.explain()));
     }
 
     /// The table was compared with the kernel's sockets.
@@ -187,22 +169,6 @@ impl Notes {
                 "{evicted} connections were forgotten: the table holds {}; see --max-connections",
                 self.capacity
             ));
-        }
-    }
-}
-
-/// What a cause of loss means and what helps.
-pub const fn explain(cause: LossCause) -> &'static str {
-    match cause {
-        LossCause::RingFull => {
-            "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"
-        }
-        LossCause::Recursion => {
-            "the kernel skips a program that interrupted itself; states and times may have gaps"
-        }
-        LossCause::Malformed => "agent and kernel side do not fit; build tcplife anew",
-        LossCause::Mismatch => {
-            "something happened that no program was run for; states and times may have gaps"
         }
     }
 }
@@ -278,17 +244,6 @@ tcplife: whole again: 1 connections taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
         assert_eq!(told(&config(false), all), expected);
-    }
-
-    #[test]
-    fn a_thread_is_no_process() {
-        let own = std::process::id();
-        let told = std::thread::spawn(move || {
-            let thread = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
-            (thread, absent(&[own, thread], &[]))
-        });
-        let (thread, told) = told.join().unwrap();
-        assert_eq!(told, [format!("--pid {thread}: that is a thread of process {own}; give {own}")]);
     }
 
     #[test]

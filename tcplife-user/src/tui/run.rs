@@ -29,10 +29,8 @@ use super::{
 };
 use crate::{
     clock::{Clock, as_ns, monotonic_ns},
-    config::Config,
-    engine, netns, signals,
-    sinks::notes::absent,
-    threads,
+    config::{Config, absent},
+    engine, netns, signals, threads,
 };
 
 /// A little after the full second, so that each second is drawn once.

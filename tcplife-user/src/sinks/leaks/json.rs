@@ -9,8 +9,9 @@ use tcplife_core::{
     table::CensusOutcome,
 };
 
-use super::{Collected, Report, advice, tally, with_any};
+use super::{Collected, Report, tally, with_any};
 use crate::{
+    advice,
     clock::{Clock, Stamper, as_ns},
     health::LossCause,
     process::ProcessFacts,

@@ -3,13 +3,11 @@
 //! What comes in: suspects, confirmed against the kernel just now; with `-d` also those of the beginning. What goes out:
 //! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first.
 
-pub mod advice;
 mod commands;
 mod json;
 #[cfg(test)]
 mod tests;
 mod text;
-mod words;
 
 use anyhow::Result;
 use tcplife_core::{

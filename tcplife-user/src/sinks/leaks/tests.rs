@@ -10,7 +10,7 @@ use tcplife_core::{
 };
 
 use super::*;
-use crate::{clock::Clock, netns};
+use crate::{advice, clock::Clock, netns};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000 * SECOND;

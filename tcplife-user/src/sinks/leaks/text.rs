@@ -11,11 +11,12 @@ use tcplife_core::{
     },
 };
 
-use super::{
-    Collected, Report, advice, commands, tally, with_any,
-    words::{count, duration},
-};
+use super::{Collected, Report, commands, tally, with_any};
 use crate::{
+    advice::{
+        self,
+        words::{count, duration},
+    },
     clock::as_ns,
     config::Suspects,
     escape,

@@ -10,7 +10,6 @@ use ratatui::{
 use super::{cells, popup};
 use crate::{
     health::{Health, Hook},
-    sinks::notes,
     tui::{
         app::App,
         keys::{self, Scope},
@@ -142,7 +141,7 @@ fn beside(name: &str, right: impl Iterator<Item = Span<'static>>) -> Vec<Line<'s
 fn loss_lines(theme: Theme, health: &Health) -> impl Iterator<Item = Line<'static>> {
     health.lost.iter().filter(|&(_, count)| count > 0).flat_map(move |(cause, count)| {
         let count = Span::styled(text::count(count), theme.alarm());
-        let meaning = wrapped(notes::explain(cause));
+        let meaning = wrapped(cause.explain());
         beside(&format!("lost: {}", cause.name()), std::iter::once(count).chain(meaning))
     })
 }
@@ -178,7 +177,7 @@ mod tests {
             let name = format!("lost: {}", cause.name());
             assert!(text.contains(&format!("\nHooks\n{name:<LEFT$}1,234\n")), "{text}");
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(words(&text).contains(&words(notes::explain(cause))), "{text}");
+            assert!(words(&text).contains(&words(cause.explain())), "{text}");
         }
     }
 

@@ -13,7 +13,7 @@ use tcplife_core::suspect::{
 
 use super::{cells, comm, fill_marked};
 use crate::{
-    sinks::leaks::advice,
+    advice,
     tui::{
         app::App,
         lines::{self, LeakLine},

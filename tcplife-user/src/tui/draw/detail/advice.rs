@@ -4,9 +4,8 @@ use ratatui::text::{Line, Span};
 use tcplife_core::{suspect::Suspect, view::Detail};
 
 use crate::{
-    escape,
+    advice, escape,
     facts::{FACTS, Reading},
-    sinks::leaks,
     tui::{meaning, theme},
 };
 
@@ -31,11 +30,8 @@ fn labelled(label: &'static str, words: &str, width: usize) -> Vec<Line<'static>
 /// What the kernel shows of a suspect: why it is one, its queues and every holder.
 pub(super) fn evidence(suspect: &Suspect, width: usize) -> Vec<Line<'static>> {
     let facts = &suspect.facts;
-    let mut lines = labelled(
-        "verdict",
-        &format!("{}: {}", suspect.verdict.name(), leaks::advice::reason(suspect)),
-        width,
-    );
+    let mut lines =
+        labelled("verdict", &format!("{}: {}", suspect.verdict.name(), advice::reason(suspect)), width);
     let queues =
         format!("{} bytes to read (a FIN is one), {} not acknowledged", facts.recv_queue, facts.send_queue);
     lines.extend(labelled("queues", &queues, width));
@@ -66,7 +62,7 @@ pub(super) fn advice(
 ) -> Vec<Line<'static>> {
     let state = meaning::advice(detail);
     let verdict =
-        suspect.filter(|suspect| suspect.verdict.is_leak()).map(|suspect| leaks::advice::of(suspect.verdict));
+        suspect.filter(|suspect| suspect.verdict.is_leak()).map(|suspect| advice::of(suspect.verdict));
     let (act, no_help) = match verdict {
         Some(advice) => (advice.look_at, advice.no_help),
         None => (state.act, state.no_help),

@@ -1,7 +1,9 @@
 //! What a verdict means, where to look, and what does not help.
 //!
 //! What comes in: suspects with their evidence. What goes out: sentences. What always holds: a sentence says nothing that
-//! the evidence does not show; a new verdict needs its sentences here and nowhere else among the outputs.
+//! the evidence does not show; a new verdict needs its sentences here and nowhere else: `leaks` and the screen say the same.
+
+pub mod words;
 
 use std::fmt::Write as _;
 
@@ -10,8 +12,8 @@ use tcplife_core::{
     suspect::{Peer, Suspect, Verdict},
 };
 
-use super::words::{age, count};
 use crate::escape;
+use words::{age, count};
 
 /// What is to be told of all suspects with one verdict.
 pub struct Advice {
@@ -189,7 +191,7 @@ pub fn reason(suspect: &Suspect) -> String {
 }
 
 fn ago(since: Option<u64>) -> String {
-    since.map_or_else(|| "?".to_owned(), super::words::duration)
+    since.map_or_else(|| "?".to_owned(), words::duration)
 }
 
 fn never_accepted(suspect: &Suspect, since: &str) -> String {

@@ -1,4 +1,7 @@
 //! Numbers as words for people.
+//!
+//! What comes in: counts, durations in nanoseconds and ages. What goes out: text. What always holds: of an age that is known
+//! between two ends only, both are said.
 
 use std::time::Duration;
 
