@@ -16,8 +16,10 @@ use tcplife_core::{
     table::Table,
 };
 
-use super::container::{Container, Containers};
-use crate::escape;
+use crate::{
+    escape,
+    process::container::{Container, Containers},
+};
 
 /// A kind of group: by owner, local port, remote address, or the container that the owner runs in.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

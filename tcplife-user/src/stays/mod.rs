@@ -4,7 +4,6 @@
 //! counted when it ends, under the state that was left, in the group that its connection is in at that moment; every
 //! stay is in exactly one section of a report, and the sections add up to all.
 
-pub mod container;
 mod group;
 
 use std::cmp::Reverse;

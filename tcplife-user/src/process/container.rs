@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs};
 use foldhash::fast::RandomState;
 use tcplife_core::owner::Process;
 
-use crate::process::is_running;
+use super::is_running;
 
 /// Processes whose answer is kept.
 const ROOM: usize = 1 << 16;
