@@ -14,8 +14,6 @@ mod values;
 
 use values::{comm, connections, duration, pid, ports, positive_duration, refresh, size, state};
 
-use crate::stays::By;
-
 const EXAMPLES: &str = "\
 Examples:
   tcplife watch                             what is open now, oldest first
@@ -203,6 +201,15 @@ pub struct Tracing {
     /// What to show.
     #[command(flatten)]
     pub filters: Filters,
+}
+
+/// Kinds of groups: by owner, local port, remote address, or the container that the owner runs in.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Process,
+    LocalPort,
+    Remote,
+    Container,
 }
 
 /// Ways to list the kernel's sockets and who holds them.

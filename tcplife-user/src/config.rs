@@ -231,6 +231,12 @@ fn hist_options(hist: Hist) -> Result<(HistOptions, Tracing)> {
         "--interval is the length of the intervals of --hdr-log; add --hdr-log FILE, or leave it out"
     );
     let Hist { output, by, plot, hdr_log: log, interval, tracing } = hist;
+    let by = by.map(|by| match by {
+        cli::By::Process => By::Process,
+        cli::By::LocalPort => By::LocalPort,
+        cli::By::Remote => By::Remote,
+        cli::By::Container => By::Container,
+    });
     let interval = interval.unwrap_or(DEFAULT_INTERVAL);
     Ok((HistOptions { output, by, plot, log, interval }, tracing))
 }

@@ -110,6 +110,15 @@ fn a_ring_size_is_a_power_of_two() {
 }
 
 #[test]
+fn stays_are_grouped_by_what_is_named() {
+    let by = |name: &str| match resolved(&["hist", "--by", name]).unwrap().0 {
+        Job::Hist(options) => options.by,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(["process", "local-port", "remote", "container"].map(by), By::ALL.map(Some));
+}
+
+#[test]
 fn jobs_carry_their_output() {
     let (job, _) = resolved(&["hist", "--by", "remote", "--hdr-log", "x", "--interval", "5s"]).unwrap();
     let options = HistOptions {

@@ -6,7 +6,6 @@ use std::{
     net::IpAddr,
 };
 
-use clap::ValueEnum;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tcplife_core::{
     connection::Connection,
@@ -21,12 +20,16 @@ use crate::{
     process::container::{Container, Containers},
 };
 
-/// A kind of group: by owner, local port, remote address, or the container that the owner runs in.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// By owner.
     Process,
+    /// By local port.
     LocalPort,
+    /// By remote address.
     Remote,
+    /// By the container that the owner runs in.
     Container,
 }
 
