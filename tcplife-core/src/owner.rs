@@ -18,14 +18,19 @@ pub struct Process {
 impl Process {
     /// The name's bytes up to the first zero.
     pub fn comm_bytes(&self) -> &[u8] {
-        let end = self.comm.iter().position(|&b| b == 0).unwrap_or(self.comm.len());
-        &self.comm[..end]
+        comm_bytes(&self.comm)
     }
 
     /// The name as text: what is not UTF-8 becomes U+FFFD. Control characters are kept; a sink escapes them.
     pub fn comm_text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(self.comm_bytes())
     }
+}
+
+/// A name's bytes up to the first zero: all of them, if there is none.
+pub fn comm_bytes(comm: &[u8; 16]) -> &[u8] {
+    let end = comm.iter().position(|&b| b == 0).unwrap_or(comm.len());
+    &comm[..end]
 }
 
 impl From<&Task> for Process {
@@ -76,4 +81,17 @@ pub struct Owner {
     pub process: Process,
     /// How we know.
     pub via: Via,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::comm_bytes;
+
+    #[test]
+    fn a_name_ends_at_the_first_zero_or_fills_its_room() {
+        assert_eq!(comm_bytes(b"curl\0\0\0\0\0\0\0\0\0\0\0\0"), b"curl");
+        assert_eq!(comm_bytes(b"curl\0old name\0\0\0"), b"curl");
+        assert_eq!(comm_bytes(&[b'x'; 16]), [b'x'; 16]);
+        assert_eq!(comm_bytes(&[0; 16]), b"");
+    }
 }

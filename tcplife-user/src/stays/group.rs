@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use tcplife_core::{
     connection::Connection,
     numbers::{Numbering, hash_address},
-    owner::Owner,
+    owner::{Owner, comm_bytes},
     state::State,
     table::Table,
 };
@@ -79,8 +79,7 @@ impl Group {
     pub fn text(&self) -> Cow<'static, str> {
         match self {
             Self::Process(Some((pid, comm))) => {
-                let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
-                format!("{} pid {pid}", escape::printable(&comm[..end])).into()
+                format!("{} pid {pid}", escape::printable(comm_bytes(comm))).into()
             }
             Self::Process(None) => "owner not known".into(),
             Self::LocalPort(port) => format!("local port {port}").into(),
@@ -101,7 +100,8 @@ impl Serialize for Group {
         match self {
             Self::Process(process) => {
                 map.serialize_entry("pid", &process.map(|(pid, _)| pid))?;
-                map.serialize_entry("comm", &process.map(|(_, comm)| name(&comm)))?;
+                let comm = process.as_ref().map(|(_, comm)| String::from_utf8_lossy(comm_bytes(comm)));
+                map.serialize_entry("comm", &comm)?;
             }
             Self::LocalPort(port) => map.serialize_entry("local_port", port)?,
             Self::Remote(address) => map.serialize_entry("remote_addr", address)?,
@@ -111,11 +111,6 @@ impl Serialize for Group {
         }
         map.end()
     }
-}
-
-fn name(comm: &[u8; 16]) -> String {
-    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..end]).into_owned()
 }
 
 /// Finds the group of a connection.

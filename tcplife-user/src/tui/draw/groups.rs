@@ -2,6 +2,7 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use tcplife_core::{
+    owner::comm_bytes,
     state::State,
     timeline::Age,
     view::{GroupBy, GroupKey, GroupRow},
@@ -106,8 +107,7 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
 fn name(key: &GroupKey) -> String {
     match key {
         GroupKey::Process(Some((pid, comm))) => {
-            let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
-            format!("{pid} {}", escape::printable(&comm[..end]))
+            format!("{pid} {}", escape::printable(comm_bytes(comm)))
         }
         GroupKey::Process(None) => "owner not known".to_owned(),
         GroupKey::Port(port) => port.to_string(),
