@@ -169,10 +169,9 @@ impl Table {
         connection.mini_end = cause;
         // A new user of its tuple says no more than that it is gone: it may have gone on to TIME_WAIT unseen.
         let is_guess = computed && cause == Some(MiniEndCause::Reused);
-        if let (State::FinWait2, Some(cause)) = (connection.state(), cause)
-            && !is_guess
-        {
-            connection.end = Some(end_without_fin(cause));
+        if connection.state() == State::FinWait2 {
+            let known = cause.filter(|_| !is_guess);
+            connection.end = Some(known.map_or(EndCause::Unknown, end_without_fin));
         }
         connection.marks.put(Marks::COMPUTED, computed);
         self.step(slot, State::Closed, since, observer);
@@ -182,7 +181,10 @@ impl Table {
     /// A mini-socket in `FIN_WAIT_2` is gone by now, by way of `TIME_WAIT` or not: that was not seen, so no move is
     /// told. Its life is, if that waited for the end.
     fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
-        if self.slab.get(slot).is_some_and(|connection| !connection.marks.has(Marks::REPORTED)) {
+        if let Some(connection) = self.slab.get_mut(slot)
+            && !connection.marks.has(Marks::REPORTED)
+        {
+            connection.end = Some(EndCause::Unknown);
             self.tell_life(slot, observer);
         }
         self.totals.lapsed += 1;

@@ -11,7 +11,7 @@ use super::{
     check, run,
 };
 use crate::{
-    connection::{Connection, Ends},
+    connection::{Connection, EndCause, Ends},
     observer::{Observer, Transition},
     owner::Owner,
     state::State,
@@ -208,6 +208,11 @@ fn an_early_end_that_only_lists_show_has_no_time() {
 
 /// A connection up to `TIME_WAIT`, which began at 10 s with so many jiffies to go.
 fn lived(left: u64) -> Vec<Record> {
+    lived_up_to(TIME_WAIT, left)
+}
+
+/// A connection up to a mini-socket in this state.
+fn lived_up_to(state: u8, left: u64) -> Vec<Record> {
     let moves =
         [(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED), (ESTABLISHED, FIN_WAIT1), (FIN_WAIT1, FIN_WAIT2)];
     let mut records: Vec<Record> =
@@ -218,7 +223,7 @@ fn lived(left: u64) -> Vec<Record> {
         address: 77,
         jiffies: 90_000,
         expires: 90_000 + left,
-        substate: TIME_WAIT.into(),
+        substate: state.into(),
         ..Mini::default()
     };
     records.push(Record::End(wire::End { head, mini, ..end }));
@@ -241,6 +246,22 @@ fn a_life_has_no_length_if_nobody_saw_how_its_time_wait_ended() {
     }
 }
 
+/// An orphan in `FIN_WAIT_2` that is gone before its time is up: by a reset, by hand, or by way of `TIME_WAIT`.
+#[test]
+fn an_end_in_fin_wait_2_that_nobody_saw_is_not_one_by_a_fin() {
+    for (missed_at, end) in [(11, EndCause::Unknown), (75, EndCause::Timeout)] {
+        let config = Config { life_after_time_wait: true, ..DUMPED };
+        let (mut table, mut log) = run(config, &lived_up_to(FIN_WAIT2, 15_000));
+        for begun in [missed_at, missed_at + 1] {
+            take(&mut table, &mut log, begun * SECOND, &[]);
+        }
+        let lives: Vec<_> = log.lives().map(|(_, life)| *life).collect();
+        let [life] = lives.as_slice() else { panic!("{lives:?}") };
+        assert_eq!(life.end, end, "{life:?}");
+        assert_eq!(life.complete, end == EndCause::Timeout, "{life:?}");
+    }
+}
+
 /// Nobody lists mini-sockets of a namespace that cannot be entered.
 #[test]
 fn one_in_fin_wait_2_that_is_never_listed_again_leaves_some_day() {
@@ -257,7 +278,8 @@ fn one_in_fin_wait_2_that_is_never_listed_again_leaves_some_day() {
         check::table(&table);
         assert_eq!((table.len(), table.totals().lapsed), (0, 1));
         assert_eq!(log.transitions().count(), 0, "which way it went was not seen");
-        assert_eq!(log.lives().count(), usize::from(after_time_wait));
+        let ends: Vec<EndCause> = log.lives().map(|(_, life)| life.end).collect();
+        assert_eq!(ends, if after_time_wait { &[EndCause::Unknown][..] } else { &[] });
     }
 }
 
