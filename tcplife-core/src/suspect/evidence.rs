@@ -16,7 +16,7 @@ use crate::{
     connection::Ends,
     owner::Process,
     state::State,
-    table::{Table, ago},
+    table::{Table, ago, orphaned_at},
     timeline::Age,
 };
 
@@ -122,6 +122,12 @@ impl<'a> Socket<'a> {
         }
     }
 
+    fn since_orphaned(&self, hz: u32) -> Option<u64> {
+        let is_orphan = self.is_mini() && self.state() == State::FinWait2;
+        let at = orphaned_at(self.found, hz).filter(|_| is_orphan)?;
+        Some(self.found.head.time_ns.saturating_sub(at))
+    }
+
     /// All but the age.
     pub(super) fn facts(&self, hz: u32) -> Facts {
         let (gauge, stats) = (&self.found.gauge, &self.found.stats);
@@ -136,6 +142,7 @@ impl<'a> Socket<'a> {
             since_sent: since(gauge.last_sent, stats.bytes_sent),
             since_received: since(gauge.last_data, stats.bytes_received),
             keeper: self.keeper(),
+            since_orphaned: self.since_orphaned(hz),
         }
     }
 

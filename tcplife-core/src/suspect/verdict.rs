@@ -122,6 +122,8 @@ pub struct Facts {
     pub since_received: Option<u64>,
     /// Who has it.
     pub keeper: Keeper,
+    /// Since when nobody has it any more, where its timer tells.
+    pub since_orphaned: Option<u64>,
 }
 
 /// The verdict on a socket, if it is in a state in which somebody's close is waited for. A leak needs `leak_after`
@@ -134,7 +136,8 @@ pub(crate) fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
         State::Closed if facts.keeper == Keeper::Process => Verdict::EndedUnclosed,
         _ => return None,
     };
-    let surely_young = facts.age.max.is_some_and(|max| max < leak_after);
+    // An orphan whose state is of an unknown age is as old as its application's close.
+    let surely_young = facts.age.max.or(facts.since_orphaned).is_some_and(|max| max < leak_after);
     let perhaps_young = facts.age.min < leak_after;
     let blames = rule.is_leak() || rule == Verdict::EndedUnclosed;
     Some(if surely_young || blames && perhaps_young { Verdict::Young } else { rule })
@@ -178,6 +181,7 @@ mod tests {
         since_sent: None,
         since_received: None,
         keeper: Keeper::Process,
+        since_orphaned: None,
     };
     const HALF: Facts = Facts { state: State::FinWait2, ..FACTS };
 
@@ -245,10 +249,11 @@ mod tests {
         is(open, Verdict::Young);
         // The peer's ACKs keep the lower bound low while data goes out; that is no reason to call it young.
         is(Facts { since_sent: Some(1), ..open }, Verdict::Sending);
-        is(
-            Facts { keeper: Keeper::Nobody, ..Facts { state: State::FinWait2, ..open } },
-            Verdict::PeerUnclosed,
-        );
+        let orphan = Facts { keeper: Keeper::Nobody, ..Facts { state: State::FinWait2, ..open } };
+        is(orphan, Verdict::PeerUnclosed);
+        is(Facts { since_orphaned: Some(AFTER - 1), ..orphan }, Verdict::Young);
+        is(Facts { since_orphaned: Some(AFTER), ..orphan }, Verdict::PeerUnclosed);
+        is(Facts { since_orphaned: Some(1), age: OLD, ..orphan }, Verdict::PeerUnclosed);
     }
 
     #[test]
@@ -287,6 +292,7 @@ mod tests {
                 since_sent: sent.then_some(min),
                 since_received: received.then_some(min / 2),
                 keeper,
+                since_orphaned: None,
             })
     }
 

@@ -65,28 +65,38 @@ pub(crate) fn since_orphaned(found: &Found, hz: u32) -> Since {
     since_abandoned(&Timer::of(found), &found.gauge, hz)
 }
 
+/// Since when a mini-socket that a dump found is in `FIN_WAIT_2` without an application, if its timer tells.
+pub(crate) fn orphaned_at(found: &Found, hz: u32) -> Option<u64> {
+    abandoned_at(&Timer::of(found), &found.gauge, hz)
+}
+
 /// The same, by its timer. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
 /// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,
 /// if the last segment came just then. If not, the application let go later or the timer is another one (`TCP_LINGER2`, a
-/// slow peer): then all that is known is that the ACK was not later than the last segment.
-fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
+/// slow peer): nothing is known.
+fn abandoned_at(timer: &Timer, gauge: &Gauge, hz: u32) -> Option<u64> {
     let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
     let (heard, timeout) = (gauge.stamp_ns, u64::from(gauge.fin_timeout));
     if heard == 0 || timeout == 0 {
-        return Since::Between { earliest: None, latest: timer.at };
+        return None;
     }
     let all = if timeout <= whole { timeout } else { 2 * (timeout - whole) };
     // It fires some time after it has expired.
-    let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires);
-    let begin = gone.and_then(|gone| timer.at.checked_sub(gone.saturating_mul(tick)));
+    let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires)?;
+    let begin = timer.at.checked_sub(gone.saturating_mul(tick))?;
     let then = heard.saturating_sub(LAG_NS)..heard.saturating_add(SECOND_NS + LAG_NS);
-    match begin.filter(|begin| then.contains(begin)) {
-        Some(begin) => Since::Seen(begin),
-        None => Since::Between {
-            earliest: None,
-            latest: heard.saturating_add(SECOND_NS + DELAYED_NS).min(timer.at),
-        },
-    }
+    then.contains(&begin).then_some(begin)
+}
+
+/// When it entered `FIN_WAIT_2`: no later than it was without an application, or else than the last segment came. It may have been
+/// long before: an application that has shut down may close when the peer's last data comes, and nothing tells that segment from an ACK
+/// of our FIN.
+fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
+    let latest = abandoned_at(timer, gauge, hz).unwrap_or_else(|| match gauge.stamp_ns {
+        heard if heard == 0 || gauge.fin_timeout == 0 => timer.at,
+        heard => heard.saturating_add(SECOND_NS + DELAYED_NS).min(timer.at),
+    });
+    Since::Between { earliest: None, latest }
 }
 
 #[cfg(test)]
@@ -172,18 +182,19 @@ mod tests {
     }
 
     #[test]
-    fn an_orphan_is_as_old_as_its_timer_if_the_last_segment_was_its_begin() {
+    fn an_orphan_is_at_least_as_old_as_its_timer_if_the_last_segment_came_with_it() {
+        let by = |latest| Since::Between { earliest: None, latest };
         let heard = NOW - 3 * SECOND;
-        assert_eq!(abandoned(57, heard, 60), Since::Seen(heard));
-        assert_eq!(abandoned(57, heard - SECOND / 2, 60), Since::Seen(heard));
+        assert_eq!(abandoned(57, heard, 60), by(heard));
+        assert_eq!(abandoned(57, heard - SECOND / 2, 60), by(heard));
         // The last segment came at the begin of a second, when ticks lagged behind.
-        assert_eq!(abandoned(57, heard + SECOND / 10, 60), Since::Seen(heard));
+        assert_eq!(abandoned(57, heard + SECOND / 10, 60), by(heard));
         // 63 s: 3 s as a full socket, then 3 s as a mini-socket.
-        assert_eq!(abandoned(1, NOW - 5 * SECOND, 63), Since::Seen(NOW - 5 * SECOND));
+        assert_eq!(abandoned(1, NOW - 5 * SECOND, 63), by(NOW - 5 * SECOND));
         // Its time is up, and the timer wheel has not fired yet.
         let timer = Timer { expires: 100_000, jiffies: 100_050, at: NOW };
         let gauge = Gauge { stamp_ns: NOW - 61 * SECOND, fin_timeout: 15_000, ..Gauge::default() };
-        assert_eq!(since_abandoned(&timer, &gauge, HZ), Since::Seen(NOW - 60 * SECOND - 50 * TICK));
+        assert_eq!(since_abandoned(&timer, &gauge, HZ), by(NOW - 60 * SECOND - 50 * TICK));
     }
 
     #[test]

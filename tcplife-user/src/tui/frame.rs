@@ -98,11 +98,12 @@ impl Leaks {
     /// A suspect with its times as they are at `now`, not when the kernel was asked.
     pub fn as_of(&self, suspect: &Suspect, now: u64) -> Suspect {
         let later = |since: u64| since.saturating_add(now.saturating_sub(self.at));
-        let Facts { age, since_sent, since_received, .. } = suspect.facts;
+        let Facts { age, since_sent, since_received, since_orphaned, .. } = suspect.facts;
         let facts = Facts {
             age: Age { min: later(age.min), max: age.max.map(later) },
             since_sent: since_sent.map(later),
             since_received: since_received.map(later),
+            since_orphaned: since_orphaned.map(later),
             ..suspect.facts
         };
         Suspect { facts, ..suspect.clone() }

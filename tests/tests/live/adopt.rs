@@ -16,7 +16,7 @@ use tcplife_tests::{
     deadline::{PATIENCE, until},
     kernel_table::states,
     lab::{Lab, watch},
-    namespace::{Family, Namespace, in_our_machine},
+    namespace::{Family, Namespace},
     record::{Connection, Id, Record, Transition},
     tcplife_binary,
     tracer::{Output, hooks},
@@ -57,6 +57,15 @@ pub(crate) struct Old {
     pub(crate) near: Handle,
     pub(crate) far: Handle,
     pub(crate) ends: Ends,
+}
+
+/// Stays that last, of one state.
+pub(crate) struct Open {
+    pub(crate) count: u64,
+    /// The longest, nanoseconds.
+    pub(crate) oldest: Option<u64>,
+    /// It may be longer.
+    pub(crate) is_bound: bool,
 }
 
 impl World {
@@ -147,7 +156,7 @@ impl World {
     }
 
     /// What `tcplife hist` says of the stays that last, by state.
-    pub(crate) fn hist(&self) -> Result<BTreeMap<String, (u64, Option<u64>)>> {
+    pub(crate) fn hist(&self) -> Result<BTreeMap<String, Open>> {
         let inode = self.namespace.inode().to_string();
         let output = Command::new(tcplife_binary()?)
             .args(["hist", "-o", "json", "-d", "100ms", "--netns", &inode])
@@ -160,7 +169,9 @@ impl World {
             if record["type"] == "histogram" {
                 let state = record["state"].as_str().context("no state")?.to_owned();
                 let count = record["open"]["count"].as_u64().context("no count")?;
-                open.insert(state, (count, record["open"]["oldest_ns"].as_u64()));
+                let oldest = record["open"]["oldest_ns"].as_u64();
+                let is_bound = record["open"]["oldest_is_bound"].as_bool().unwrap_or(false);
+                open.insert(state, Open { count, oldest, is_bound });
             }
         }
         Ok(open)
@@ -193,7 +204,7 @@ fn counted_as_the_kernel_counts(family: Family) -> Result<()> {
     let hist = world.hist()?;
     let kernel = states(&mut world.client)?;
     ensure!(kernel.len() == 10, "not every state: {kernel:?}");
-    for (state, (count, _)) in &hist {
+    for (state, Open { count, .. }) in &hist {
         let there = kernel.get(state.as_str()).copied().unwrap_or(0);
         ensure!(*count == there, "{count} in {state}, the kernel has {kernel:?}");
     }
@@ -235,9 +246,7 @@ fn later_moves(family: Family) -> Result<()> {
         (shut.ends, "fin_wait_2 > time_wait", near),
         (shut.ends.turned(), passive, far),
     ] {
-        // An orphan's begin is known from its timer.
-        let known = ends == half.ends;
-        check_moves(&trace, ends, path, known, owner).with_context(|| format!("{ends:?}"))?;
+        check_moves(&trace, ends, path, owner).with_context(|| format!("{ends:?}"))?;
     }
     for record in &lives.records {
         let Record::Life(life) = record else { bail!("{record}") };
@@ -252,21 +261,13 @@ fn later_moves(family: Family) -> Result<()> {
     Ok(())
 }
 
-fn check_moves(
-    trace: &Output,
-    ends: Ends,
-    path: &str,
-    known: bool,
-    owner: Option<(u32, &str)>,
-) -> Result<()> {
+fn check_moves(trace: &Output, ends: Ends, path: &str, owner: Option<(u32, &str)>) -> Result<()> {
     let found = ids(&trace.records, ends);
     let [id] = found.as_slice() else { bail!("{} connections", found.len()) };
     let story = Story::of(&trace.records, id);
     ensure!(story.path() == path, "went {}, expected {path}", story.path());
     for (n, step) in story.moves.iter().enumerate() {
-        // By a machine's clock that lags, an orphan's timer may seem to be set to something else.
-        let may_lag = known && n == 0 && in_our_machine();
-        ensure!(may_lag || step.elapsed_ns.is_some() == (known || n > 0), "{step:?}");
+        ensure!(step.elapsed_ns.is_some() == (n > 0), "{step:?}");
         let told = step.connection.owner.as_ref();
         ensure!(told.map(|o| (o.pid, o.comm.as_str())) == owner, "{step:?}");
         ensure!(told.is_none_or(|o| o.via == "holder"), "{step:?}");

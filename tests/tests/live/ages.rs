@@ -12,7 +12,7 @@ use tcplife_tests::{
 };
 
 use crate::{
-    adopt::{AGE, World},
+    adopt::{AGE, Open, World},
     mini::{NEAR, ns},
 };
 
@@ -21,6 +21,7 @@ on_both_families! {
     an_orphans_by_its_timer
     an_orphans_by_another_timer
     of_a_socket_shut_down_long_before_its_close
+    of_a_socket_closed_when_its_peers_last_data_came
     a_handshake_goes_on
 }
 
@@ -35,7 +36,7 @@ fn by_timer() -> Duration {
 
 /// What `tcplife hist` says of the stays that last, and when it was asked.
 struct Asked {
-    open: BTreeMap<String, (u64, Option<u64>)>,
+    open: BTreeMap<String, Open>,
     span: Span,
 }
 
@@ -49,7 +50,7 @@ impl Asked {
 
     /// The oldest stay in a state, as old as it is at the least.
     fn least(&self, state: &str) -> Result<u64> {
-        self.open.get(state).and_then(|open| open.1).with_context(|| format!("no {state}"))
+        self.open.get(state).and_then(|open| open.oldest).with_context(|| format!("no {state}"))
     }
 
     /// Checks the age of the oldest in `state`, which began during `begin`: not more than the truth, and less by `off` at
@@ -86,7 +87,7 @@ fn true_in_every_state(family: Family) -> Result<()> {
     thread::sleep(AGE);
     let asked = Asked::now(&mut world)?;
     let kernel = states(&mut world.client)?;
-    ensure!(asked.open.values().filter(|open| open.0 > 0).count() == kernel.len(), "{kernel:?}");
+    ensure!(asked.open.values().filter(|open| open.count > 0).count() == kernel.len(), "{kernel:?}");
     asked.check("fin_wait_2", made, by_timer())?;
     for state in ["time_wait", "close_wait", "syn_received", "established"] {
         asked.check(state, made, Duration::ZERO)?;
@@ -127,6 +128,23 @@ fn of_a_socket_shut_down_long_before_its_close(family: Family) -> Result<()> {
     thread::sleep(AGE);
     world.client.close(old.near)?;
     Asked::now(&mut world)?.check("fin_wait_2", shut, ROUNDED)
+}
+
+/// The same, and the peer answers in between: the application closes as soon as it has read that, so the last segment came when the
+/// timer was set, as it does where close() is what the state comes from. What is said is that it is older, perhaps.
+fn of_a_socket_closed_when_its_peers_last_data_came(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let (old, shut) = world.shut_down()?;
+    thread::sleep(AGE);
+    world.server.on(old.far, "send 10")?;
+    world.client.on(old.near, "receive 10")?;
+    world.client.close(old.near)?;
+    thread::sleep(Duration::from_secs(1));
+    let asked = Asked::now(&mut world)?;
+    asked.check("fin_wait_2", shut, AGE + ROUNDED)?;
+    let is_bound = asked.open.get("fin_wait_2").is_some_and(|open| open.is_bound);
+    ensure!(is_bound, "{:?} ns is said to be exact", asked.least("fin_wait_2"));
+    Ok(())
 }
 
 /// A handshake is under way when tcplife starts: it is there once, its SYN-ACK is sent again on it, and the connection that it

@@ -14,7 +14,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Facts, Suspect, Tally, Verdict,
+        Facts, Keeper, Suspect, Tally, Verdict,
         groups::{Baseline, Counted, Group, counted, groups},
     },
 };
@@ -80,9 +80,10 @@ impl<'a> Report<'a> {
 
     /// Whether it may have been in its state for long enough, though not surely: it would be a leak then.
     fn is_undecided(&self, suspect: &Suspect) -> bool {
-        let Facts { state, age, .. } = suspect.facts;
+        let Facts { state, age, keeper, .. } = suspect.facts;
         suspect.verdict == Verdict::Young
             && state.waits_for_close()
+            && keeper != Keeper::Nobody
             && age.max.is_none_or(|max| max >= self.leak_after)
     }
 
