@@ -159,6 +159,7 @@ fn of_leaks(option: Arg) -> Arg {
             "Observe for this time first: exact ages, and how fast they grow [default: report at once]",
         ),
         "ring_size" | "hooks" => option.help_heading("Options with -d"),
+        "states" => option.help("TCP states to look at: close_wait, fin_wait_2, closed"),
         _ => option,
     }
 }

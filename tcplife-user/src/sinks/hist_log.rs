@@ -32,13 +32,17 @@ pub struct HdrLog {
 }
 
 impl HdrLog {
-    /// A log in a new file at `path`, with a line for each state each `interval`.
+    /// A log at `path`, with a line for each state each `interval`. What is in the file goes when the log begins: there may be no trace.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn create(path: &Path, interval: Duration, clock: Clock) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("--hdr-log {}: cannot write it", path.display()))?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .with_context(|| format!("--hdr-log {}: cannot write it", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufWriter::new(file),
@@ -83,6 +87,10 @@ impl HdrLog {
 
     fn begin(&mut self, now: u64) -> io::Result<()> {
         self.times = Some((now, now));
+        // A pipe has nothing to cut.
+        if self.file.get_ref().metadata()?.is_file() {
+            self.file.get_ref().set_len(0)?;
+        }
         let start = UNIX_EPOCH + Duration::from_nanos(self.clock.wall_ns(now));
         writeln!(self.file, "#[Histogram log format version 1.3]")?;
         let mut serializer = V2DeflateSerializer::new();

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 use anyhow::{Context, Result, ensure};
 use tcplife_tests::tcplife_binary;
 
-use crate::run::{Ended, end_of, isolated};
+use crate::run::{Ended, end_of, isolated, run};
 
 /// A copy of `tcplife` that everybody can run, wherever the build is. Removed with it.
 struct Copy(PathBuf);
@@ -113,6 +113,32 @@ fn run_in_user_namespace(arguments: &[&str]) -> Result<Ended> {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--"]).arg(tcplife_binary()?).args(arguments);
     end_of(isolated(command))
+}
+
+/// A log of yesterday's is worth more than none of today's.
+#[test]
+fn without_a_trace_a_log_stays_as_it_was() -> Result<()> {
+    let log = Scrap(std::env::temp_dir().join(format!("tcplife-log-{}", std::process::id())));
+    fs::write(&log.0, "yesterday")?;
+    let path = log.0.to_str().context("no text")?;
+    let ended = run_in_user_namespace(&["hist", "-d", "1s", "--hdr-log", path])?;
+    ensure!(ended.sentence()?.contains("CAP_BPF"), "{ended:?}");
+    ensure!(fs::read_to_string(&log.0)? == "yesterday", "the file was emptied");
+    let ended = run(&["hist", "-q", "-d", "100ms", "--hdr-log", path])?;
+    ensure!(ended.status == Some(0), "{ended:?}");
+    let written = fs::read_to_string(&log.0)?;
+    ensure!(written.starts_with("#[") && !written.contains("yesterday"), "{written}");
+    Ok(())
+}
+
+/// A file that is removed in the end.
+struct Scrap(PathBuf);
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        // What fails here was gone already.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 #[test]
