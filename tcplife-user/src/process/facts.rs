@@ -42,7 +42,7 @@ pub struct ProcessFacts {
     pub unit: Option<String>,
     /// The container it is in, by the first digits of its id.
     pub container: Option<String>,
-    /// Descriptors in use.
+    /// Descriptors in use, where it is known.
     pub descriptors: Option<usize>,
     /// `RLIMIT_NOFILE`, the soft limit; `None` also for no limit.
     pub descriptor_limit: Option<u64>,
@@ -154,12 +154,14 @@ impl Folder {
         Some(fstat(&self.fd).ok()?.st_uid)
     }
 
-    /// How many descriptors it has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it.
+    /// How many descriptors it has: the folder's size since Linux 6.2 (proc_fd_getattr), else what is in it. Those of a process whose
+    /// first thread has ended are its other threads', and that thread's folder has none.
     fn descriptors(&self) -> Option<usize> {
-        match statat(&self.fd, "fd", AtFlags::empty()).ok()?.st_size {
-            0 => Some(fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count()),
-            size => usize::try_from(size).ok(),
-        }
+        let count = match statat(&self.fd, "fd", AtFlags::empty()).ok()?.st_size {
+            0 => fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count(),
+            size => usize::try_from(size).ok()?,
+        };
+        (count > 0).then_some(count)
     }
 }
 
