@@ -9,7 +9,10 @@ use foldhash::{HashMap, HashMapExt};
 use tcplife_common::wire::{Found, flag};
 use tcplife_core::{connection::Ends, state::State};
 
-use crate::source::namespaces::Netns;
+use crate::source::{
+    namespaces::{self, Netns},
+    netns_of_socket::{self, Opened},
+};
 
 /// Where dumps come from.
 pub(super) trait Dumps {
@@ -116,8 +119,45 @@ impl Look {
     }
 }
 
+/// How many sockets of a namespace are tried: processes may be gone by now.
+const TRIES: usize = 8;
+
+/// As [`look`], in namespaces that nothing but their sockets keeps as well: of those a process holds one that leads there.
+pub(super) fn look_everywhere(dumps: &mut dyn Dumps, mut netns: Vec<Netns>) -> Result<Vec<Vec<Found>>> {
+    let found = look(dumps, &netns)?;
+    let mut hidden: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
+    // Sockets are many and namespaces few: mostly it is the one of the socket before.
+    let mut last = None;
+    for found in found.iter().flatten().filter(|found| is_held(found)) {
+        let inode = found.head.netns;
+        if last == Some(inode) || netns.iter().any(|known| known.inode == inode) {
+            last = Some(inode);
+            continue;
+        }
+        let held = hidden.entry(inode).or_default();
+        if held.len() < TRIES {
+            held.push((found.task.tgid, found.gauge.fd));
+        }
+    }
+    let way_in = |(&inode, held): (&u32, &Vec<(u32, u32)>)| {
+        held.iter().find_map(|&(pid, fd)| netns_of_socket::open(inode, pid, fd))
+    };
+    let opened: Vec<Opened> = hidden.iter().filter_map(way_in).collect();
+    for opened in &opened {
+        hidden.remove(&opened.netns.inode);
+        netns.push(opened.netns.clone());
+    }
+    // Where no descriptor can be had from another process (Yama's ptrace_scope 3): threads and mounts, which takes much longer.
+    let elsewhere = namespaces::elsewhere(&hidden.into_keys().collect());
+    if opened.is_empty() && elsewhere.is_empty() {
+        return Ok(found);
+    }
+    netns.extend(elsewhere);
+    look(dumps, &netns)
+}
+
 /// The sockets that are there at the look, with every descriptor of each.
-pub(super) fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Vec<Found>>> {
+fn look(dumps: &mut dyn Dumps, netns: &[Netns]) -> Result<Vec<Vec<Found>>> {
     let Look { found: mut first, homeless } = dumps.dump(netns)?;
     if homeless.is_empty() {
         return Ok(first);

@@ -16,7 +16,7 @@ use tcplife_core::{
 
 use super::{
     Engine,
-    look::{Dumps, Look, look},
+    look::{Dumps, Look, look_everywhere},
     namespaces::Lost,
     wanted::wanted,
 };
@@ -162,23 +162,12 @@ pub fn glance(config: &Config, orphans: Orphans) -> Result<Glance> {
 
 fn glance_with(
     dumps: &mut impl Limited,
-    mut netns: Vec<Netns>,
+    netns: Vec<Netns>,
     hz: u32,
     (config, orphans): (&Config, Orphans),
 ) -> Result<Glance> {
     let begun = clock::monotonic_ns();
-    let mut found = look(dumps, &netns)?;
-    // Some namespaces are a thread's alone, or only open somewhere: finding those takes much longer.
-    let unknown = found
-        .iter()
-        .flatten()
-        .map(|found| found.head.netns)
-        .filter(|&inode| !netns.iter().any(|n| n.inode == inode));
-    let elsewhere = namespaces::elsewhere(&unknown.collect::<std::collections::HashSet<u32>>());
-    if !elsewhere.is_empty() {
-        netns.extend(elsewhere);
-        found = look(dumps, &netns)?;
-    }
+    let found = look_everywhere(dumps, netns)?;
     let capacity = config.max_connections;
     let mini_ends = match orphans {
         Orphans::Each => MiniEndSource::Computed,
@@ -229,7 +218,7 @@ impl Engine {
         let netns = self.every_namespace();
         self.table.expect_census();
         let (live, intake) = self.intake(observer);
-        let found = look(&mut Tracing(live, intake), &netns)?;
+        let found = look_everywhere(&mut Tracing(live, intake), netns)?;
         self.take(begun, Scope::Some, Vec::new(), &Lost::default(), &found, observer);
         let now = clock::monotonic_ns();
         let sockets = Sockets::of(&found, self.sight);

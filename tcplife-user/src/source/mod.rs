@@ -14,6 +14,7 @@ mod kernel;
 mod layout;
 mod live;
 pub mod namespaces;
+pub mod netns_of_socket;
 mod object;
 mod ports;
 pub mod preflight;

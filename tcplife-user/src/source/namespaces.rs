@@ -25,7 +25,8 @@ pub struct Netns {
 }
 
 impl Netns {
-    fn at(path: PathBuf) -> Option<Self> {
+    /// The one that a path leads to.
+    pub fn at(path: PathBuf) -> Option<Self> {
         Some(Self { inode: inode(&path)?, path })
     }
 

@@ -286,6 +286,36 @@ fn what_an_unseen_process_may_hold_is_no_leak_of_the_kernels() -> Result<()> {
     Ok(())
 }
 
+/// Nobody is in the namespace any more and nothing leads into it but a socket: what was not accepted there is found all the same, and
+/// whose the other ends are.
+#[test]
+fn a_namespace_that_only_its_sockets_keep_is_looked_into() -> Result<()> {
+    let mut scene = Scene::new(Family::V4)?;
+    let (_, unclosed) = scene.unclosed()?;
+    let (near, halved) = scene.client.connect(scene.at)?;
+    scene.server.accept(scene.listener)?;
+    scene.client.on(near, "shutdown")?;
+    let (near, _) = scene.client.connect(scene.at)?;
+    let waiting = scene.client.ends(near)?.turned();
+    scene.client.close(near)?;
+    scene.await_state("close_wait", 3)?;
+    let Scene { namespace, mut server, mut client, .. } = scene;
+    let inode = namespace.inode().to_string();
+    for actor in [&mut server, &mut client] {
+        actor.call(&format!("netns /proc/{}/ns/net", std::process::id()))?;
+    }
+    drop(namespace);
+    for more in [&["--all"][..], &["--all", "-d", "100ms"]] {
+        let report = Report::once(&[&["--netns", &inode, "--leak-after", "0s"], more].concat())?;
+        let found = suspects(&report.records);
+        ensure!(one(&found, waiting)?.verdict == "never_accepted", "{more:?}: {report:?}");
+        ensure!(one(&found, unclosed)?.verdict == "unclosed", "{more:?}: {report:?}");
+        let peer = one(&found, halved)?.peer_owner.as_ref().map(|peer| peer.pid);
+        ensure!(peer == Some(server.pid()), "{more:?}: {report:?}");
+    }
+    Ok(())
+}
+
 /// Ctrl-C ends an observation before its time, and the report comes all the same, with the growth since it began.
 #[test]
 fn ctrl_c_ends_an_observation_with_its_report() -> Result<()> {
