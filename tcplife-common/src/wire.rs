@@ -106,6 +106,8 @@ pub mod flag {
     pub const MINI: u8 = 4;
     /// Retransmit: a SYN-ACK (`tcp_retransmit_synack`); `sock` is the request's address.
     pub const SYN_ACK: u8 = 8;
+    /// End, out of `FIN_WAIT_2` and without a mini-socket: the peer's FIN was received (`tcp_fin`).
+    pub const FIN_IN: u8 = 8;
     /// Reset: sent by this end (`tcp_send_reset`); otherwise received (`tcp_receive_reset`).
     pub const SENT: u8 = 16;
     /// Move to `SYN_RECV` out of LISTEN: remote port and cookie are not the child's yet.

@@ -15,6 +15,7 @@ use aya_ebpf::{
 };
 use tcplife_common::wire::{
     Born, End, End4, End4By, Found, Handle, MiniNote, Move, Move4, Move4By, Note, Pair, Stats, Task, Tuple,
+    mark,
 };
 
 use crate::constants::{ABSENT, offset, setting};
@@ -213,6 +214,12 @@ impl<A: Access> Sock<A> {
     #[inline(always)]
     pub fn err(self) -> u16 {
         self.load::<i32>(offset!(sk_err)) as u16
+    }
+
+    /// Full socket: the peer's FIN was received (`tcp_fin`).
+    #[inline(always)]
+    pub fn has_fin(self) -> bool {
+        self.load::<u64>(offset!(skc_flags)) as u32 & mark::FIN_IN != 0
     }
 
     /// Full socket: the current task is in a system call on it (`lock_sock`). While it is, packets wait in the

@@ -24,6 +24,11 @@ const ECONNRESET: u16 = 104;
 const ETIMEDOUT: u16 = 110;
 const ECONNREFUSED: u16 = 111;
 
+/// Whether a socket that ended in `FIN_WAIT_2`, without a mini-socket for want of room (`tcp_time_wait`), has received the peer's FIN.
+const fn has_fin(record: &wire::End, old: State) -> bool {
+    matches!(old, State::FinWait2) && !record.head.has(flag::MINI) && record.head.has(flag::FIN_IN)
+}
+
 /// How a full socket ended that was in the state `old`.
 fn how(connection: &Connection, record: &wire::End, old: State) -> EndCause {
     let by_task = record.head.has(flag::BY_TASK);
@@ -54,11 +59,13 @@ fn how(connection: &Connection, record: &wire::End, old: State) -> EndCause {
         (0, State::FinWait2 | State::LastAck | State::Closing) if connection.resets_sent > 0 => {
             EndCause::ResetSent
         }
-        (0, State::LastAck | State::Closing | State::FinWait2) => EndCause::Fin,
+        (0, State::LastAck | State::Closing) => EndCause::Fin,
+        (0, State::FinWait2) if has_fin(record, old) => EndCause::Fin,
         (0, State::SynReceived | State::Established | State::CloseWait | State::FinWait1) => {
             EndCause::ResetSent
         }
-        // ECONNABORTED is SOCK_DESTROY (tcp_abort); without an error the application gave up a connect.
+        // ECONNABORTED is SOCK_DESTROY (tcp_abort); without an error the application gave up a connect, or there was no room for an
+        // orphan's mini-socket (tcp_time_wait).
         _ => EndCause::Aborted,
     }
 }
@@ -198,7 +205,7 @@ fn settle_accounts(connection: &mut Connection, record: &wire::End, old: State) 
     // A FIN takes a sequence number, and tcp_rcv_nxt_update counts it as a byte received.
     let time_wait = record.head.has(flag::MINI)
         && State::from_kernel(u8::try_from(record.mini.substate).unwrap_or(0)) == Some(State::TimeWait);
-    let fin = u64::from(time_wait || connection.marks.has(Marks::FIN_IN));
+    let fin = u64::from(time_wait || connection.marks.has(Marks::FIN_IN) || has_fin(record, old));
     connection.bytes_sent = record.stats.bytes_sent;
     connection.bytes_received = record.stats.bytes_received.saturating_sub(fin);
     connection.retransmits = record.stats.retransmits;

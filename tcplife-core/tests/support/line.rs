@@ -141,6 +141,7 @@ impl Draft {
     fn flag(&mut self, word: &str) -> Result<(), String> {
         match word {
             "orphan" => self.head.flags |= flag::ORPHAN,
+            "fin" => self.head.flags |= flag::FIN_IN,
             "pending" => self.head.flags |= flag::TUPLE_PENDING,
             "sent" => self.head.flags |= flag::SENT,
             "syn_ack" => self.head.flags |= flag::SYN_ACK,

@@ -282,6 +282,9 @@ impl Change {
             head.flags |= flag::MINI;
             *told = mini;
         } else {
+            if self.sock.has_fin() {
+                head.flags |= flag::FIN_IN;
+            }
             debug!(ctx, "no mini-socket after state {} to remote port {}", self.old, remote_port);
         }
     }

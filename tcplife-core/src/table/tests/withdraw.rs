@@ -59,5 +59,5 @@ fn one_whose_end_is_held_back_has_ended_as_it_was_told() {
     table.withdraw(&Head { cookie: 5, ..head }, &tuple, &mut log);
     check::table(&table);
     assert_eq!((table.len(), table.totals().mismatched), (0, 0));
-    assert_eq!(log.lives().map(|life| life.1.end.name()).collect::<Vec<_>>(), ["fin"]);
+    assert_eq!(log.lives().map(|life| life.1.end.name()).collect::<Vec<_>>(), ["aborted"]);
 }
