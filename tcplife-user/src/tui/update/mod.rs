@@ -81,7 +81,6 @@ fn happened(app: &mut App, event: Event) -> Next {
             Next::Draw
         }
         Event::Data(frame) => {
-            app.setup.clock.follow(frame.now);
             app.frame = frame;
             list::follow(app);
             views::follow(app);
