@@ -186,6 +186,41 @@ pub enum Knowledge {
     Mended,
 }
 
+/// A list of the kernel's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// All of them, which takes all that the others take.
+    Everything,
+    /// Mini-sockets.
+    MiniSockets,
+    /// What waits for a close, with what it is judged by.
+    Suspects,
+}
+
+/// Lists that failed when they were made last, with the reason of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unlisted([Option<String>; List::Suspects as usize + 1]);
+
+impl Unlisted {
+    /// A list failed.
+    pub fn note(&mut self, list: List, why: String) {
+        self.0[list as usize] = Some(why);
+    }
+
+    /// A list was made.
+    pub fn forget(&mut self, list: List) {
+        match list {
+            List::Everything => *self = Self::default(),
+            List::MiniSockets | List::Suspects => self.0[list as usize] = None,
+        }
+    }
+
+    /// Why one of them failed, if one did.
+    pub fn why(&self) -> Option<&str> {
+        self.0.iter().flatten().next().map(String::as_str)
+    }
+}
+
 /// How well the trace goes, at one moment. All counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -203,8 +238,8 @@ pub struct Health {
     pub knowledge: Knowledge,
     /// How often the table was compared with the kernel's sockets.
     pub resyncs: u64,
-    /// Why the kernel's sockets could not be listed the last time; `None` where they could.
-    pub unlisted: Option<String>,
+    /// Which lists of the kernel's sockets failed the last time.
+    pub unlisted: Unlisted,
     /// Network namespaces that `--netns` selects and that are gone, by inode, as they went.
     pub gone: Vec<u32>,
 }

@@ -26,7 +26,7 @@ use crate::{
     filter::Filter,
     owner::{Owner, Process, Via},
     state::State,
-    table::{Table, since_orphaned},
+    table::{Table, since_fin_wait_2},
     timeline::Age,
 };
 
@@ -142,7 +142,7 @@ pub fn orphans(
 ) -> Tally {
     let mut counts = Tally::default();
     for socket in sockets.all().iter().filter(|socket| socket.is_mini() && is_wanted(socket.found)) {
-        let facts = Facts { age: since_orphaned(socket.found, hz).age(now), ..socket.facts(hz) };
+        let facts = Facts { age: since_fin_wait_2(socket.found, hz).age(now), ..socket.facts(hz) };
         if let Some(verdict) = judge(&facts, leak_after) {
             counts[verdict as usize] += 1;
         }

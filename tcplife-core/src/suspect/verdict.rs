@@ -122,7 +122,7 @@ pub struct Facts {
     pub since_received: Option<u64>,
     /// Who has it.
     pub keeper: Keeper,
-    /// Since when nobody has it any more, where its timer tells.
+    /// How long nobody has had it any more, where its timer tells.
     pub since_orphaned: Option<u64>,
 }
 

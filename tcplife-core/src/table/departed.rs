@@ -65,6 +65,11 @@ impl Table {
         self.departed.forget();
         self.departed.listing = true;
     }
+
+    /// There is no list, and no [`Table::take_census`].
+    pub fn give_up_census(&mut self) {
+        self.departed.forget();
+    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ const DELAYED_NS: u64 = 250_000_000;
 const LAG_NS: u64 = 250_000_000;
 
 /// When a mini-socket that a dump found entered `FIN_WAIT_2`.
-pub(crate) fn since_orphaned(found: &Found, hz: u32) -> Since {
+pub(crate) fn since_fin_wait_2(found: &Found, hz: u32) -> Since {
     since_abandoned(&Timer::of(found), &found.gauge, hz)
 }
 

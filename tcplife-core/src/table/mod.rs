@@ -52,7 +52,7 @@ use slab::Slab;
 use wheel::Due;
 
 pub use census::{Census, CensusOutcome, Scope};
-pub(crate) use gauge::{ago, orphaned_at, since_gauge, since_orphaned};
+pub(crate) use gauge::{ago, orphaned_at, since_fin_wait_2, since_gauge};
 pub use totals::Totals;
 
 /// Where the ends of mini-sockets come from.

@@ -10,6 +10,8 @@ pub fn absent(pids: &[u32], netns: &[u32]) -> Vec<String> {
     let processes = pids.iter().filter_map(|&pid| match process::of_task(pid) {
         Some(process) if process == pid => None,
         Some(process) => Some(format!("--pid {pid}: that is a thread of process {process}; give {process}")),
+        // /proc may show a process and nothing of it (hidepid).
+        None if process::exists(pid) => None,
         None => Some(format!("--pid {pid}: there is no such process now; `ps -eo pid,comm` lists them")),
     });
     let namespaces = namespaces::absent(netns).into_iter().map(|inode| {

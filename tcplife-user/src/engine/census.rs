@@ -78,18 +78,21 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Looks at the mini-sockets of the namespaces in which the table has some.
-    pub(super) fn mini_census<O: Observer>(&mut self, observer: &mut O) -> Result<()> {
+    /// Looks at the mini-sockets of the namespaces in which the table has some. `None` if it has none.
+    pub(super) fn mini_census<O: Observer>(&mut self, observer: &mut O) -> Result<Option<()>> {
         let inodes: Vec<u32> = self.table.mini_netns().collect();
         self.namespaces.forget_gone(&inodes);
         let Some(netns) = self.namespaces.of(&inodes) else {
             // One is gone perhaps, and its mini-sockets with it.
-            return self.census(observer).map(drop);
+            return self.census(observer).map(drop).map(Some);
         };
-        if !netns.is_empty() && self.look_at_minis(&netns, observer)?.missing > 0 {
+        if netns.is_empty() {
+            return Ok(None);
+        }
+        if self.look_at_minis(&netns, observer)?.missing > 0 {
             self.look_at_minis(&netns, observer)?;
         }
-        Ok(())
+        Ok(Some(()))
     }
 
     fn look_at_minis<O: Observer>(&mut self, netns: &[Netns], observer: &mut O) -> Result<CensusOutcome> {

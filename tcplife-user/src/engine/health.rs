@@ -1,4 +1,4 @@
-//! Losses: counted by cause, told, and mended.
+//! Losses, counted by cause, told, and mended; and lists of the kernel's sockets that fail.
 //!
 //! What comes in: the kernel side's counts, and the table's signs that an event is missing. What goes out: losses by cause.
 //! What always holds: a loss is counted once; signs that a counted loss explains are not counted again.
@@ -9,7 +9,7 @@ use tcplife_core::table::CensusOutcome;
 use super::Engine;
 use crate::{
     clock,
-    health::{Knowledge, LossCause},
+    health::{Knowledge, List, LossCause},
     sink::Sink,
 };
 
@@ -51,6 +51,23 @@ impl Engine {
         self.health.lost = lost;
         self.health.gone.extend(self.selected.gone());
         Ok(())
+    }
+
+    /// What a list of the kernel's sockets brought, if there was something to list. That one fails is told; the trace goes on, and to the
+    /// next one.
+    pub(super) fn listed<T>(&mut self, list: List, outcome: Result<Option<T>>) -> Option<T> {
+        match outcome {
+            Ok(None) => None,
+            Ok(listed) => {
+                self.health.unlisted.forget(list);
+                listed
+            }
+            Err(error) => {
+                self.table.give_up_census();
+                self.health.unlisted.note(list, format!("{error:#}"));
+                None
+            }
+        }
     }
 
     /// After a loss the table was compared with the kernel's sockets.

@@ -4,13 +4,15 @@
 //! of each. What always holds: a socket that is gone before the look is not among them; that a socket has no descriptor is said
 //! only after a second look.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use foldhash::{HashMap, HashMapExt};
 use tcplife_common::wire::{Found, flag};
 use tcplife_core::{connection::Ends, state::State};
 
 use crate::source::{
-    namespaces::{self, Netns},
+    namespaces::Netns,
     netns_of_socket::{self, Opened},
 };
 
@@ -122,8 +124,13 @@ impl Look {
 /// How many sockets of a namespace are tried: processes may be gone by now.
 const TRIES: usize = 8;
 
-/// As [`look`], in namespaces that nothing but their sockets keeps as well: of those a process holds one that leads there.
-pub(super) fn look_everywhere(dumps: &mut dyn Dumps, mut netns: Vec<Netns>) -> Result<Vec<Vec<Found>>> {
+/// As [`look`], in namespaces that nothing but their sockets keeps as well: of those a process holds one that leads there. Where no
+/// descriptor can be had from another process (Yama's `ptrace_scope` 3), `otherwise` looks for them.
+pub(super) fn look_everywhere(
+    dumps: &mut dyn Dumps,
+    mut netns: Vec<Netns>,
+    otherwise: impl FnOnce(&HashSet<u32>) -> Vec<Netns>,
+) -> Result<Vec<Vec<Found>>> {
     let found = look(dumps, &netns)?;
     let mut hidden: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
     // Sockets are many and namespaces few: mostly it is the one of the socket before.
@@ -147,12 +154,11 @@ pub(super) fn look_everywhere(dumps: &mut dyn Dumps, mut netns: Vec<Netns>) -> R
         hidden.remove(&opened.netns.inode);
         netns.push(opened.netns.clone());
     }
-    // Where no descriptor can be had from another process (Yama's ptrace_scope 3): threads and mounts, which takes much longer.
-    let elsewhere = namespaces::elsewhere(&hidden.into_keys().collect());
-    if opened.is_empty() && elsewhere.is_empty() {
+    let known = netns.len();
+    netns.extend(otherwise(&hidden.into_keys().collect()));
+    if opened.is_empty() && netns.len() == known {
         return Ok(found);
     }
-    netns.extend(elsewhere);
     look(dumps, &netns)
 }
 

@@ -39,7 +39,7 @@ pub use suspects::{Glance, Orphans, glance};
 use crate::{
     clock,
     config::{Config, Minis},
-    health::{Health, HookKind, Knowledge},
+    health::{Health, HookKind, Knowledge, List},
     memory,
     sink::{Confirm, Sink},
     source::{
@@ -216,6 +216,7 @@ impl Engine {
         let mut drained = Drained::Some;
         // Under a load that never lets the ring buffer run dry, signals and the clock still end the run.
         while self.pace.wait(drained).context("cannot wait for the ring buffer")? {
+            clock::follow();
             drained = match self.take_batch(sink) {
                 0 => Drained::Nothing,
                 BATCH => Drained::More,
@@ -252,7 +253,7 @@ impl Engine {
             let outcome = self.census(sink);
             chores.resync = Instant::now() + RESYNC_PERIOD;
             chores.mend = Instant::now() + census::pause_after_loss(now.elapsed());
-            if let Some(outcome) = self.listed(outcome)
+            if let Some(outcome) = self.listed(List::Everything, outcome.map(Some))
                 && lost
             {
                 self.mended(&outcome, sink);
@@ -260,7 +261,7 @@ impl Engine {
         } else if self.mini_ends == MiniEndSource::Dumped && now >= chores.minis {
             let cpu = clock::cpu_ns();
             let outcome = self.mini_census(sink);
-            self.listed(outcome);
+            self.listed(List::MiniSockets, outcome);
             chores.minis =
                 Instant::now() + census::pause_after_minis(Duration::from_nanos(clock::cpu_ns() - cpu));
         }
@@ -268,16 +269,14 @@ impl Engine {
             && now >= chores.suspects
         {
             let told = self.tell_suspects(sink);
-            self.listed(told);
+            if told.is_err() {
+                // None is told from memory.
+                sink.suspects(clock::monotonic_ns(), Vec::new());
+            }
+            self.listed(List::Suspects, told);
             chores.suspects = Instant::now() + period;
         }
         Ok(())
-    }
-
-    /// What a list of the kernel's sockets brought. That one fails is told; the trace goes on, and to the next one.
-    fn listed<T>(&mut self, outcome: Result<T>) -> Option<T> {
-        self.health.unlisted = outcome.as_ref().err().map(|error| format!("{error:#}"));
-        outcome.ok()
     }
 
     fn flush<S: Sink>(&self, sink: &mut S) -> io::Result<ControlFlow<()>> {
@@ -319,7 +318,7 @@ impl Engine {
         // For the ends that no event told. Without it the rest is still right.
         if self.live.can_dump() {
             let outcome = self.census(sink);
-            self.listed(outcome);
+            self.listed(List::Everything, outcome.map(Some));
         }
         self.detached = clock::monotonic_ns();
         self.live.detach();

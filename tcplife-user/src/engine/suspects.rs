@@ -167,7 +167,8 @@ fn glance_with(
     (config, orphans): (&Config, Orphans),
 ) -> Result<Glance> {
     let begun = clock::monotonic_ns();
-    let found = look_everywhere(dumps, netns)?;
+    // A look at every thread and mount takes much longer.
+    let found = look_everywhere(dumps, netns, namespaces::elsewhere)?;
     let capacity = config.max_connections;
     let mini_ends = match orphans {
         Orphans::Each => MiniEndSource::Computed,
@@ -196,21 +197,18 @@ fn glance_with(
 }
 
 impl Engine {
-    /// Tells the suspects as they are now. Without a connection old enough to be one, nobody has to look.
-    pub(super) fn tell_suspects<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
+    /// Tells the suspects as they are now. Without a connection old enough to be one, nobody has to look: `None`.
+    pub(super) fn tell_suspects<S: Sink>(&mut self, sink: &mut S) -> Result<Option<()>> {
         let begun = clock::monotonic_ns();
         let old_enough = |connection: &Connection| {
             connection.state().is_judged()
                 && self.filter.wants_state(connection.state())
                 && connection.since().age(begun).max.is_none_or(|max| max >= self.leak_after)
         };
-        let suspects = if sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough) {
-            self.suspects(begun, sink)?
-        } else {
-            Vec::new()
-        };
+        let looked = sink.confirm() == Confirm::AtBothEnds || self.table.iter().any(old_enough);
+        let suspects = if looked { self.suspects(begun, sink)? } else { Vec::new() };
         sink.suspects(clock::monotonic_ns(), suspects);
-        Ok(())
+        Ok(looked.then_some(()))
     }
 
     /// The suspects as they are now.
@@ -218,7 +216,7 @@ impl Engine {
         let netns = self.every_namespace();
         self.table.expect_census();
         let (live, intake) = self.intake(observer);
-        let found = look_everywhere(&mut Tracing(live, intake), netns)?;
+        let found = look_everywhere(&mut Tracing(live, intake), netns, |_| Vec::new())?;
         self.take(begun, Scope::Some, Vec::new(), &Lost::default(), &found, observer);
         let now = clock::monotonic_ns();
         let sockets = Sockets::of(&found, self.sight);

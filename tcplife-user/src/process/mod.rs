@@ -16,6 +16,11 @@ pub use facts::ProcessFacts;
 /// `USER_HZ`, the unit of times in /proc: nanoseconds.
 const CLOCK_TICK_NS: u64 = 10_000_000;
 
+/// Whether a process, or a thread, has this number now.
+pub fn exists(number: u32) -> bool {
+    Path::new(&format!("/proc/{number}")).exists()
+}
+
 /// The process that a pid, or the number of a thread, is of now.
 pub fn of_task(number: u32) -> Option<u32> {
     // A name in it may be cut within a character.

@@ -114,10 +114,10 @@ impl Notes {
 
     /// Which of the selected network namespaces are gone, each once; and that the sockets cannot be listed, when that begins.
     pub fn changes(&mut self, health: &Health) {
-        let was_told = std::mem::replace(&mut self.unlisted_told, health.unlisted.is_some());
-        if let Some(why) = health.unlisted.as_ref().filter(|_| !was_told) {
+        let was_told = std::mem::replace(&mut self.unlisted_told, health.unlisted.why().is_some());
+        if let Some(why) = health.unlisted.why().filter(|_| !was_told) {
             self.note(&format!(
-                "the kernel's sockets could not be listed ({why}): ends that no event tells are missing until they can; it is tried again"
+                "the kernel's sockets could not be listed ({why}): ends that no event tells may be missing"
             ));
         }
         let told = std::mem::replace(&mut self.gone_told, health.gone.len());
@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        health::{Hook, HookKind, Losses},
+        health::{Hook, HookKind, List, Losses},
         sinks::out::tests::Shared,
     };
 
@@ -248,7 +248,13 @@ tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 
     #[test]
     fn that_sockets_cannot_be_listed_is_told_when_it_begins() {
-        let health = |why: Option<&str>| Health { unlisted: why.map(str::to_owned), ..Health::default() };
+        let health = |why: Option<&str>| {
+            let mut health = Health::default();
+            if let Some(why) = why {
+                health.unlisted.note(List::Suspects, why.to_owned());
+            }
+            health
+        };
         let text = told(&config(false), |notes| {
             for why in [None, Some("first"), Some("still"), None, None, Some("again")] {
                 notes.changes(&health(why));

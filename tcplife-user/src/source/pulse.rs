@@ -18,8 +18,8 @@ use crate::{netns, threads};
 
 /// What is pointed at: every namespace that can have TCP sockets has it.
 const FILE: &str = "/proc/thread-self/net/tcp";
-/// One part in so many of the descriptors that this process may have points at namespaces, at most.
-const SHARE: u64 = 2;
+/// One part in so many of the descriptors that this process may have points at the namespaces of one [`Pulses`], at most; there are two.
+const SHARE: u64 = 4;
 
 /// Whether a network namespace is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -298,22 +298,6 @@ fn whole_again_after_losses() {
 }
 
 #[test]
-fn what_a_trace_lacks_by_now_is_in_the_first_line() {
-    for size in [USUAL, LARGE] {
-        let mut app = fix::app(size);
-        let health = fix::frame(&app).health.clone();
-        let health = Health { unlisted: Some("no thread".to_owned()), gone: vec![6, 7], ..health };
-        let frame = super::frame::Frame { health, ..fix::frame(&app) };
-        fix::feed(&mut app, frame);
-        let text = text(&app);
-        let first = text.lines().next().unwrap();
-        for told in ["lost 0", " sockets not listed ", " netns 7 gone ", "events/s"] {
-            assert!(first.contains(told), "no {told:?} in {first:?}");
-        }
-    }
-}
-
-#[test]
 fn nothing_seen_yet() {
     let app = fix::blank(USUAL, Theme::Colours);
     insta::assert_snapshot!("blank_80x24", text(&app));

@@ -45,16 +45,16 @@ const FIELDS: [&str; 19] = [
 ];
 
 /// A server that leaks in four ways and a client that waits for it.
-struct Scene {
-    namespace: Namespace,
-    server: Actor,
-    client: Actor,
-    listener: Handle,
-    at: SocketAddr,
+pub(crate) struct Scene {
+    pub(crate) namespace: Namespace,
+    pub(crate) server: Actor,
+    pub(crate) client: Actor,
+    pub(crate) listener: Handle,
+    pub(crate) at: SocketAddr,
 }
 
 impl Scene {
-    fn new(family: Family) -> Result<Self> {
+    pub(crate) fn new(family: Family) -> Result<Self> {
         let namespace = Namespace::new()?;
         let (mut server, client) = (namespace.actor("leaky")?, namespace.actor("caller")?);
         let (listener, at) = server.listen(family.loopback())?;
@@ -71,14 +71,14 @@ impl Scene {
     }
 
     /// One that the server has read to its end.
-    fn unclosed(&mut self) -> Result<(Handle, Ends)> {
+    pub(crate) fn unclosed(&mut self) -> Result<(Handle, Ends)> {
         let (far, ends) = self.closed_by_client(10)?;
         self.server.on(far, "drain")?;
         Ok((far, ends))
     }
 
     /// Waits until as many of the kernel's sockets are in a state.
-    fn await_state(&mut self, state: &str, count: usize) -> Result<()> {
+    pub(crate) fn await_state(&mut self, state: &str, count: usize) -> Result<()> {
         until(&format!("{count} sockets in {state}"), PATIENCE, || {
             let sockets = self.namespace.sockets()?;
             Ok((sockets.iter().filter(|socket| socket.state == state).count() == count).then_some(()))
@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// The same from a pid namespace that has none of the processes.
-    fn report_from_pid_namespace(&self, more: &[&str]) -> Result<Report> {
+    pub(crate) fn report_from_pid_namespace(&self, more: &[&str]) -> Result<Report> {
         let mut command = self.namespace.command("unshare")?;
         command.args(["--pid", "--fork", "--mount-proc", "--"]).arg(tcplife_binary()?);
         let inode = self.namespace.inode().to_string();
@@ -125,7 +125,7 @@ impl Scene {
     }
 }
 
-fn one<'a>(suspects: &[&'a Suspect], ends: Ends) -> Result<&'a Suspect> {
+pub(crate) fn one<'a>(suspects: &[&'a Suspect], ends: Ends) -> Result<&'a Suspect> {
     let mut found = suspects.iter().filter(|suspect| suspect.connection.is_between(ends));
     let one = found.next().with_context(|| format!("{ends:?} is not reported: {suspects:?}"))?;
     ensure!(found.next().is_none(), "{ends:?} is reported twice");
@@ -246,73 +246,6 @@ fn exit_status(family: Family) -> Result<()> {
     ensure!(scene.report_after("1h", &["--exit-code"])?.status == Some(0), "it is young");
     let refused = Report::once(&["--exit-code", "--netns", "/nowhere"])?;
     ensure!(refused.status == Some(2) && refused.said.lines().count() == 1, "{refused:?}");
-    Ok(())
-}
-
-/// What a process out of sight holds is not said to be the kernel's, and accuses nobody. A connection that was not accepted is leaked by
-/// whoever listens.
-#[test]
-fn what_an_unseen_process_may_hold_is_no_leak_of_the_kernels() -> Result<()> {
-    let mut scene = Scene::new(Family::V4)?;
-    let (_, unclosed) = scene.unclosed()?;
-    let (near, halved) = scene.client.connect(scene.at)?;
-    let (far, _) = scene.server.accept(scene.listener)?;
-    scene.client.on(near, "shutdown")?;
-    scene.await_state("close_wait", 2)?;
-    scene.await_state("fin_wait_2", 2)?;
-    for evidence in ["bpf", "sock_diag"] {
-        let report = scene.report_from_pid_namespace(&["--evidence", evidence, "--all"])?;
-        ensure!(report.status == Some(0), "{report:?}");
-        let noted = report.said.lines().filter(|line| line.contains("outside this pid namespace")).count();
-        ensure!(noted == 1 && report.text.contains(" of this pid namespace"), "{report:?}");
-        let found = suspects(&report.records);
-        for ends in [unclosed, halved, halved.turned()] {
-            let suspect = one(&found, ends)?;
-            ensure!(suspect.verdict == "holder_unseen" && !suspect.leak, "{suspect:?}");
-            ensure!(!suspect.reason.contains("kernel"), "{suspect:?}");
-        }
-        let leaks = scene.report_from_pid_namespace(&["--evidence", evidence])?;
-        ensure!(suspects(&leaks.records).is_empty(), "{leaks:?}");
-    }
-    scene.server.close(far)?;
-    let (near, _) = scene.client.connect(scene.at)?;
-    let waiting = scene.client.ends(near)?.turned();
-    scene.client.close(near)?;
-    scene.await_state("close_wait", 2)?;
-    let report = scene.report_from_pid_namespace(&[])?;
-    ensure!(report.status == Some(1), "{report:?}");
-    let found = suspects(&report.records);
-    ensure!(one(&found, waiting)?.verdict == "never_accepted" && found.len() == 1, "{found:?}");
-    Ok(())
-}
-
-/// Nobody is in the namespace any more and nothing leads into it but a socket: what was not accepted there is found all the same, and
-/// whose the other ends are.
-#[test]
-fn a_namespace_that_only_its_sockets_keep_is_looked_into() -> Result<()> {
-    let mut scene = Scene::new(Family::V4)?;
-    let (_, unclosed) = scene.unclosed()?;
-    let (near, halved) = scene.client.connect(scene.at)?;
-    scene.server.accept(scene.listener)?;
-    scene.client.on(near, "shutdown")?;
-    let (near, _) = scene.client.connect(scene.at)?;
-    let waiting = scene.client.ends(near)?.turned();
-    scene.client.close(near)?;
-    scene.await_state("close_wait", 3)?;
-    let Scene { namespace, mut server, mut client, .. } = scene;
-    let inode = namespace.inode().to_string();
-    for actor in [&mut server, &mut client] {
-        actor.call(&format!("netns /proc/{}/ns/net", std::process::id()))?;
-    }
-    drop(namespace);
-    for more in [&["--all"][..], &["--all", "-d", "100ms"]] {
-        let report = Report::once(&[&["--netns", &inode, "--leak-after", "0s"], more].concat())?;
-        let found = suspects(&report.records);
-        ensure!(one(&found, waiting)?.verdict == "never_accepted", "{more:?}: {report:?}");
-        ensure!(one(&found, unclosed)?.verdict == "unclosed", "{more:?}: {report:?}");
-        let peer = one(&found, halved)?.peer_owner.as_ref().map(|peer| peer.pid);
-        ensure!(peer == Some(server.pid()), "{more:?}: {report:?}");
-    }
     Ok(())
 }
 

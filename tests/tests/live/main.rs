@@ -60,3 +60,4 @@ mod reset;
 mod resync;
 mod time;
 mod time_wait;
+mod unseen;

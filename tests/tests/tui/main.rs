@@ -8,7 +8,7 @@
 mod terminal;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use tcplife_tests::{
     actor::{Actor, Ends, Handle},
     namespace::{Family, Namespace},
@@ -303,6 +303,21 @@ fn a_signal_gives_the_terminal_back() -> Result<()> {
         ensure!(scene.namespace.inode() > 0);
     }
     Ok(())
+}
+
+/// Without a descriptor left the kernel cannot be asked who leaks, and nobody is accused from memory.
+#[test]
+fn sockets_that_cannot_be_listed_leave_nobody_accused() -> Result<()> {
+    let mut scene = Scene::open((80, 24), "")?;
+    scene.leak()?;
+    scene.terminal.press(&["2"])?;
+    scene.terminal.line(&["server", "1 leaked"])?;
+    let none = Rlimit { current: Some(3), maximum: Some(3) };
+    prlimit(Some(scene.terminal.process().context("it has ended")?), Resource::Nofile, none)?;
+    scene.terminal.line(&["sockets not listed"])?;
+    scene.terminal.shows("Not known: the kernel's sockets cannot be listed.")?;
+    scene.terminal.press(&["q"])?;
+    scene.terminal.is_given_back(0)
 }
 
 #[test]

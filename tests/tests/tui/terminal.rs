@@ -156,7 +156,7 @@ impl Terminal {
     }
 
     /// The process of the command, while there is one.
-    fn process(&self) -> Option<Pid> {
+    pub fn process(&self) -> Option<Pid> {
         let pid: i32 = fs::read_to_string(self.note("pid")).ok()?.trim().parse().ok()?;
         // The number may be another's by now.
         let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;

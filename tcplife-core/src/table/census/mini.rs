@@ -4,7 +4,7 @@ use tcplife_common::wire::Found;
 
 use super::super::{
     MiniEndSource, Table,
-    gauge::since_orphaned,
+    gauge::since_fin_wait_2,
     index::Stamp,
     mini::differ,
     store::Opening,
@@ -49,7 +49,7 @@ impl Table {
                 }
                 let since = match state {
                     State::TimeWait => self.time_wait_since(&timer),
-                    _ => since_orphaned(found, self.config.hz),
+                    _ => since_fin_wait_2(found, self.config.hz),
                 };
                 if self.is_spent(state, &timer) {
                     return None;

@@ -72,7 +72,7 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
 
 /// That the kernel's sockets cannot be listed; and which of the selected network namespaces went last: nothing more comes from it.
 fn alarms(theme: Theme, health: &Health) -> Vec<Vec<Span<'static>>> {
-    let unlisted = health.unlisted.as_ref().map(|_| " sockets not listed ".to_owned());
+    let unlisted = health.unlisted.why().map(|_| " sockets not listed ".to_owned());
     let gone = health.gone.last().map(|inode| format!(" netns {inode} gone "));
     unlisted.into_iter().chain(gone).map(|alarm| vec![Span::styled(alarm, theme.alarm())]).collect()
 }
@@ -102,6 +102,36 @@ fn hooks(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
             let others = if all - on > 1 { ", .." } else { "" };
             let word = format!(" no {}{others}", off.kind.name());
             vec![Span::styled("hooks ", theme::QUIET), value, Span::styled(word, theme.alarm())]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        health::List,
+        tui::{
+            fixtures::{self as fix, LARGE, USUAL},
+            frame::Frame,
+        },
+    };
+
+    #[test]
+    fn what_a_trace_lacks_by_now_is_told() {
+        for size in [USUAL, LARGE] {
+            let mut app = fix::app(size);
+            let mut health = Health { gone: vec![6, 7], ..fix::frame(&app).health };
+            health.unlisted.note(List::MiniSockets, "no thread".to_owned());
+            let frame = Frame { health, ..fix::frame(&app) };
+            fix::feed(&mut app, frame);
+            let area = Rect::new(0, 0, size.width, 1);
+            let mut buffer = Buffer::empty(area);
+            draw(&app, fix::NOW, area, &mut buffer);
+            let line: String = buffer.content().iter().map(ratatui::buffer::Cell::symbol).collect();
+            for told in ["lost 0", " sockets not listed ", " netns 7 gone ", "events/s"] {
+                assert!(line.contains(told), "no {told:?} in {line:?}");
+            }
         }
     }
 }

@@ -129,6 +129,9 @@ fn draw_nothing(app: &App, area: Rect, buffer: &mut Buffer) {
     let leaks = &app.frame.leaks;
     let waiting = leaks.waiting();
     let first = match (leaks.at, waiting) {
+        _ if app.frame.health.unlisted.why().is_some() => {
+            "Not known: the kernel's sockets cannot be listed.".to_owned()
+        }
         (0, _) => "Nothing has been old enough to be a leak yet.".to_owned(),
         (_, 0) => "No leak. No socket waits for somebody's close.".to_owned(),
         (_, n) => {
