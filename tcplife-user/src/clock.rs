@@ -134,11 +134,15 @@ impl Clock {
         Self { steps: Some(STEPS_FOLLOWED.load(Ordering::Relaxed)), ..clock.clone() }
     }
 
+    /// Whether a step was followed that it does not know of.
+    fn is_stale(&self) -> bool {
+        self.steps.is_some_and(|steps| steps != STEPS_FOLLOWED.load(Ordering::Relaxed))
+    }
+
     /// Takes over the steps that were followed.
+    #[cold]
     fn renew(&mut self) {
-        if self.steps.is_some_and(|steps| steps != STEPS_FOLLOWED.load(Ordering::Relaxed)) {
-            *self = Self::sample();
-        }
+        *self = Self::sample();
     }
 
     /// From `since_ns` on the distance is `offset_ns`.
@@ -152,13 +156,14 @@ impl Clock {
 
     /// Nanoseconds since 1970 at `mono_ns`.
     pub fn wall_ns(&self, mono_ns: u64) -> u64 {
-        let offset = if mono_ns >= self.since_ns {
-            self.offset_ns
-        } else {
-            let held = self.before.iter().find(|&&(until, _)| mono_ns < until);
-            held.map_or(self.offset_ns, |&(_, offset)| offset)
-        };
+        let offset = if mono_ns >= self.since_ns { self.offset_ns } else { self.offset_before(mono_ns) };
         offset.saturating_add(mono_ns)
+    }
+
+    #[cold]
+    fn offset_before(&self, mono_ns: u64) -> u64 {
+        let held = self.before.iter().find(|&&(until, _)| mono_ns < until);
+        held.map_or(self.offset_ns, |&(_, offset)| offset)
     }
 }
 
@@ -204,7 +209,9 @@ impl Stamper {
 
     /// `mono_ns` as RFC 3339 in UTC with nanoseconds.
     pub fn rfc3339(&mut self, mono_ns: u64) -> &str {
-        self.clock.renew();
+        if self.clock.is_stale() {
+            self.clock.renew();
+        }
         let wall = self.clock.wall_ns(mono_ns);
         let second = wall / SECOND;
         if second != self.second {
