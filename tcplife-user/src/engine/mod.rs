@@ -142,17 +142,7 @@ impl Engine {
         })?;
         pace.hear(&live).context("cannot wait for the ring buffer")?;
         let mut health = Health { hooks: live.hooks().to_vec(), ..Health::default() };
-        let mini_ends = mini_ends(follows_minis, &health, live.can_dump());
-        if mini_ends == MiniEndSource::Dumped {
-            health.replace(
-                HookKind::TimeWaitEnd,
-                "iter/tcp each second or slower + timer (early ends to that)",
-            );
-            health.replace(
-                HookKind::TimeWaitFromFinWait2,
-                "iter/tcp each second or slower + timer (to 1 jiffy)",
-            );
-        }
+        let mini_ends = mini_ends(follows_minis, &mut health, live.can_dump());
         let handshakes =
             if health.has(HookKind::SynReceived) { Handshakes::Told } else { Handshakes::Hidden };
         let table = Table::new(table::Config {
@@ -333,12 +323,17 @@ impl Engine {
     }
 }
 
-/// How the ends of mini-sockets are known.
-fn mini_ends(follows_minis: bool, health: &Health, can_dump: bool) -> MiniEndSource {
+/// How the ends of mini-sockets are known. Dumps tell what no hook does.
+fn mini_ends(follows_minis: bool, health: &mut Health, can_dump: bool) -> MiniEndSource {
     match (follows_minis, health.has(HookKind::TimeWaitEnd), can_dump) {
         (false, ..) => MiniEndSource::Ignored,
         (_, true, _) => MiniEndSource::Told,
-        (_, false, true) => MiniEndSource::Dumped,
+        (_, false, true) => {
+            let each_second = "iter/tcp each second or slower + timer";
+            health.replace(HookKind::TimeWaitEnd, &format!("{each_second} (early ends to that)"));
+            health.replace(HookKind::TimeWaitFromFinWait2, &format!("{each_second} (to 1 jiffy)"));
+            MiniEndSource::Dumped
+        }
         (_, false, false) => MiniEndSource::Computed,
     }
 }

@@ -3,10 +3,8 @@
 //! What comes in: their inodes, when the trace begins. What goes out: those that are gone since, each once. What always holds: one is
 //! told to be gone only if the kernel says so; a namespace that comes later and gets its number is another one.
 
-use std::collections::HashSet;
-
 use crate::source::{
-    namespaces::{self, Netns},
+    namespaces,
     pulse::{Pulse, Pulses},
 };
 
@@ -19,13 +17,7 @@ impl Selected {
     /// Those of `inodes` that this process may enter.
     pub(super) fn of(inodes: &[u32]) -> Self {
         let mut pulses = Pulses::new(!inodes.is_empty());
-        let mut unknown: HashSet<u32> = inodes.iter().copied().collect();
-        if !unknown.is_empty() {
-            let mut found: Vec<Netns> =
-                namespaces::all().into_iter().filter(|netns| unknown.remove(&netns.inode)).collect();
-            found.extend(namespaces::elsewhere(&unknown));
-            pulses.learn(found.iter());
-        }
+        pulses.learn(namespaces::find(inodes).iter());
         Self { pulses, there: inodes.to_vec() }
     }
 
@@ -39,6 +31,7 @@ impl Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::namespaces::Netns;
 
     #[test]
     fn what_is_there_or_never_was_is_not_gone() {

@@ -1,7 +1,7 @@
 //! The host's network namespaces, and how a thread gets into one.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     ffi::OsString,
     fs::{self, File},
     io::{self, ErrorKind},
@@ -95,20 +95,24 @@ pub fn elsewhere(inodes: &HashSet<u32>) -> Vec<Netns> {
     found
 }
 
+/// The network namespaces with the given inodes, wherever they can be entered.
+pub fn find(inodes: &[u32]) -> Vec<Netns> {
+    let mut unknown: HashSet<u32> = inodes.iter().copied().collect();
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<Netns> = all().into_iter().filter(|netns| unknown.remove(&netns.inode)).collect();
+    found.extend(elsewhere(&unknown));
+    found
+}
+
 /// Those of the given inodes that no network namespace has, as far as this process may look; in ascending order.
 pub fn absent(inodes: &[u32]) -> Vec<u32> {
-    let mut absent: HashSet<u32> = inodes.iter().copied().collect();
-    if !absent.is_empty() {
-        for netns in all() {
-            absent.remove(&netns.inode);
-        }
-    }
-    for netns in elsewhere(&absent) {
+    let mut absent: BTreeSet<u32> = inodes.iter().copied().collect();
+    for netns in find(inodes) {
         absent.remove(&netns.inode);
     }
-    let mut absent: Vec<u32> = absent.into_iter().collect();
-    absent.sort_unstable();
-    absent
+    absent.into_iter().collect()
 }
 
 /// Whether a descriptor is a network namespace.

@@ -7,31 +7,39 @@ use tcplife_tests::tcplife_binary;
 
 use crate::run::{Ended, end_of, isolated, run};
 
-/// A copy of `tcplife` that everybody can run, wherever the build is. Removed with it.
-struct Copy(PathBuf);
+/// A file in the temporary folder. Removed with it.
+struct Scrap(PathBuf);
+
+impl Scrap {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("tcplife-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        // A file that stays in the temporary folder harms nobody.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A copy of `tcplife` that everybody can run, wherever the build is.
+struct Copy(Scrap);
 
 impl Copy {
     fn new(name: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("tcplife-{name}-{}", std::process::id()));
-        fs::copy(tcplife_binary()?, &path).with_context(|| path.display().to_string())?;
-        let copy = Self(path);
-        fs::set_permissions(&copy.0, fs::Permissions::from_mode(0o755))?;
-        Ok(copy)
+        let file = Scrap::new(name);
+        fs::copy(tcplife_binary()?, &file.0).with_context(|| file.0.display().to_string())?;
+        fs::set_permissions(&file.0, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(file))
     }
 
     /// Runs it as nobody.
     fn run(&self, arguments: &[&str]) -> Result<Ended> {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
-        command.arg(&self.0).args(arguments);
+        command.arg(&self.0.0).args(arguments);
         end_of(isolated(command))
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // A file that stays in the temporary folder harms nobody.
-        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -101,7 +109,7 @@ fn what_is_in_the_same_pid_namespace_is_accused() -> Result<()> {
 fn a_process_that_is_hidden_is_not_said_to_hold_nothing() -> Result<()> {
     let copy = Copy::new("hidden")?;
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
-    let leaks = format!("{} leaks --leak-after 0s -L 9 --evidence sock_diag", copy.0.display());
+    let leaks = format!("{} leaks --leak-after 0s -L 9 --evidence sock_diag", copy.0.0.display());
     let ended = beside_a_leak(&format!("mount -o remount,hidepid=2 /proc && {nobody} {leaks}"))?;
     let sentence = ended.sentence()?;
     ensure!(sentence.contains("/proc does not show every process") && ended.out.is_empty(), "{ended:?}");
@@ -118,7 +126,7 @@ fn run_in_user_namespace(arguments: &[&str]) -> Result<Ended> {
 /// A log of yesterday's is worth more than none of today's.
 #[test]
 fn without_a_trace_a_log_stays_as_it_was() -> Result<()> {
-    let log = Scrap(std::env::temp_dir().join(format!("tcplife-log-{}", std::process::id())));
+    let log = Scrap::new("log");
     fs::write(&log.0, "yesterday")?;
     let path = log.0.to_str().context("no text")?;
     let ended = run_in_user_namespace(&["hist", "-d", "1s", "--hdr-log", path])?;
@@ -129,16 +137,6 @@ fn without_a_trace_a_log_stays_as_it_was() -> Result<()> {
     let written = fs::read_to_string(&log.0)?;
     ensure!(written.starts_with("#[") && !written.contains("yesterday"), "{written}");
     Ok(())
-}
-
-/// A file that is removed in the end.
-struct Scrap(PathBuf);
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        // What fails here was gone already.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 #[test]
