@@ -149,6 +149,8 @@ layout! {
     net_fin_timeout,
     /// `tcp_timewait_sock.tw_ts_recent_stamp`, int, seconds of `CLOCK_MONOTONIC`.
     tw_ts_recent_stamp,
+    /// `inet_timewait_sock.tw_entry_stamp`, u32, milliseconds of `CLOCK_MONOTONIC`, from 6.14 on.
+    tw_entry_stamp,
     /// `request_sock.num_retrans`, u8.
     num_retrans,
 }

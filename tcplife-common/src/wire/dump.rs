@@ -11,12 +11,13 @@ pub mod mark {
 }
 
 wire! {
-    /// What a socket's queues and clocks are at one moment. Clocks are in jiffies, as the kernel keeps them (32 bits).
+    /// What a socket's queues and clocks are at one moment. Clocks have 32 bits, as the kernel keeps them; those of full sockets are in
+    /// jiffies.
     pub struct Gauge(56) {
         /// The kernel's 64-bit jiffies.
         pub jiffies: u64 = 0,
-        /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came before it was
-        /// made, rounded down to a second. Full socket in CLOSE: when its last segment or timer came, or data was read since
+        /// Request: when its SYN-ACK was first sent. Mini-socket: when the last segment with a timestamp came, rounded
+        /// down to a second. Full socket in CLOSE: when its last segment or timer came, or data was read since
         /// (`tcp_sock.tcp_mstamp`). Nanoseconds of `CLOCK_MONOTONIC`; 0 for not known.
         pub stamp_ns: u64 = 8,
         /// Mini-socket: `tw_timer.expires`, in 64-bit jiffies.
@@ -25,7 +26,8 @@ wire! {
         pub recv_queue: u32 = 24,
         /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
         pub send_queue: u32 = 28,
-        /// When the last ACK was received (`tcp_sock.rcv_tstamp`).
+        /// When the last ACK was received (`tcp_sock.rcv_tstamp`). Mini-socket: when the segment came that brought it into its
+        /// state, milliseconds of `CLOCK_MONOTONIC` (`tw_entry_stamp`); 0 for not known.
         pub last_ack: u32 = 32,
         /// When the last data was received (`icsk_ack.lrcvtime`); 0 for never.
         pub last_data: u32 = 36,

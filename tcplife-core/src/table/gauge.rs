@@ -54,53 +54,82 @@ pub(crate) fn since_gauge(state: State, gauge: &Gauge, now: u64, hz: u32) -> Sin
 
 /// Nanoseconds in the unit of the clock that a mini-socket takes over.
 const SECOND_NS: u64 = 1_000_000_000;
+/// Nanoseconds in the unit of its own clock, where it has one.
+const MILLI_NS: u64 = 1_000_000;
 /// By how much an ACK can be later than the newest segment whose timestamp was kept: one that comes while an ACK of ours
 /// is delayed is not kept (`tcp_replace_ts_recent`), and that delay is a fifth of a second at most (`TCP_DELACK_MAX`).
 const DELAYED_NS: u64 = 250_000_000;
 /// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
 const LAG_NS: u64 = 250_000_000;
 
-/// When a mini-socket that a dump found entered `FIN_WAIT_2`.
+/// When the segment came that brought a mini-socket into its state, rounded down to a millisecond; `None` where the kernel does not
+/// keep that. `tcp_time_wait` takes it from the full socket, and `tcp_timewait_state_process` sets it to the time of a FIN with a
+/// timestamp; no later segment changes it.
+fn stamped_at(found: &Found) -> Option<u64> {
+    let (stamp, now) = (found.gauge.last_ack, found.head.time_ns / MILLI_NS);
+    let ago = u32::try_from(now & u64::from(u32::MAX)).unwrap_or(0).wrapping_sub(stamp);
+    // The look reads the clock first.
+    let ago = if ago > u32::MAX / 2 { 0 } else { ago };
+    (stamp != 0).then(|| now.saturating_sub(u64::from(ago)) * MILLI_NS)
+}
+
+/// When a mini-socket that a dump found entered `TIME_WAIT`, which set the timer to `TCP_TIMEWAIT_LEN` (`tcp_time_wait`,
+/// `tcp_timewait_state_process`): exact to a jiffy, if no later segment has set it again. Where timestamps are in use and the kernel
+/// keeps the time of the FIN, it is that.
+pub(super) fn since_time_wait(found: &Found, hz: u32) -> Since {
+    let has_timestamps = found.gauge.stamp_ns != 0;
+    if let Some(at) = stamped_at(found).filter(|_| has_timestamps) {
+        return Since::Seen(at);
+    }
+    let (timer, whole) = (Timer::of(found), wheel::time_wait(hz));
+    let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
+    let gone = (whole - left).saturating_mul(wheel::tick_ns(hz));
+    Since::Seen(timer.at.saturating_sub(gone))
+}
+
+/// When a mini-socket that a dump found entered `FIN_WAIT_2`: no later than the last segment came, or else than it was without an
+/// application. It may have been long before: an application that has shut down may close when the peer's last data comes, and
+/// nothing tells that segment from an ACK of our FIN.
 pub(crate) fn since_fin_wait_2(found: &Found, hz: u32) -> Since {
-    since_abandoned(&Timer::of(found), &found.gauge, hz)
+    let now = found.head.time_ns;
+    let latest = match stamped_at(found) {
+        Some(at) => at + MILLI_NS,
+        None => orphaned_at(found, hz).unwrap_or(match found.gauge.stamp_ns {
+            heard if heard == 0 || found.gauge.fin_timeout == 0 => now,
+            heard => heard.saturating_add(SECOND_NS + DELAYED_NS),
+        }),
+    };
+    Since::Between { earliest: None, latest: latest.min(now) }
 }
 
-/// Since when a mini-socket that a dump found is in `FIN_WAIT_2` without an application, if its timer tells.
+/// Since when a mini-socket that a dump found is in `FIN_WAIT_2` without an application, if its timer tells. The ACK of our FIN makes
+/// one of an orphan (`tcp_rcv_state_process`), with a timer of `tcp_fin_timeout`; or what is left of that after 60 s, which the full
+/// socket waits for first. So the timer tells when, if the last segment came just then. If not, the application let go later or the
+/// timer is another one (`TCP_LINGER2`, a slow peer): nothing is known.
 pub(crate) fn orphaned_at(found: &Found, hz: u32) -> Option<u64> {
-    abandoned_at(&Timer::of(found), &found.gauge, hz)
-}
-
-/// The same, by its timer. The ACK of our FIN makes one of an orphan (`tcp_rcv_state_process`), with a timer
-/// of `tcp_fin_timeout`; or what is left of that after 60 s, which the full socket waits for first. So the timer tells when,
-/// if the last segment came just then. If not, the application let go later or the timer is another one (`TCP_LINGER2`, a
-/// slow peer): nothing is known.
-fn abandoned_at(timer: &Timer, gauge: &Gauge, hz: u32) -> Option<u64> {
+    let (timer, gauge) = (Timer::of(found), &found.gauge);
     let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
-    let (heard, timeout) = (gauge.stamp_ns, u64::from(gauge.fin_timeout));
-    if heard == 0 || timeout == 0 {
+    let (heard, within) = match (stamped_at(found), gauge.stamp_ns) {
+        (Some(at), _) => (at, MILLI_NS),
+        (None, 0) => return None,
+        (None, at) => (at, SECOND_NS),
+    };
+    let timeout = u64::from(gauge.fin_timeout);
+    if timeout == 0 {
         return None;
     }
     let all = if timeout <= whole { timeout } else { 2 * (timeout - whole) };
     // It fires some time after it has expired.
     let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires)?;
     let begin = timer.at.checked_sub(gone.saturating_mul(tick))?;
-    let then = heard.saturating_sub(LAG_NS)..heard.saturating_add(SECOND_NS + LAG_NS);
+    let then = heard.saturating_sub(LAG_NS)..heard.saturating_add(within + LAG_NS);
     then.contains(&begin).then_some(begin)
-}
-
-/// When it entered `FIN_WAIT_2`: no later than it was without an application, or else than the last segment came. It may have been
-/// long before: an application that has shut down may close when the peer's last data comes, and nothing tells that segment from an ACK
-/// of our FIN.
-fn since_abandoned(timer: &Timer, gauge: &Gauge, hz: u32) -> Since {
-    let latest = abandoned_at(timer, gauge, hz).unwrap_or_else(|| match gauge.stamp_ns {
-        heard if heard == 0 || gauge.fin_timeout == 0 => timer.at,
-        heard => heard.saturating_add(SECOND_NS + DELAYED_NS).min(timer.at),
-    });
-    Since::Between { earliest: None, latest }
 }
 
 #[cfg(test)]
 mod tests {
+    use tcplife_common::wire::Head;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -176,9 +205,21 @@ mod tests {
     /// What is known of a mini-socket whose namespace has a `tcp_fin_timeout` of 60 s, with `left` seconds to go.
     fn abandoned(left: u64, heard: u64, timeout: u32) -> Since {
         let hz = u64::from(HZ);
-        let timer = Timer { expires: 100_000 + left * hz, jiffies: 100_000, at: NOW };
-        let gauge = Gauge { stamp_ns: heard, fin_timeout: timeout * HZ, ..Gauge::default() };
-        since_abandoned(&timer, &gauge, HZ)
+        since_fin_wait_2(&mini(heard, timeout, 100_000 + left * hz), HZ)
+    }
+
+    /// A mini-socket that is found now, in jiffy 100,000.
+    fn mini(heard: u64, timeout: u32, expires: u64) -> Found {
+        let fin_timeout = timeout * HZ;
+        let gauge = Gauge { stamp_ns: heard, fin_timeout, expires, jiffies: 100_000, ..Gauge::default() };
+        Found { head: Head { time_ns: NOW, ..Head::default() }, gauge, ..Found::default() }
+    }
+
+    /// The same, where the kernel keeps the time of the segment that brought it into its state.
+    fn stamped(ago: u64, heard: u64, timeout: u32, expires: u64) -> Found {
+        let mut found = mini(heard, timeout, expires);
+        found.gauge.last_ack = u32::try_from((NOW - ago) / MILLI_NS).unwrap_or(0);
+        found
     }
 
     #[test]
@@ -192,9 +233,8 @@ mod tests {
         // 63 s: 3 s as a full socket, then 3 s as a mini-socket.
         assert_eq!(abandoned(1, NOW - 5 * SECOND, 63), by(NOW - 5 * SECOND));
         // Its time is up, and the timer wheel has not fired yet.
-        let timer = Timer { expires: 100_000, jiffies: 100_050, at: NOW };
-        let gauge = Gauge { stamp_ns: NOW - 61 * SECOND, fin_timeout: 15_000, ..Gauge::default() };
-        assert_eq!(since_abandoned(&timer, &gauge, HZ), by(NOW - 60 * SECOND - 50 * TICK));
+        let late = mini(NOW - 61 * SECOND, 60, 100_000 - 50);
+        assert_eq!(since_fin_wait_2(&late, HZ), by(NOW - 60 * SECOND - 50 * TICK));
     }
 
     #[test]
@@ -214,6 +254,43 @@ mod tests {
         assert_eq!(abandoned(57, 0, 60), unknown);
         assert_eq!(abandoned(57, NOW - 3 * SECOND, 0), unknown);
         assert_eq!(abandoned(5, NOW - SECOND, 60), unknown, "never later than now");
+    }
+
+    #[test]
+    fn a_mini_socket_is_as_old_as_the_segment_that_made_it_where_the_kernel_keeps_its_time() {
+        let by = |ago| Since::Between { earliest: None, latest: NOW - ago + MILLI_NS };
+        let expires = |left: u64| 100_000 + left * u64::from(HZ);
+        let ago = 5 * SECOND - 3 * MILLI_NS;
+        // With or without timestamps, whatever the timer says.
+        for (heard, left) in [(NOW - 5 * SECOND, 55), (0, 55), (0, 57), (NOW - 5 * SECOND, 5), (0, 100)] {
+            assert_eq!(since_fin_wait_2(&stamped(ago, heard, 60, expires(left)), HZ), by(ago));
+        }
+        assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(55)), HZ), Some(NOW - 5 * SECOND));
+        assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(57)), HZ), None, "let go of later");
+    }
+
+    #[test]
+    fn a_time_wait_is_as_old_as_its_fin_whatever_set_its_timer_again() {
+        let seen = |ago| Since::Seen(NOW - ago);
+        let expires = 100_000 + 57 * u64::from(HZ);
+        assert_eq!(since_time_wait(&mini(NOW, 60, expires), HZ), seen(3 * SECOND));
+        assert_eq!(since_time_wait(&stamped(5 * SECOND, NOW, 60, expires), HZ), seen(5 * SECOND));
+        // Without a timestamp the FIN left the time of the segment before it.
+        assert_eq!(since_time_wait(&stamped(5 * SECOND, 0, 60, expires), HZ), seen(3 * SECOND));
+    }
+
+    #[test]
+    fn a_time_in_milliseconds_is_the_last_one_that_ended_like_this() {
+        let at = |time_ns: u64, stamp: u32| {
+            let mut found = mini(0, 60, 0);
+            (found.head.time_ns, found.gauge.last_ack) = (time_ns, stamp);
+            stamped_at(&found)
+        };
+        let wrap = (1 << 32) * MILLI_NS;
+        assert_eq!(at(3 * wrap + 7 * MILLI_NS + 9, 5), Some(3 * wrap + 5 * MILLI_NS));
+        assert_eq!(at(3 * wrap + 7 * MILLI_NS, u32::MAX), Some(3 * wrap - MILLI_NS));
+        assert_eq!(at(3 * wrap + 7 * MILLI_NS, 9), Some(3 * wrap + 7 * MILLI_NS), "set during the look");
+        assert_eq!(at(NOW, 0), None);
     }
 
     #[test]

@@ -158,13 +158,15 @@ fn mini_socket<A: Access>(tw: Sock<A>, found: &mut Found) -> bool {
     found.head.old = substate;
     found.head.flags |= flag::MINI | flag::ORPHAN;
     found.gauge.expires = tw.load(offset!(tw_expires));
-    // What tells how old one in FIN_WAIT_2 is.
-    if substate == TCP_FIN_WAIT2
-        && offset!(tw_ts_recent_stamp) != ABSENT
-        && offset!(net_fin_timeout) != ABSENT
-    {
+    if offset!(tw_entry_stamp) != ABSENT {
+        found.gauge.last_ack = tw.load(offset!(tw_entry_stamp));
+    }
+    if offset!(tw_ts_recent_stamp) != ABSENT {
         let seconds: u32 = tw.load(offset!(tw_ts_recent_stamp));
         found.gauge.stamp_ns = u64::from(seconds) * 1_000_000_000;
+    }
+    // What tells since when one in FIN_WAIT_2 is an orphan.
+    if substate == TCP_FIN_WAIT2 && offset!(net_fin_timeout) != ABSENT {
         found.gauge.fin_timeout = tw.fin_timeout();
     }
     true

@@ -1,6 +1,6 @@
 //! Ages of sockets that were there before tcplife, and handshakes that were under way.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{collections::BTreeMap, path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use tcplife_tests::{
@@ -22,6 +22,8 @@ on_both_families! {
     an_orphans_by_another_timer
     of_a_socket_shut_down_long_before_its_close
     of_a_socket_closed_when_its_peers_last_data_came
+    an_orphans_without_timestamps
+    of_a_time_wait_whose_fin_came_again
     a_handshake_goes_on
 }
 
@@ -145,6 +147,35 @@ fn of_a_socket_closed_when_its_peers_last_data_came(family: Family) -> Result<()
     let is_bound = asked.open.get("fin_wait_2").is_some_and(|open| open.is_bound);
     ensure!(is_bound, "{:?} ns is said to be exact", asked.least("fin_wait_2"));
     Ok(())
+}
+
+/// Whether the kernel keeps the time of the segment that brought a mini-socket into its state, and by how much an age is less where it
+/// does not. It came with this setting, in 6.14.
+fn unless_stamped(off: Duration) -> Duration {
+    let is_stamped = Path::new("/proc/sys/net/ipv4/tcp_tw_reuse_delay").exists();
+    if is_stamped { Duration::ZERO } else { off }
+}
+
+/// Without timestamps of segments there is no clock in whole seconds, and the timer alone proves nothing.
+fn an_orphans_without_timestamps(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    world.namespace.sysctl("net/ipv4/tcp_timestamps", "0")?;
+    let (_, closed) = world.half_closed()?;
+    world.until("fin_wait_2", 1)?;
+    thread::sleep(AGE);
+    Asked::now(&mut world)?.check("fin_wait_2", closed, unless_stamped(2 * AGE))
+}
+
+/// The server does not hear the last ACK and sends its FIN again and again, which sets the timer of `TIME_WAIT` again.
+fn of_a_time_wait_whose_fin_came_again(family: Family) -> Result<()> {
+    let mut world = World::new(family)?;
+    let (old, _) = world.half_closed()?;
+    world.server.on(old.far, "drain")?;
+    world.server.on(old.far, "deaf")?;
+    let closed = world.server.close(old.far)?;
+    world.until("time_wait", 1)?;
+    thread::sleep(AGE);
+    Asked::now(&mut world)?.check("time_wait", closed, unless_stamped(2 * AGE))
 }
 
 /// A handshake is under way when tcplife starts: it is there once, its SYN-ACK is sent again on it, and the connection that it

@@ -4,7 +4,7 @@ use tcplife_common::wire::Found;
 
 use super::super::{
     MiniEndSource, Table,
-    gauge::since_fin_wait_2,
+    gauge::{since_fin_wait_2, since_time_wait},
     index::Stamp,
     mini::differ,
     store::Opening,
@@ -48,7 +48,7 @@ impl Table {
                     self.supersede(head.netns, &ends, head.time_ns, observer);
                 }
                 let since = match state {
-                    State::TimeWait => self.time_wait_since(&timer),
+                    State::TimeWait => since_time_wait(found, self.config.hz),
                     _ => since_fin_wait_2(found, self.config.hz),
                 };
                 if self.is_spent(state, &timer) {
@@ -61,7 +61,7 @@ impl Table {
             }
         };
         if self.slab.get(slot)?.state() == State::FinWait2 && state == State::TimeWait {
-            let since = self.time_wait_since(&timer);
+            let since = since_time_wait(found, self.config.hz);
             self.step(slot, state, since, observer);
         }
         self.arm(slot, timer);
@@ -138,15 +138,6 @@ impl Table {
             self.step(slot, state, since, observer);
         }
         true
-    }
-
-    /// When a mini-socket entered its state. `TIME_WAIT` sets the timer to `TCP_TIMEWAIT_LEN` (tcp_time_wait,
-    /// tcp_timewait_state_process), so its begin is exact to a jiffy.
-    fn time_wait_since(&self, timer: &Timer) -> Since {
-        let whole = wheel::time_wait(self.config.hz);
-        let left = timer.expires.saturating_sub(timer.jiffies).min(whole);
-        let gone = (whole - left).saturating_mul(wheel::tick_ns(self.config.hz));
-        Since::Seen(timer.at.saturating_sub(gone))
     }
 
     /// Whether a mini-socket is about to end: its end may have been told already, by computation.
