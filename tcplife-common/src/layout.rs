@@ -151,6 +151,8 @@ layout! {
     tw_ts_recent_stamp,
     /// `inet_timewait_sock.tw_entry_stamp`, u32, milliseconds of `CLOCK_MONOTONIC`, from 6.14 on.
     tw_entry_stamp,
+    /// `mptcp_sock.first`, pointer to the first subflow.
+    mptcp_first,
     /// `request_sock.num_retrans`, u8.
     num_retrans,
 }

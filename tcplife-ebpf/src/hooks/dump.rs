@@ -33,6 +33,7 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 /// `enum sock_type` of include/linux/net.h.
 const SOCK_STREAM: u16 = 1;
+const IPPROTO_MPTCP: u16 = 262;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -95,22 +96,46 @@ fn socket_of(file: *const u8) -> Option<ProbedSock> {
     ProbedSock::new(Probed::load(socket, offset!(socket_sk)))
 }
 
-/// A process's descriptor of a socket.
+/// A process's descriptor of a socket. One that listens for MPTCP has no connections of its own: TCP's come to its first subflow
+/// (`mptcp_listen`), which has no descriptor.
 #[inline(always)]
 fn held<A: Access>(ctx: *mut c_void, task: *const u8, sock: Sock<A>, place: &mut MaybeUninit<Found>) {
     // No file has a mini-socket or a request.
     let state = sock.state();
-    if !asked_for(u32::from(state)) || !is_tcp(sock) {
+    if !asked_for(u32::from(state)) {
         return;
     }
-    let Some(tcp) = sock.tcp() else { return };
-    let found = read::zeroed(place);
-    full(tcp, state, found);
+    let found = if is_tcp(sock) {
+        let Some(tcp) = sock.tcp() else { return };
+        let found = read::zeroed(place);
+        full(tcp, state, found);
+        found
+    } else if state == TCP_LISTEN
+        && let Some(first) = first_subflow(sock)
+        && is_tcp(first)
+    {
+        let found = read::zeroed(place);
+        full(first, state, found);
+        found
+    } else {
+        return;
+    };
     found.head.flags |= flag::HELD;
     found.task = read::process_of::<A>(task);
     // SAFETY: the descriptor's number, a u32 member of the context.
     found.gauge.fd = unsafe { ctx.cast::<u8>().add(DESCRIPTOR).cast::<u32>().read() };
     write(ctx, found);
+}
+
+/// The first subflow of MPTCP's own socket. A listener has no other.
+#[inline(always)]
+fn first_subflow<A: Access>(sock: Sock<A>) -> Option<ProbedSock> {
+    let is_mptcp = sock.load::<u16>(offset!(sk_protocol)) == IPPROTO_MPTCP;
+    if !is_mptcp || offset!(mptcp_first) == ABSENT {
+        return None;
+    }
+    // By the helper: the verifier knows the socket as a `struct sock` only.
+    ProbedSock::new(Probed::load(sock.address() as *const u8, offset!(mptcp_first)))
 }
 
 /// A descriptor's socket can be of any family and type.

@@ -17,7 +17,7 @@ enum Need {
 use Need::{Optional, Required};
 
 /// Each field of [`Layout`] with its struct and member.
-const MEMBERS: [(&str, &str, &str, Need); 55] = [
+const MEMBERS: [(&str, &str, &str, Need); 56] = [
     ("skc_daddr", "sock_common", "skc_daddr", Required),
     ("skc_rcv_saddr", "sock_common", "skc_rcv_saddr", Required),
     ("skc_hash", "sock_common", "skc_hash", Required),
@@ -73,6 +73,7 @@ const MEMBERS: [(&str, &str, &str, Need); 55] = [
     ("net_fin_timeout", "net", "ipv4.sysctl_tcp_fin_timeout", Optional),
     ("tw_ts_recent_stamp", "tcp_timewait_sock", "tw_ts_recent_stamp", Optional),
     ("tw_entry_stamp", "inet_timewait_sock", "tw_entry_stamp", Optional),
+    ("mptcp_first", "mptcp_sock", "first", Optional),
     ("num_retrans", "request_sock", "num_retrans", Optional),
 ];
 

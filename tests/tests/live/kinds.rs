@@ -212,14 +212,21 @@ struct Mptcp {
     at: SocketAddr,
 }
 
-/// Begins to listen for Multipath TCP. `None` if the kernel has none: what is not there cannot be shown
-/// wrongly; that it is not there is checked.
-fn mptcp_lab() -> Result<Option<Mptcp>> {
-    if !fs::exists("/proc/sys/net/mptcp/enabled")? {
+/// Whether the kernel has Multipath TCP. What is not there cannot be shown wrongly; that it is not there is checked.
+pub(crate) fn has_mptcp() -> Result<bool> {
+    let has = fs::exists("/proc/sys/net/mptcp/enabled")?;
+    if !has {
         // 5.10 as Debian builds it, for one.
         let mut server = Namespace::new()?.actor("server")?;
         server.fails("open mptcp", Errno::PROTONOSUPPORT)?;
         eprintln!("this kernel has no MPTCP");
+    }
+    Ok(has)
+}
+
+/// Begins to listen for Multipath TCP, if the kernel has it.
+fn mptcp_lab() -> Result<Option<Mptcp>> {
+    if !has_mptcp()? {
         return Ok(None);
     }
     let lab = Lab::new(Family::V4)?;

@@ -15,6 +15,8 @@ use tcplife_tests::{
     tcplife_binary,
 };
 
+use crate::kinds::has_mptcp;
+
 on_both_families! {
     fields_and_evidence
     filters
@@ -196,6 +198,30 @@ fn fields_and_evidence(family: Family) -> Result<()> {
     ensure!((listener.pid, listener.comm.as_str()) == (pid, "leaky"), "{listener:?}");
     ensure!((listener.queue, listener.limit) == (1, 128), "{listener:?}");
     scene.server.call(&format!("bury {heir}"))?;
+    Ok(())
+}
+
+/// Go's servers listen for Multipath TCP, and TCP's clients come to a listener below that, which no descriptor is for.
+#[test]
+fn never_accepted_by_a_listener_for_mptcp() -> Result<()> {
+    if !has_mptcp()? {
+        return Ok(());
+    }
+    let mut scene = Scene::new(Family::V4)?;
+    let listener = scene.server.open("mptcp")?;
+    let at = scene.server.listen_with(listener, Family::V4.loopback(), 8)?;
+    let (near, ends) = scene.client.connect(at)?;
+    scene.client.close(near)?;
+    scene.await_state("close_wait", 1)?;
+    let pid = scene.server.pid();
+    let report = scene.report(&["-p", &pid.to_string()])?;
+    let found = suspects(&report.records);
+    let waiting = one(&found, ends.turned())?;
+    ensure!(waiting.verdict == "never_accepted" && waiting.holders.is_empty(), "{waiting:?}");
+    let listener = waiting.listener.as_ref().context("nobody should accept it")?;
+    ensure!((listener.pid, listener.queue, listener.limit) == (pid, 1, 8), "{listener:?}");
+    let owner = waiting.connection.owner.as_ref().context("nobody's")?;
+    ensure!((owner.pid, owner.via.as_str()) == (pid, "listener"), "{owner:?}");
     Ok(())
 }
 
