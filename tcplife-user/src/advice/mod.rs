@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use tcplife_core::{
     state::State,
-    suspect::{Peer, Suspect, Verdict},
+    suspect::{Facts, Peer, Suspect, Verdict},
 };
 
 use crate::escape;
@@ -51,7 +51,7 @@ pub const fn of(verdict: Verdict) -> &'static Advice {
 
 const UNCLOSED: Advice = Advice {
     means: "The peer closed and the program has read all up to that (recv returned 0, or gave it the last data), \
-            sent nothing since, and did not call close.",
+            sends nothing, and did not call close.",
     look_at: "the branch where recv or read returns 0, and each error path and early return that leaves the \
               socket open: a missing close, finally, defer or with; a response body or stream never closed; a \
               connection pool that does not evict what its peer closed.",
@@ -141,7 +141,8 @@ pub fn reason(suspect: &Suspect) -> String {
     let since = age(facts.age);
     let mut reason = match suspect.verdict {
         Verdict::Unclosed => format!(
-            "the peer closed {since} ago; all up to that was read, nothing was sent since, and close was not called"
+            "the peer closed {since} ago; all up to that was read, nothing was sent {}, and close was not called",
+            silence(facts)
         ),
         Verdict::EofUnread => format!("the peer closed {since} ago and nobody has read the end of stream"),
         Verdict::DataUnread => {
@@ -192,6 +193,14 @@ pub fn reason(suspect: &Suspect) -> String {
 
 fn ago(since: Option<u64>) -> String {
     since.map_or_else(|| "?".to_owned(), words::duration)
+}
+
+/// Since when nothing was sent, to follow "nothing was sent". In a bracket the data may have been sent before the peer closed or after.
+fn silence(facts: &Facts) -> String {
+    match facts.since_sent {
+        Some(sent) if facts.age.max.is_none_or(|age| sent < age) => format!("for {}", words::duration(sent)),
+        _ => "since".to_owned(),
+    }
 }
 
 fn never_accepted(suspect: &Suspect, since: &str) -> String {

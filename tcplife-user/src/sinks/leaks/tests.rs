@@ -3,7 +3,7 @@
 use std::io;
 
 use serde_json::Value;
-use tcplife_common::wire::{Found, Gauge, Head, Task, Tuple, flag};
+use tcplife_common::wire::{Found, Gauge, Head, Stats, Task, Tuple, flag};
 use tcplife_core::{
     suspect::{self, Sight, Sockets, Verdict},
     table::{Census, Config as TableConfig, Scope, Table},
@@ -134,6 +134,25 @@ fn reason_of_half_closed(unread: u32) -> String {
     let (_, suspects) = collected.last.unwrap();
     let half = suspects.iter().find(|suspect| suspect.verdict == Verdict::HalfClosed).unwrap();
     advice::reason(half)
+}
+
+#[test]
+fn what_was_sent_after_the_peer_closed_perhaps_is_not_denied() {
+    // In CLOSE_WAIT for 60 to 61 s.
+    let silence = |seconds: u64, bytes_sent: u64| {
+        let near = found(1)[0];
+        let last_sent = u32::try_from(JIFFIES - 250 * seconds).unwrap();
+        let (gauge, stats) = (Gauge { last_sent, ..near.gauge }, Stats { bytes_sent, ..near.stats });
+        let mut collected = Collected::new(&Config::default());
+        look(&mut collected, NOW, &[Found { gauge, stats, ..near }]);
+        let (_, suspects) = collected.last.unwrap();
+        let reason = advice::reason(&suspects[0]);
+        reason.split("nothing was sent ").nth(1).unwrap().split(',').next().unwrap().to_owned()
+    };
+    assert_eq!(silence(60, 10), "for 1m 0s");
+    assert_eq!(silence(40, 10), "for 40s");
+    assert_eq!(silence(62, 10), "since");
+    assert_eq!(silence(60, 0), "since", "the clock began with the connection");
 }
 
 #[test]
