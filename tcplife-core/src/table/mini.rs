@@ -167,8 +167,8 @@ impl Table {
         self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
         connection.mini_end = cause;
-        // A new user of its tuple says no more than that it is gone: it may have gone on to TIME_WAIT unseen.
-        let is_guess = computed && cause == Some(MiniEndCause::Reused);
+        // A new user of its tuple, or that its namespace is gone, says no more than that it is: it may have gone on to TIME_WAIT unseen.
+        let is_guess = computed && matches!(cause, Some(MiniEndCause::Reused | MiniEndCause::NetnsGone));
         if connection.state() == State::FinWait2 {
             let known = cause.filter(|_| !is_guess);
             connection.end = Some(known.map_or(EndCause::Unknown, end_without_fin));

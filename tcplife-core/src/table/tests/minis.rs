@@ -311,6 +311,21 @@ fn one_in_fin_wait_2_is_waited_for_once_its_timer_fired() {
     }
 }
 
+/// One that went with its namespace between two looks may have received the FIN before.
+#[test]
+fn how_one_in_fin_wait_2_ended_that_went_with_its_namespace_is_not_known() {
+    let config = Config { life_after_time_wait: true, ..DUMPED };
+    let (mut table, mut log) = run(config, &[]);
+    take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 15_000)]);
+    for begun in [11, 12] {
+        let (begun, scope) = (begun * SECOND, Scope::Everything);
+        let census = Census { begun, scope, netns: &[NETNS], gone: &[NETNS], doubtful: &[], found: &[] };
+        table.take_census(&census, |_| true, &mut log);
+    }
+    let ends: Vec<EndCause> = log.lives().map(|(_, life)| life.end).collect();
+    assert_eq!(ends, [EndCause::Unknown]);
+}
+
 /// A namespace without a way into it may be there all the same: what is not known to be gone with it ends by its timer.
 #[test]
 fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
