@@ -67,7 +67,7 @@ impl Out {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let written = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
+        let written = self.writer.write_all(&self.buffer);
         self.buffer.clear();
         written.map_err(|error| cannot_write(&error))
     }
@@ -84,6 +84,15 @@ impl Out {
             return self.write();
         }
         if self.watched.is_some_and(reader_is_gone) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+
+    /// The end: writes all that waits, also for a reader that takes its time.
+    ///
+    /// # Errors
+    /// As [`Out::flush`], and when a signal came and the reader takes nothing.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.writer.flush().map_err(|error| cannot_write(&error))
     }
 }
 

@@ -1,13 +1,13 @@
-//! Standard output that can be given up: a reader that does not read must not keep a signal, or the end of the
-//! duration, waiting.
+//! Standard output whose reader may take its time, and does not keep the end of the trace waiting.
 //!
-//! What comes in: bytes. What goes out: the bytes, or after the end was asked for an error if nobody takes them. What
-//! always holds: as long as nobody asked for the end, a slow reader is waited for, and what is lost meanwhile is lost in
-//! the kernel's ring buffer, where it is counted.
+//! What comes in: bytes. What goes out: the bytes, in order, or an error if nobody takes them after a signal. What always holds:
+//! until the end, a slow reader is waited for, and what is lost meanwhile is lost in the kernel's ring buffer, where it is
+//! counted. From then on nothing waits but the flush: what the reader does not take is kept.
 
 use std::{
     cell::Cell,
     io::{self, Write},
+    mem,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     sync::{
@@ -26,7 +26,7 @@ use rustix::{
 
 use crate::signals;
 
-/// How long a reader may take nothing after the end was asked for.
+/// How long a reader may take nothing after a signal.
 const GRACE: Duration = Duration::from_secs(1);
 /// The end of the duration is looked for this often while a reader is waited for; a signal ends the wait at once.
 const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -50,6 +50,8 @@ pub struct Stdout {
     /// A signal asked for the end.
     asked: Arc<AtomicBool>,
     deadline: Deadline,
+    /// What is to be written once there is room.
+    kept: Vec<u8>,
 }
 
 impl Stdout {
@@ -60,7 +62,7 @@ impl Stdout {
             // The engine listens for them too, and tells if that cannot be done.
             let _ = signal_hook::flag::register(signal, Arc::clone(&asked));
         }
-        Self { way: way(), asked, deadline }
+        Self { way: way(), asked, deadline, kept: Vec::new() }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -74,38 +76,57 @@ impl Stdout {
         self.asked.load(Ordering::Relaxed) || self.deadline.get().is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Waits until there is room for bytes.
-    fn wait(&self) -> io::Result<()> {
-        let mut given_up = None;
-        loop {
-            let mut polled = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT)];
-            match poll(&mut polled, Some(&STEP)) {
-                Ok(1..) => return Ok(()),
-                Ok(0) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            if self.is_over() && Instant::now() >= *given_up.get_or_insert(Instant::now() + GRACE) {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
-            }
+    /// Waits for room, for one step. Returns whether there is some.
+    fn wait(&self) -> io::Result<bool> {
+        let mut polled = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT)];
+        match poll(&mut polled, Some(&STEP)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what there is room for; `None` if there is none.
+    fn write_some(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        let written = match self.way {
+            Way::Socket => send(self.fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Way::Own(_) | Way::Plain => rustix::io::write(self.fd(), bytes),
+        };
+        match written {
+            Err(Errno::AGAIN) => Ok(None),
+            done => Ok(Some(done?)),
         }
     }
 }
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let written = match self.way {
-                Way::Socket => send(self.fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-                Way::Own(_) | Way::Plain => rustix::io::write(self.fd(), bytes),
-            };
-            match written {
-                Err(Errno::AGAIN) => self.wait()?,
-                done => return Ok(done?),
+        while self.kept.is_empty() {
+            if let Some(written) = self.write_some(bytes)? {
+                return Ok(written);
+            }
+            if !self.wait()? && self.is_over() {
+                break;
             }
         }
+        self.kept.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
+    /// Writes what was kept.
     fn flush(&mut self) -> io::Result<()> {
+        let kept = mem::take(&mut self.kept);
+        let (mut rest, mut given_up) = (&kept[..], None);
+        while !rest.is_empty() {
+            if let Some(written) = self.write_some(rest)? {
+                (rest, given_up) = (&rest[written..], None);
+            } else if !self.wait()?
+                && self.asked.load(Ordering::Relaxed)
+                && Instant::now() >= *given_up.get_or_insert(Instant::now() + GRACE)
+            {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
+        }
         Ok(())
     }
 }

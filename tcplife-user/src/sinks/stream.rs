@@ -219,7 +219,7 @@ impl<F: Format> Sink for Stream<F> {
     fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()> {
         let Self { format, out, selector, .. } = self;
         let ended = format.end(Ending { now, table, health, selector, out });
-        self.out.flush()?;
+        self.out.finish()?;
         ended?;
         self.notes.changes(health);
         if !F::TELLS_ALL {

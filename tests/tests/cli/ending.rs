@@ -2,16 +2,22 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     net::{TcpListener, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
-    process::Command,
+    process::{Child, Command},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use tcplife_tests::tcplife_binary;
+use tcplife_tests::{
+    deadline::{PATIENCE, until},
+    kernel_objects::Objects,
+    tcplife_binary,
+};
 
 use crate::run::{Ended, Running, connect_once, end_of, isolated, run, tcplife};
 
@@ -94,20 +100,21 @@ fn a_reader_that_goes_ends_it_in_silence() -> Result<()> {
     Ok(())
 }
 
-/// As `tcplife trace | sleep infinity`.
+/// As `tcplife trace | sleep infinity`, also when its duration is over.
 #[test]
 fn a_reader_that_does_not_read_does_not_keep_it() -> Result<()> {
-    let duration: &[&str] = &["-d", "2s"];
-    for (more, signal) in [(&[][..], Some(Signal::INT)), (&[], Some(Signal::TERM)), (duration, None)] {
+    let over: &[&str] = &["-d", "1s"];
+    for (more, signal) in [(&[][..], Signal::INT), (&[], Signal::TERM), (over, Signal::TERM)] {
         let mut running = Running::ready(&[&["trace", "-q", "-o", "json"], more].concat())?;
         let unread = running.child().stdout.take().context("no stdout")?;
         // Far more than a pipe holds, which is 64 KiB.
         for _ in 0..200 {
             connect_once()?;
         }
-        if let Some(signal) = signal {
-            kill_process(Pid::from_child(running.child()), signal)?;
+        if !more.is_empty() {
+            has_detached(running.child())?;
         }
+        kill_process(Pid::from_child(running.child()), signal)?;
         let ended = running.end()?;
         drop(unread);
         let sentence = "cannot write the output: its reader does not read";
@@ -116,27 +123,45 @@ fn a_reader_that_does_not_read_does_not_keep_it() -> Result<()> {
     Ok(())
 }
 
+/// Waits until a trace that was ready has no hooks any more, which it ends with.
+fn has_detached(child: &Child) -> Result<()> {
+    until("no hooks", PATIENCE, || Ok(Objects::of(child.id())?.links.is_empty().then_some(())))
+}
+
+/// As `tcplife trace -d 1s | less`: the hooks go when the time is up, and the output stays until it is read.
+#[test]
+fn a_reader_that_pauses_gets_all_of_it() -> Result<()> {
+    let mut running = Running::ready(&["trace", "-q", "-o", "json", "-d", "1s"])?;
+    let unread = running.child().stdout.take().context("no stdout")?;
+    for _ in 0..200 {
+        connect_once()?;
+    }
+    has_detached(running.child())?;
+    thread::sleep(Duration::from_secs(3));
+    let all = io::read_to_string(unread)?;
+    let ended = running.end()?;
+    ensure!(ended.status == Some(0), "{ended:?}");
+    ensure!(all.len() > 200 << 10, "{} bytes", all.len());
+    let last = all.lines().next_back().unwrap_or_default();
+    ensure!(last.starts_with(r#"{"type":"summary""#), "{last}");
+    Ok(())
+}
+
 /// As a service whose log is a socket, and stands still.
 #[test]
 fn a_socket_whose_reader_does_not_read_does_not_keep_it() -> Result<()> {
-    let duration: &[&str] = &["-d", "2s"];
-    for (more, signal) in [(&[][..], Some(Signal::TERM)), (duration, None)] {
-        let (unread, writer) = UnixStream::pair()?;
-        let mut command = tcplife(&[&["trace", "-q", "-o", "json"], more].concat())?;
-        command.stdout(OwnedFd::from(writer));
-        let mut running = Running::ready_of(command)?;
-        // Far more than it holds (`net.core.wmem_default`).
-        for _ in 0..500 {
-            connect_once()?;
-        }
-        if let Some(signal) = signal {
-            kill_process(Pid::from_child(running.child()), signal)?;
-        }
-        let ended = running.end()?;
-        drop(unread);
-        let sentence = "cannot write the output: its reader does not read";
-        ensure!(ended.sentence()? == sentence, "{more:?}, {signal:?}: {ended:?}");
+    let (unread, writer) = UnixStream::pair()?;
+    let mut command = tcplife(&["trace", "-q", "-o", "json"])?;
+    command.stdout(OwnedFd::from(writer));
+    let mut running = Running::ready_of(command)?;
+    // Far more than it holds (`net.core.wmem_default`).
+    for _ in 0..500 {
+        connect_once()?;
     }
+    kill_process(Pid::from_child(running.child()), Signal::TERM)?;
+    let ended = running.end()?;
+    drop(unread);
+    ensure!(ended.sentence()? == "cannot write the output: its reader does not read", "{ended:?}");
     Ok(())
 }
 
@@ -165,7 +190,7 @@ fn a_socket_whose_reader_goes_is_noticed_too() -> Result<()> {
 /// Runs `tcplife` for a reader that has gone.
 fn without_reader(arguments: &[&str]) -> Result<Ended> {
     let mut command = tcplife(arguments)?;
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = io::pipe()?;
     drop(reader);
     command.stdout(writer);
     end_of(command)

@@ -190,6 +190,6 @@ fn run_with(
     let mut out = Out::stdout(config.duration);
     let written =
         format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out });
-    reader_may_go(written.and_then(|()| out.flush()))?;
+    reader_may_go(written.and_then(|()| out.finish()))?;
     Ok(format.as_ref().report().leaks())
 }
