@@ -5,10 +5,15 @@
 
 use std::io::{self, Write};
 
-use tcplife_core::table::{CensusOutcome, Table};
+use tcplife_core::{
+    connection::{Connection, Phase},
+    table::{CensusOutcome, Table},
+};
 
+use super::select::Selector;
 use crate::{
-    config::{Config, absent},
+    advice::words,
+    config::{Config, Minis, absent},
     escape::one_line,
     health::{Health, LossCause},
 };
@@ -19,6 +24,7 @@ pub struct Notes {
     quiet: bool,
     ready: String,
     capacity: usize,
+    minis: Minis,
     /// Processes and network namespaces that are selected, until it was told which of them are absent: one may come that has the
     /// number.
     pids: Vec<u32>,
@@ -50,6 +56,7 @@ impl Notes {
             quiet: config.quiet,
             ready,
             capacity: config.max_connections,
+            minis: config.minis,
             pids: config.filter.pids.clone(),
             netns: config.filter.netns.clone(),
             hooks_told: false,
@@ -159,6 +166,20 @@ impl Notes {
             table.totals().connections(),
         ));
         self.forgotten(table);
+    }
+
+    /// How many selected connections are over for their applications and not told yet, if a life lasts longer than that.
+    pub fn unfinished(&mut self, table: &Table, selector: &Selector) {
+        let waits = |connection: &&Connection| {
+            connection.phase() == Phase::Mini && selector.wants(connection, table.owner(connection))
+        };
+        let count = if self.minis == Minis::OfLife { table.iter().filter(waits).count() } else { 0 };
+        if count > 0 {
+            self.note(&format!(
+                "not printed, because still in TIME_WAIT or FIN_WAIT_2, which --time-wait waits for: {}",
+                words::count(count as u64, "connection")
+            ));
+        }
     }
 
     /// How many connections the table had no room for, if there were any.

@@ -222,6 +222,7 @@ impl<F: Format> Sink for Stream<F> {
         self.out.finish()?;
         ended?;
         self.notes.changes(health);
+        self.notes.unfinished(table, &self.selector);
         if !F::TELLS_ALL {
             self.notes.summary(table, health);
         }

@@ -58,6 +58,25 @@ fn a_signal_ends_it_with_all_that_was_seen() -> Result<()> {
     Ok(())
 }
 
+/// What a user waits for in vain is said to be on its way.
+#[test]
+fn lives_that_go_on_in_time_wait_are_counted() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    for (more, notes) in [(&[][..], 1), (&["-q"], 0), (&["--state", "established", "-L", &port], 0)] {
+        let arguments = ["lives", "--time-wait", "-o", "json", "-D", &port];
+        let mut running = Running::ready(&[&arguments[..], more].concat())?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        drop((client, server));
+        kill_process(Pid::from_child(running.child()), Signal::INT)?;
+        let ended = running.end()?;
+        let told = ended.err.lines().filter(|line| line.ends_with("--time-wait waits for: 1 connection"));
+        ensure!(told.count() == notes && ended.out.lines().count() == 1, "{more:?}: {ended:?}");
+    }
+    Ok(())
+}
+
 /// As `nohup tcplife trace &` in a script: the terminal's end is not its own, and SIGINT, which a shell without job
 /// control has the process ignore as well, still is.
 #[test]
