@@ -26,8 +26,8 @@ wire! {
         pub recv_queue: u32 = 24,
         /// Bytes not acknowledged, unsent ones included. Listener: the most connections that may wait.
         pub send_queue: u32 = 28,
-        /// When the last ACK was received (`tcp_sock.rcv_tstamp`). Mini-socket: when the segment came that brought it into its
-        /// state, milliseconds of `CLOCK_MONOTONIC` (`tw_entry_stamp`); 0 for not known.
+        /// When the last ACK was received (`tcp_sock.rcv_tstamp`). Mini-socket: when it was brought into its state, or the full
+        /// socket's clock was set last before, milliseconds of `CLOCK_MONOTONIC` (`tw_entry_stamp`); 0 for not known.
         pub last_ack: u32 = 32,
         /// When the last data was received (`icsk_ack.lrcvtime`); 0 for never.
         pub last_data: u32 = 36,

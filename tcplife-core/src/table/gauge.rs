@@ -62,9 +62,9 @@ const DELAYED_NS: u64 = 250_000_000;
 /// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
 const LAG_NS: u64 = 250_000_000;
 
-/// When the segment came that brought a mini-socket into its state, rounded down to a millisecond; `None` where the kernel does not
-/// keep that. `tcp_time_wait` takes it from the full socket, and `tcp_timewait_state_process` sets it to the time of a FIN with a
-/// timestamp; no later segment changes it.
+/// When a mini-socket was brought into its state, rounded down to a millisecond; `None` where the kernel does not keep that.
+/// `tcp_time_wait` takes the full socket's clock: the last segment, timer or read of data (`tcp_mstamp_refresh`).
+/// `tcp_timewait_state_process` sets it to the time of a FIN with a timestamp; no later segment changes it.
 fn stamped_at(found: &Found) -> Option<u64> {
     let (stamp, now) = (found.gauge.last_ack, found.head.time_ns / MILLI_NS);
     let ago = u32::try_from(now & u64::from(u32::MAX)).unwrap_or(0).wrapping_sub(stamp);
@@ -75,7 +75,7 @@ fn stamped_at(found: &Found) -> Option<u64> {
 
 /// When a mini-socket that a dump found entered `TIME_WAIT`, which set the timer to `TCP_TIMEWAIT_LEN` (`tcp_time_wait`,
 /// `tcp_timewait_state_process`): exact to a jiffy, if no later segment has set it again. Where timestamps are in use and the kernel
-/// keeps the time of the FIN, it is that.
+/// keeps the time of the segment that began it, it is that.
 pub(super) fn since_time_wait(found: &Found, hz: u32) -> Since {
     let has_timestamps = found.gauge.stamp_ns != 0;
     if let Some(at) = stamped_at(found).filter(|_| has_timestamps) {
@@ -87,17 +87,20 @@ pub(super) fn since_time_wait(found: &Found, hz: u32) -> Since {
     Since::Seen(timer.at.saturating_sub(gone))
 }
 
-/// When a mini-socket that a dump found entered `FIN_WAIT_2`: no later than the last segment came, or else than it was without an
+/// When a mini-socket that a dump found entered `FIN_WAIT_2`: no later than any of its clocks was set, or than it was without an
 /// application. It may have been long before: an application that has shut down may close when the peer's last data comes, and
 /// nothing tells that segment from an ACK of our FIN.
 pub(crate) fn since_fin_wait_2(found: &Found, hz: u32) -> Since {
     let now = found.head.time_ns;
+    let heard = match found.gauge.stamp_ns {
+        heard if heard == 0 || found.gauge.fin_timeout == 0 => now,
+        heard => heard.saturating_add(SECOND_NS + DELAYED_NS),
+    };
+    let coarse = orphaned_at(found, hz).map_or(heard, |at| at.min(heard));
     let latest = match stamped_at(found) {
-        Some(at) => at + MILLI_NS,
-        None => orphaned_at(found, hz).unwrap_or(match found.gauge.stamp_ns {
-            heard if heard == 0 || found.gauge.fin_timeout == 0 => now,
-            heard => heard.saturating_add(SECOND_NS + DELAYED_NS),
-        }),
+        // The same moment, by a better clock.
+        Some(at) if coarse.saturating_add(LAG_NS) >= at => at + MILLI_NS,
+        _ => coarse,
     };
     Since::Between { earliest: None, latest: latest.min(now) }
 }
@@ -109,11 +112,6 @@ pub(crate) fn since_fin_wait_2(found: &Found, hz: u32) -> Since {
 pub(crate) fn orphaned_at(found: &Found, hz: u32) -> Option<u64> {
     let (timer, gauge) = (Timer::of(found), &found.gauge);
     let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
-    let (heard, within) = match (stamped_at(found), gauge.stamp_ns) {
-        (Some(at), _) => (at, MILLI_NS),
-        (None, 0) => return None,
-        (None, at) => (at, SECOND_NS),
-    };
     let timeout = u64::from(gauge.fin_timeout);
     if timeout == 0 {
         return None;
@@ -122,8 +120,11 @@ pub(crate) fn orphaned_at(found: &Found, hz: u32) -> Option<u64> {
     // It fires some time after it has expired.
     let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires)?;
     let begin = timer.at.checked_sub(gone.saturating_mul(tick))?;
-    let then = heard.saturating_sub(LAG_NS)..heard.saturating_add(within + LAG_NS);
-    then.contains(&begin).then_some(begin)
+    let fits = |heard: u64, within: u64| {
+        (heard.saturating_sub(LAG_NS)..heard.saturating_add(within + LAG_NS)).contains(&begin)
+    };
+    let by_seconds = gauge.stamp_ns != 0 && fits(gauge.stamp_ns, SECOND_NS);
+    (by_seconds || stamped_at(found).is_some_and(|at| fits(at, MILLI_NS))).then_some(begin)
 }
 
 #[cfg(test)]
@@ -267,6 +268,13 @@ mod tests {
         }
         assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(55)), HZ), Some(NOW - 5 * SECOND));
         assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(57)), HZ), None, "let go of later");
+        // 63 s: the timer of the full socket set its clock after 3 s.
+        let (heard, late) = (NOW - 5 * SECOND, stamped(2 * SECOND, NOW - 5 * SECOND, 63, expires(1)));
+        assert_eq!(since_fin_wait_2(&late, HZ), Since::Between { earliest: None, latest: heard });
+        assert_eq!(orphaned_at(&late, HZ), Some(heard));
+        // What came 30 s ago was read 3 s ago, and then it was let go of.
+        let late = stamped(3 * SECOND, NOW - 30 * SECOND, 60, expires(57));
+        assert_eq!(since_fin_wait_2(&late, HZ), by(29 * SECOND - DELAYED_NS + MILLI_NS));
     }
 
     #[test]

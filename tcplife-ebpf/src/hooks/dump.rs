@@ -112,6 +112,7 @@ fn held<A: Access>(ctx: *mut c_void, task: *const u8, sock: Sock<A>, place: &mut
         found
     } else if state == TCP_LISTEN
         && let Some(first) = first_subflow(sock)
+        && first.state() == TCP_LISTEN
         && is_tcp(first)
     {
         let found = read::zeroed(place);
