@@ -56,6 +56,9 @@ pub trait Sink: Observer {
     /// What writing failed with; [`io::ErrorKind::BrokenPipe`] ends the command as if it had been asked to.
     fn flush(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<ControlFlow<()>>;
 
+    /// The hooks are detached; what they told before is still to come.
+    fn detached(&mut self) {}
+
     /// The end: write the summary.
     ///
     /// # Errors

@@ -312,6 +312,7 @@ impl Engine {
         }
         self.detached = clock::monotonic_ns();
         self.live.detach();
+        sink.detached();
         while self.take_batch(sink) > 0 {}
         self.wait_for_kept_back(sink);
         self.check_health(sink)?;

@@ -171,7 +171,7 @@ impl Notes {
     /// How many selected connections are over for their applications and not told yet, if a life lasts longer than that.
     pub fn unfinished(&mut self, table: &Table, selector: &Selector) {
         let waits = |connection: &&Connection| {
-            connection.phase() == Phase::Mini && selector.wants(connection, table.owner(connection))
+            connection.phase() == Phase::Mini && selector.wants_life(connection, table.owner(connection))
         };
         let count = if self.minis == Minis::OfLife { table.iter().filter(waits).count() } else { 0 };
         if count > 0 {

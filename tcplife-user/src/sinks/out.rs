@@ -7,12 +7,13 @@
 use std::{
     io::{self, Write},
     os::fd::BorrowedFd,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::stdout::{Deadline, Stdout};
+use super::stdout::{Course, Stdout};
 
 /// A buffer beyond this is written at once, so that a burst does not grow it without bound.
 const FULL: usize = 256 << 10;
@@ -25,20 +26,25 @@ pub struct Out {
     watched: Option<BorrowedFd<'static>>,
     failed: Option<io::Error>,
     duration: Option<Duration>,
-    deadline: Deadline,
+    course: Rc<Course>,
 }
 
 impl Out {
     /// This process's standard output, for a run of `duration`. Not line-buffered: what a flush writes is complete lines.
     pub fn stdout(duration: Option<Duration>) -> Self {
-        let deadline = Deadline::default();
-        let writer = Box::new(Stdout::new(Deadline::clone(&deadline)));
-        Self { watched: Some(rustix::stdio::stdout()), duration, deadline, ..Self::to(writer) }
+        let course = Rc::<Course>::default();
+        let writer = Box::new(Stdout::new(Rc::clone(&course)));
+        Self { watched: Some(rustix::stdio::stdout()), duration, course, ..Self::to(writer) }
     }
 
     /// The run has begun: from now on the duration counts.
     pub fn begin(&self) {
-        self.deadline.set(self.duration.and_then(|duration| Instant::now().checked_add(duration)));
+        self.course.deadline.set(self.duration.and_then(|duration| Instant::now().checked_add(duration)));
+    }
+
+    /// The hooks are detached: from now on a reader may take its time.
+    pub fn detached(&self) {
+        self.course.is_detached.set(true);
     }
 
     /// Any writer.
@@ -49,7 +55,7 @@ impl Out {
             watched: None,
             failed: None,
             duration: None,
-            deadline: Deadline::default(),
+            course: Rc::default(),
         }
     }
 

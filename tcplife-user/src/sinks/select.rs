@@ -43,6 +43,11 @@ impl Selector {
         self.filter.matches_any_state(connection, owner)
     }
 
+    /// Whether its life is wanted: it is, and was in a wanted state.
+    pub fn wants_life(&self, connection: &Connection, owner: Option<Owner>) -> bool {
+        connection.stays().any(|stay| self.filter.wants_state(stay.state)) && self.wants(connection, owner)
+    }
+
     /// Hands to `show` what is to be shown now that `transition` happened, in order, states apart.
     pub fn transition(
         &mut self,

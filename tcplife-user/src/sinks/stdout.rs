@@ -2,7 +2,7 @@
 //!
 //! What comes in: bytes. What goes out: the bytes, in order, or an error if nobody takes them after a signal. What always holds:
 //! until the end, a slow reader is waited for, and what is lost meanwhile is lost in the kernel's ring buffer, where it is
-//! counted. From then on nothing waits but the flush: what the reader does not take is kept.
+//! counted. From then on until the hooks are detached nothing waits, and what the reader does not take is kept.
 
 use std::{
     cell::Cell,
@@ -31,8 +31,14 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The end of the duration is looked for this often while a reader is waited for; a signal ends the wait at once.
 const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// When the run is to end by itself, once it has begun.
-pub type Deadline = Rc<Cell<Option<Instant>>>;
+/// How far a run is, for those who write of it.
+#[derive(Default)]
+pub struct Course {
+    /// When it is to end by itself, once it has begun.
+    pub deadline: Cell<Option<Instant>>,
+    /// Its hooks are detached.
+    pub is_detached: Cell<bool>,
+}
 
 /// How to write without waiting. Whether a file description blocks is shared with all who have it, such as the shell.
 enum Way {
@@ -49,20 +55,20 @@ pub struct Stdout {
     way: Way,
     /// A signal asked for the end.
     asked: Arc<AtomicBool>,
-    deadline: Deadline,
+    course: Rc<Course>,
     /// What is to be written once there is room.
     kept: Vec<u8>,
 }
 
 impl Stdout {
     /// This process's standard output.
-    pub fn new(deadline: Deadline) -> Self {
+    pub fn new(course: Rc<Course>) -> Self {
         let asked = Arc::default();
         for signal in signals::of_the_end() {
             // The engine listens for them too, and tells if that cannot be done.
             let _ = signal_hook::flag::register(signal, Arc::clone(&asked));
         }
-        Self { way: way(), asked, deadline, kept: Vec::new() }
+        Self { way: way(), asked, course, kept: Vec::new() }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -73,7 +79,11 @@ impl Stdout {
     }
 
     fn is_over(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) || self.deadline.get().is_some_and(|end| Instant::now() >= end)
+        self.has_signal() || self.course.deadline.get().is_some_and(|end| Instant::now() >= end)
+    }
+
+    fn has_signal(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Waits for room, for one step. Returns whether there is some.
@@ -97,17 +107,38 @@ impl Stdout {
             done => Ok(Some(done?)),
         }
     }
+
+    /// Writes something as soon as there is room.
+    fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut given_up = None;
+        loop {
+            if let Some(written) = self.write_some(bytes)? {
+                return Ok(written);
+            }
+            if !self.wait()?
+                && self.has_signal()
+                && Instant::now() >= *given_up.get_or_insert(Instant::now() + GRACE)
+            {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
+        }
+    }
 }
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.course.is_detached.get() {
+            self.flush()?;
+            return self.push(bytes);
+        }
         while self.kept.is_empty() {
             if let Some(written) = self.write_some(bytes)? {
                 return Ok(written);
             }
-            if !self.wait()? && self.is_over() {
+            if self.is_over() {
                 break;
             }
+            self.wait()?;
         }
         self.kept.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -116,16 +147,9 @@ impl Write for Stdout {
     /// Writes what was kept.
     fn flush(&mut self) -> io::Result<()> {
         let kept = mem::take(&mut self.kept);
-        let (mut rest, mut given_up) = (&kept[..], None);
+        let mut rest = &kept[..];
         while !rest.is_empty() {
-            if let Some(written) = self.write_some(rest)? {
-                (rest, given_up) = (&rest[written..], None);
-            } else if !self.wait()?
-                && self.asked.load(Ordering::Relaxed)
-                && Instant::now() >= *given_up.get_or_insert(Instant::now() + GRACE)
-            {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
-            }
+            rest = &rest[self.push(rest)?..];
         }
         Ok(())
     }

@@ -172,8 +172,7 @@ impl<F: Format> Observer for Stream<F> {
     }
 
     fn life(&mut self, connection: &Connection, owner: Option<Owner>, life: &Life) {
-        let wants_state = connection.stays().any(|stay| self.selector.filter().wants_state(stay.state));
-        if wants_state && self.selector.wants(connection, owner) {
+        if self.selector.wants_life(connection, owner) {
             self.format.life(Self::change(&mut self.out, connection, owner), life);
             self.out.relieve();
         }
@@ -214,6 +213,10 @@ impl<F: Format> Sink for Stream<F> {
         self.format.tick(now)?;
         self.out.flush()?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn detached(&mut self) {
+        self.out.detached();
     }
 
     fn finish(&mut self, now: u64, table: &Table, health: &Health) -> io::Result<()> {
