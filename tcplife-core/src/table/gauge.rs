@@ -73,12 +73,15 @@ fn stamped_at(found: &Found) -> Option<u64> {
     (stamp != 0).then(|| now.saturating_sub(u64::from(ago)) * MILLI_NS)
 }
 
+/// When a mini-socket in `TIME_WAIT` was brought into it, where timestamps are in use and the kernel keeps that.
+pub(super) fn entered_time_wait(found: &Found) -> Option<u64> {
+    stamped_at(found).filter(|_| found.gauge.stamp_ns != 0)
+}
+
 /// When a mini-socket that a dump found entered `TIME_WAIT`, which set the timer to `TCP_TIMEWAIT_LEN` (`tcp_time_wait`,
-/// `tcp_timewait_state_process`): exact to a jiffy, if no later segment has set it again. Where timestamps are in use and the kernel
-/// keeps the time of the segment that began it, it is that.
+/// `tcp_timewait_state_process`): exact to a jiffy, if no later segment has set it again; or [`entered_time_wait`].
 pub(super) fn since_time_wait(found: &Found, hz: u32) -> Since {
-    let has_timestamps = found.gauge.stamp_ns != 0;
-    if let Some(at) = stamped_at(found).filter(|_| has_timestamps) {
+    if let Some(at) = entered_time_wait(found) {
         return Since::Seen(at);
     }
     let (timer, whole) = (Timer::of(found), wheel::time_wait(hz));

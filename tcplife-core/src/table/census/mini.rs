@@ -4,7 +4,7 @@ use tcplife_common::wire::Found;
 
 use super::super::{
     MiniEndSource, Table,
-    gauge::{since_fin_wait_2, since_time_wait},
+    gauge::{entered_time_wait, since_fin_wait_2, since_time_wait},
     index::Stamp,
     mini::differ,
     store::Opening,
@@ -39,7 +39,11 @@ impl Table {
             other => other.map(|(slot, _)| slot),
         };
         let timer = Timer::of(found);
-        let slot = match candidate.filter(|&slot| self.is_of(slot, head.netns, &ends)) {
+        let candidate = candidate.filter(|&slot| self.is_of(slot, head.netns, &ends));
+        if let Some(slot) = candidate.filter(|&slot| state == State::TimeWait && self.is_mini(slot, head)) {
+            self.date(slot, found);
+        }
+        let slot = match candidate {
             Some(slot) if self.is_newer(slot, head.time_ns) => return Some(slot),
             Some(slot) if self.is_mini(slot, head) => slot,
             _ if self.departed.has(head) => return None,
@@ -138,6 +142,17 @@ impl Table {
             self.step(slot, state, since, observer);
         }
         true
+    }
+
+    /// A hook told of a late segment for a mini-socket before any list had it: only that it is no younger than that was known.
+    fn date(&mut self, slot: u32, found: &Found) {
+        if let Some(connection) = self.slab.get_mut(slot)
+            && connection.state() == State::TimeWait
+            && matches!(connection.since(), Since::Between { earliest: None, .. })
+            && let Some(at) = entered_time_wait(found)
+        {
+            connection.history.amend(at);
+        }
     }
 
     /// Whether a mini-socket is about to end: its end may have been told already, by computation.

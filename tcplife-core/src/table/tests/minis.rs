@@ -16,6 +16,7 @@ use crate::{
     owner::Owner,
     state::State,
     table::{Census, CensusOutcome, Config, MiniEndSource, Scope, index::Stamp},
+    timeline::Since,
 };
 
 pub(super) const DUMPED: Config = Config {
@@ -308,6 +309,25 @@ fn one_in_fin_wait_2_is_waited_for_once_its_timer_fired() {
         };
         assert_eq!(moves, expected);
         assert!(table.is_empty());
+    }
+}
+
+/// A hook tells of a late segment for one that was there before, and only then a list has it, as it was before or after that.
+#[test]
+fn one_that_a_hook_told_of_first_is_as_old_as_its_list_says() {
+    for looked in [9 * SECOND, 11 * SECOND] {
+        let (mut table, mut log) = run(Config { mini_ends: MiniEndSource::Told, ..DUMPED }, &[]);
+        let mut found = mini(1, TIME_WAIT, looked, 15_000);
+        (found.gauge.stamp_ns, found.gauge.last_ack) = (SECOND, 7_000);
+        let head = Head { flags: 0, new: TIME_WAIT, time_ns: 10 * SECOND, ..found.head };
+        let mini = Mini { jiffies: 90_000, expires: 105_000, ..Mini::default() };
+        let note = wire::MiniNote { head, tuple: found.tuple, mini };
+        table.apply(&Record::MiniArmed(note), &mut log);
+        let since: Vec<Since> = table.iter().map(Connection::since).collect();
+        assert_eq!(since, [Since::Between { earliest: None, latest: 10 * SECOND }]);
+        take(&mut table, &mut log, looked - 1, &[found]);
+        let since: Vec<Since> = table.iter().map(Connection::since).collect();
+        assert_eq!(since, [Since::Seen(7 * SECOND)], "{looked}");
     }
 }
 
