@@ -14,3 +14,4 @@ mod run;
 mod stays;
 mod timens;
 mod usage;
+mod workers;

@@ -58,12 +58,15 @@ fn of_namespace(inside: &str, suspects: &[&Suspect]) -> [String; 2] {
     ]
 }
 
-/// Which end of the sockets has the port that they are for, and which port: of the most sockets first.
+/// The ports that the sockets are for: of the most sockets first.
 fn ports(suspects: &[&Suspect]) -> Counted<(&'static str, u16)> {
-    counted(suspects.iter().map(|suspect| {
-        let ends = suspect.connection.ends();
-        if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) }
-    }))
+    counted(suspects.iter().map(|suspect| port(suspect)))
+}
+
+/// Which end of a socket has the port that it is for, as a filter of `ss` names it, and which port.
+pub fn port(suspect: &Suspect) -> (&'static str, u16) {
+    let ends = suspect.connection.ends();
+    if suspect.of_server { ("sport", ends.local_port) } else { ("dport", ends.remote_port) }
 }
 
 /// How to see what a process's threads are doing. Its own name may be any (gunicorn, a server that sets it), that of the file it

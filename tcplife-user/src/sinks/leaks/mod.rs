@@ -3,6 +3,7 @@
 //! What comes in: suspects, confirmed against the kernel just now; with `-d` also those of the beginning. What goes out:
 //! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first.
 
+mod alike;
 mod commands;
 mod json;
 #[cfg(test)]

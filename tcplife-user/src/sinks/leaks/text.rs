@@ -1,4 +1,4 @@
-//! `tcplife leaks` for people: a block for each process.
+//! `tcplife leaks` for people: a block for each process, and a line for each that is like it.
 
 use std::{fmt::Write as _, io, net::SocketAddr};
 
@@ -11,7 +11,11 @@ use tcplife_core::{
     },
 };
 
-use super::{Collected, Report, commands, tally, with_any};
+use super::{
+    Collected, Report,
+    alike::{Accused, alike},
+    commands, tally, with_any,
+};
 use crate::{
     advice::{
         self,
@@ -29,6 +33,8 @@ use crate::{
 const WIDTH: usize = 100;
 /// Descriptors, ports and peers that are named; of more, how many.
 const NAMED: usize = 8;
+/// Processes that have a line below one that they are like; of more, how many.
+const LIKE_IT: usize = 20;
 
 /// The report as text.
 pub struct LeaksText(pub Collected);
@@ -63,9 +69,15 @@ fn text(report: &Report<'_>) -> String {
     let mut leaking = 0;
     // A verdict is explained once: there may be hundreds of workers with the same fault.
     let mut explained = [false; Verdict::ALL.len()];
-    for (group, facts) in report.groups_with_facts() {
-        block(&mut text, report, &group, facts, &mut explained);
-        leaking += usize::from(group.leaks() > 0);
+    let each = report.groups_with_facts();
+    let blocks =
+        if report.told == Suspects::All { each.map(|accused| vec![accused]).collect() } else { alike(each) };
+    for accused in &blocks {
+        let [first, others @ ..] = &accused[..] else { continue };
+        block(&mut text, report, first, &mut explained);
+        like_it(&mut text, report, others);
+        text.push('\n');
+        leaking += accused.iter().filter(|(group, _)| group.leaks() > 0).count();
     }
     totals(&mut text, report, leaking);
     text
@@ -116,30 +128,32 @@ fn verdicts(tally: Tally) -> String {
     counts.join(", ")
 }
 
+/// Who, how many of each verdict, and how fast they become more.
+fn heading(report: &Report<'_>, group: &Group<'_>) -> String {
+    let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
+    let orphans = if group.process.is_none() { *report.orphans } else { Tally::default() };
+    let counts = verdicts(tally(&orphans, group.suspects.iter().copied()));
+    let growth = report.observed.map(|(baseline, elapsed)| baseline.growth(group, elapsed));
+    let growth = growth.map(|growth| format!("; {growth:+.1} sockets a minute"));
+    format!("{name}: {counts}{}", growth.unwrap_or_default())
+}
+
 fn block(
     text: &mut String,
     report: &Report<'_>,
-    group: &Group<'_>,
-    facts: Option<ProcessFacts>,
+    (group, facts): &Accused<'_>,
     explained: &mut [bool; Verdict::ALL.len()],
 ) {
-    let name = group.process.as_ref().map_or_else(|| "no process".to_owned(), named);
-    let orphans = if group.process.is_none() { *report.orphans } else { Tally::default() };
-    _ = write!(text, "{name}: {}", verdicts(tally(&orphans, group.suspects.iter().copied())));
-    if let Some((baseline, elapsed)) = report.observed {
-        _ = write!(text, "; {:+.1} sockets a minute", baseline.growth(group, elapsed));
-    }
-    text.push('\n');
-    let program = facts.as_ref().map(|facts| facts.program.clone());
-    about_process(text, group, facts);
+    _ = writeln!(text, "{}", heading(report, group));
+    about_process(text, group, facts.as_ref());
     let ports = group.local_ports();
     if !ports.is_empty() {
         line(text, "ports", &format!("local {}", list(&ports, u16::to_string)));
         line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
     }
     // One that has ended has none, and in this /proc its pid may be another's.
-    if let (Some(process), Some(program)) = (&group.process, program) {
-        line(text, "threads", &commands::stacks(process.pid, &program));
+    if let (Some(process), Some(facts)) = (&group.process, facts) {
+        line(text, "threads", &commands::stacks(process.pid, &facts.program));
     }
     for (verdict, suspects) in group.by_verdict() {
         if report.told == Suspects::All || verdict.is_leak() {
@@ -147,10 +161,38 @@ fn block(
             about_verdict(text, group, verdict, &suspects, again);
         }
     }
-    text.push('\n');
 }
 
-fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFacts>) {
+/// A line for each of those that are like the one above.
+fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
+    let counts = |those: &[Accused<'_>]| {
+        let suspects = those.iter().flat_map(|(group, _)| group.suspects.iter().copied());
+        verdicts(tally(&Tally::default(), suspects))
+    };
+    if others.is_empty() {
+        return;
+    }
+    let (told, counted) = others.split_at(others.len().min(LIKE_IT));
+    _ = writeln!(text, "  {} more like it: {}", others.len(), counts(others));
+    for (group, facts) in told {
+        let leaks: Vec<&Suspect> =
+            group.suspects.iter().copied().filter(|suspect| suspect.verdict.is_leak()).collect();
+        let fds = facts.as_ref().and_then(|facts| descriptors(group, facts));
+        let fds = fds.map(|fds| format!("; fds: {fds}"));
+        _ = writeln!(
+            text,
+            "    {}; {}{}",
+            heading(report, group),
+            waited(&leaks).unwrap_or_default(),
+            fds.unwrap_or_default()
+        );
+    }
+    if !counted.is_empty() {
+        _ = writeln!(text, "    and {} more: {} (--all shows each)", counted.len(), counts(counted));
+    }
+}
+
+fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFacts>) {
     if group.process.is_none() {
         return;
     }
@@ -163,23 +205,38 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<ProcessFact
         line(text, "command", &words.join(" "));
     }
     let mut runs = Vec::new();
-    runs.extend(facts.user.map(|user| format!("as {}", escape::printable(user.as_bytes()))));
+    runs.extend(facts.user.as_ref().map(|user| format!("as {}", escape::printable(user.as_bytes()))));
     runs.extend(facts.running.map(|running| format!("for {}", duration(as_ns(running)))));
-    runs.extend(facts.unit.map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
-    runs.extend(facts.container.map(|id| format!("in container {id}")));
+    runs.extend(facts.unit.as_ref().map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
+    runs.extend(facts.container.as_ref().map(|id| format!("in container {id}")));
     line(text, "runs", &runs.join(", "));
-    let fds = group.fds(Suspect::is_closable);
-    if !fds.is_empty() {
-        let used = facts.descriptors.map(|used| match facts.descriptor_limit {
-            Some(limit) => format!("{used} of {limit} in use, "),
-            None => format!("{used} in use, "),
-        });
-        line(text, "fds", &format!("{}these {}", used.unwrap_or_default(), numbers(fds)));
+    if let Some(fds) = descriptors(group, facts) {
+        line(text, "fds", &fds);
     }
     let others = group.others();
     if !others.is_empty() {
         line(text, "shared", &format!("also held by {}", list(&others, named)));
     }
+}
+
+/// How many descriptors it uses, and which of them are those of the suspects.
+fn descriptors(group: &Group<'_>, facts: &ProcessFacts) -> Option<String> {
+    let fds = group.fds(Suspect::is_closable);
+    let used = facts.descriptors.map(|used| match facts.descriptor_limit {
+        Some(limit) => format!("{used} of {limit} in use, "),
+        None => format!("{used} in use, "),
+    });
+    (!fds.is_empty()).then(|| format!("{}these {}", used.unwrap_or_default(), numbers(fds)))
+}
+
+/// How long suspects in order have been in their state.
+fn waited(suspects: &[&Suspect]) -> Option<String> {
+    let (oldest, median) = ages(suspects)?;
+    Some(if suspects.len() == 1 {
+        format!("at least {}", duration(oldest))
+    } else {
+        format!("oldest at least {}, median {}", duration(oldest), duration(median))
+    })
 }
 
 fn about_verdict(
@@ -189,14 +246,8 @@ fn about_verdict(
     suspects: &[&Suspect],
     explained: bool,
 ) {
-    let ages = ages(suspects).map(|(oldest, median)| {
-        if suspects.len() == 1 {
-            format!("at least {}", duration(oldest))
-        } else {
-            format!("oldest at least {}, median {}", duration(oldest), duration(median))
-        }
-    });
-    _ = writeln!(text, "  {}: {}, {}", verdict.name(), suspects.len(), ages.unwrap_or_default());
+    let waited = waited(suspects).unwrap_or_default();
+    _ = writeln!(text, "  {}: {}, {waited}", verdict.name(), suspects.len());
     let advice = advice::of(verdict);
     line(text, "means", if explained { "as above" } else { advice.means });
     if let Some(suspect) = suspects.first() {

@@ -1,0 +1,114 @@
+//! Processes that show the same fault, in the report for people.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tcplife_tests::deadline::until;
+
+use crate::run::run;
+
+/// Processes whose standard input is a socket in CLOSE_WAIT. They are killed when dropped.
+struct Workers {
+    listener: TcpListener,
+    children: Vec<Child>,
+}
+
+impl Workers {
+    fn new() -> Result<Self> {
+        Ok(Self { listener: TcpListener::bind("127.0.0.1:0")?, children: Vec::new() })
+    }
+
+    fn port(&self) -> Result<String> {
+        Ok(self.listener.local_addr()?.port().to_string())
+    }
+
+    /// Starts another one.
+    fn start(&mut self, command: &[&str]) -> Result<u32> {
+        drop(TcpStream::connect(self.listener.local_addr()?)?);
+        let (accepted, _) = self.listener.accept()?;
+        let child = Command::new(command[0]).args(&command[1..]).stdin(OwnedFd::from(accepted)).spawn()?;
+        let pid = child.id();
+        self.children.push(child);
+        Ok(pid)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // Fails only if it has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The lines of `leaks` about a port, once it tells of so many processes.
+fn told_of(owners: usize, port: &str, more: &[&str]) -> Result<Vec<String>> {
+    let leaks = [&["leaks", "--leak-after", "1ms", "-L", port], more].concat();
+    until("all of them leak", Duration::from_secs(10), || {
+        let ended = run(&leaks)?;
+        let all = ended.out.contains(&format!(" in {owners} owner"));
+        Ok(all.then(|| ended.out.lines().map(str::to_owned).collect()))
+    })
+}
+
+/// What is the same for all is told of one, and the others have a line each, up to a number.
+#[test]
+fn of_those_that_are_alike_one_is_told_of_in_full() -> Result<()> {
+    let mut workers = Workers::new()?;
+    let other = workers.start(&["tail", "-f", "/dev/null"])?;
+    // Their commands differ by digits only.
+    let alike = (60..83).map(|n| workers.start(&["sleep", &n.to_string()])).collect::<Result<Vec<u32>>>()?;
+    let port = workers.port()?;
+    let lines = told_of(24, &port, &[])?;
+    let at = |what: &str| {
+        let place = lines.iter().position(|line| line.starts_with(what));
+        place.with_context(|| format!("no {what:?} in {lines:#?}"))
+    };
+    let mut pids = alike;
+    pids.sort_unstable();
+    let (first, list) =
+        (at(&format!("sleep[{}]: 1 eof_unread", pids[0]))?, at("  22 more like it: 22 eof_unread")?);
+    for (n, pid) in pids[1..21].iter().enumerate() {
+        let line = &lines[list + 1 + n];
+        let parts = [format!("    sleep[{pid}]: 1 eof_unread; at least "), " in use, these 0".to_owned()];
+        ensure!(line.starts_with(&parts[0]) && line.ends_with(&parts[1]), "{line}, not {parts:?}");
+    }
+    ensure!(lines[list + 21] == "    and 2 more: 2 eof_unread (--all shows each)", "{lines:#?}");
+    let unlike = at(&format!("tail[{other}]: 1 eof_unread"))?;
+    ensure!(first < list && list < unlike, "those that leak the most in all come first: {lines:#?}");
+    ensure!(lines.iter().filter(|line| line.contains(" command ")).count() == 2, "{lines:#?}");
+    Ok(())
+}
+
+#[test]
+fn with_all_each_is_told_of_in_full() -> Result<()> {
+    let mut workers = Workers::new()?;
+    for _ in 0..3 {
+        workers.start(&["sleep", "60"])?;
+    }
+    let lines = told_of(3, &workers.port()?, &["--all"])?;
+    ensure!(lines.iter().filter(|line| line.contains(" command ")).count() == 3, "{lines:#?}");
+    Ok(())
+}
+
+/// Another verdict asks for another advice, and another port for other commands.
+#[test]
+fn those_with_another_fault_are_not_alike() -> Result<()> {
+    let (mut near, mut far) = (Workers::new()?, Workers::new()?);
+    for workers in [&mut near, &mut far] {
+        workers.start(&["sleep", "60"])?;
+    }
+    // It reads up to the end, and stays.
+    near.start(&["sh", "-c", "cat; exec sleep 60"])?;
+    let ports = [near.port()?, far.port()?].join(",");
+    let lines = told_of(3, &ports, &[])?;
+    ensure!(!lines.iter().any(|line| line.contains("more like it")), "{lines:#?}");
+    Ok(())
+}
