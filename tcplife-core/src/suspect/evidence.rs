@@ -1,7 +1,7 @@
 //! What a dump tells of each socket, brought together: its queues and clocks, its holders, its listener, its peer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::BuildHasher,
     net::SocketAddr,
     sync::OnceLock,
@@ -295,7 +295,11 @@ impl<'a> Sockets<'a> {
             return None;
         }
         let sum = |of: fn(&Found) -> u32| listeners.iter().map(|listener| of(listener.found)).sum();
-        Some(Listening { process, queue: sum(|f| f.gauge.recv_queue), limit: sum(|f| f.gauge.send_queue) })
+        let holders = listeners.iter().flat_map(|listener| listener.held()).map(|holder| holder.process.pid);
+        let processes =
+            holders.filter(|&pid| pid != INIT || pid == process.pid).collect::<BTreeSet<_>>().len();
+        let (queue, limit) = (sum(|found| found.gauge.recv_queue), sum(|found| found.gauge.send_queue));
+        Some(Listening { process, processes, queue, limit })
     }
 
     /// The other end. On this host it is the one socket with both ends swapped. It is gone if a namespace lists the one and

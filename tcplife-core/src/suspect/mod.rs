@@ -47,6 +47,8 @@ pub struct Holder {
 pub struct Listening {
     /// The process that listens; the first of several that hold the listener.
     pub process: Process,
+    /// How many processes hold it, such as the workers of a server; of init not, which only keeps it.
+    pub processes: usize,
     /// Connections that wait.
     pub queue: u32,
     /// How many may wait.

@@ -149,8 +149,13 @@ fn one_in_an_accept_queue_names_who_listens() {
     assert_eq!(suspect.verdict, Verdict::NeverAccepted);
     let listening = suspect.listener.unwrap();
     assert_eq!((listening.process.pid, listening.queue, listening.limit), (10, 4, 128));
+    assert_eq!(listening.processes, 1);
     assert_eq!(suspect.accused().unwrap().pid, 10);
     assert!(suspect.of_server);
+    // A worker has a copy of the descriptor, and has made one itself.
+    let workers = [listener, held(listener, 11, 3), held(listener, 11, 4)];
+    let prefork = only(&[&[waits][..], &workers].concat()).listener.unwrap();
+    assert_eq!((prefork.process.pid, prefork.processes), (10, 2));
 }
 
 /// A client may have the port of a listener that listens at another address, or share it (`SO_REUSEPORT`).

@@ -209,7 +209,12 @@ fn never_accepted(suspect: &Suspect, since: &str) -> String {
         |listener| {
             let (process, queue, limit) = (listener.process, listener.queue, listener.limit);
             let name = escape::printable(process.comm_bytes());
-            format!("{name}[{}] ({queue} of {limit})", process.pid)
+            let others = match listener.processes.saturating_sub(1) {
+                0 => String::new(),
+                1 => "; 1 more process holds the listener".to_owned(),
+                others => format!("; {others} more processes hold the listener"),
+            };
+            format!("{name}[{}] ({queue} of {limit}{others})", process.pid)
         },
     );
     format!(

@@ -98,6 +98,7 @@ fn suspect_record(out: &mut Vec<u8>, time: &str, suspect: &Suspect) {
     line.process(key!("listener"), listener.map(|listener| &listener.process), |line| {
         line.number_or_null(key!("queue"), listener.map(|listener| listener.queue));
         line.number_or_null(key!("limit"), listener.map(|listener| listener.limit));
+        line.number_or_null(key!("processes"), listener.map(|listener| listener.processes));
     });
     let peer = match &suspect.peer {
         Peer::Here(process) => process.as_ref(),

@@ -182,6 +182,31 @@ fn of_a_listener_whose_process_is_not_known_nothing_more_is_said() {
     assert!(reason.contains("in the accept queue of a listener whose process is not known"), "{reason}");
 }
 
+/// The one that is named need not be the one that is stuck.
+#[test]
+fn of_a_listener_that_workers_share_it_is_said_how_many_hold_it() {
+    let mut waits = found(1).remove(0);
+    waits.head.flags = flag::ORPHAN;
+    let listener = |pid: u32| Found {
+        head: Head { sock: 9, cookie: 9, old: 10, new: 10, ..found(1)[0].head },
+        tuple: Tuple { remote: [0; 16], remote_port: 0, ..waits.tuple },
+        task: Task { tgid: pid, ..waits.task },
+        gauge: Gauge { recv_queue: 1, send_queue: 128, ..waits.gauge },
+        ..waits
+    };
+    let reason_of = |holders: &[u32]| {
+        let mut collected = Collected::new(&Config::default());
+        let listeners = holders.iter().map(|&pid| listener(pid));
+        look(&mut collected, NOW, &[waits].into_iter().chain(listeners).collect::<Vec<_>>());
+        let (_, suspects) = collected.last.unwrap();
+        advice::reason(&suspects[0])
+    };
+    assert!(reason_of(&[70]).contains("[70] (1 of 128): accept was not called"));
+    let one = "[70] (1 of 128; 1 more process holds the listener): accept";
+    assert!(reason_of(&[70, 71]).contains(one), "{}", reason_of(&[70, 71]));
+    assert!(reason_of(&[71, 70, 72]).contains("[70] (1 of 128; 2 more processes hold the listener): accept"));
+}
+
 #[test]
 fn growth_is_told_after_two_looks() {
     let growth = |counts: &[u16]| {
