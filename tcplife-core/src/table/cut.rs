@@ -65,6 +65,8 @@ const fn may_be_cut(end: &wire::End, old: State) -> bool {
             State::SynReceived | State::Established | State::CloseWait | State::FinWait1 => {
                 end.head.has(flag::ORPHAN)
             }
+            // SO_LINGER with no time, and data that was never sent (tcp_disconnect).
+            State::LastAck | State::Closing => end.head.has(flag::BY_TASK) && !end.head.has(flag::ORPHAN),
             _ => false,
         }
 }

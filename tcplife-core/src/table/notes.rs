@@ -37,7 +37,12 @@ impl Table {
         } else {
             (Direction::Received, &mut connection.resets_received)
         };
-        *count = count.saturating_add(1);
+        // In SYN_SENT it answers the peer's older connection, and this one goes on (tcp_rcv_synsent_state_process).
+        let of_older =
+            State::from_kernel(note.head.old) == Some(State::SynSent) && direction == Direction::Sent;
+        if !of_older {
+            *count = count.saturating_add(1);
+        }
         let connection = &*connection;
         observer.reset(connection, self.processes.owner(connection), direction, note.head.time_ns);
         // A mini-socket that resets ends by it (tcp_v4_rcv, tcp_v6_rcv).
