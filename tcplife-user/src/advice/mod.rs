@@ -241,8 +241,12 @@ fn about_peer(suspect: &Suspect, reason: &mut String) {
     let unread = suspect.verdict == Verdict::HalfClosed && suspect.facts.recv_queue > 0;
     match (suspect.peer, suspect.verdict) {
         (Peer::Gone, verdict) if verdict.is_leak() => {
-            *reason += "; the other end is gone for good, and this 4-tuple is poisoned: a new connection from there meets \
-                        this socket first and may time out";
+            *reason += "; the other end is gone for good";
+            // Nobody connects to a client's port.
+            if suspect.of_server {
+                *reason += ", and this 4-tuple is poisoned: a new connection from there meets this socket first and may \
+                            time out";
+            }
         }
         (Peer::Here(Some(peer)), Verdict::PeerUnclosed | Verdict::HalfClosed) if !unread => {
             let name = escape::printable(peer.comm_bytes());

@@ -156,6 +156,17 @@ fn what_was_sent_after_the_peer_closed_perhaps_is_not_denied() {
 }
 
 #[test]
+fn a_tuple_is_poisoned_only_for_those_that_connect_to_it() {
+    let collected = looks(&[1]);
+    let (_, suspects) = collected.last.unwrap();
+    let reason = |of_server: bool| {
+        advice::reason(&Suspect { peer: suspect::Peer::Gone, of_server, ..suspects[0].clone() })
+    };
+    assert!(reason(true).contains("gone for good, and this 4-tuple is poisoned"));
+    assert!(reason(false).ends_with("gone for good"), "{}", reason(false));
+}
+
+#[test]
 fn a_peer_is_to_close_unless_this_end_does_not_read() {
     let (blamed, read) = ("on this host is the one to close", "128512 bytes from the peer unread here");
     let waits = reason_of_half_closed(0);

@@ -119,12 +119,14 @@ fn listed(message: &[u8], now: u64, netns: u32) -> Option<Listed> {
         tuple: tuple(message, family)?,
         ..Found::default()
     };
+    // That of an orphan in FIN_WAIT_2 is its end's (tcp_rcv_state_process).
+    let has_keepalive = clock == TIMER_KEEPALIVE && (state != TCP_FIN_WAIT2 || inode != 0);
     let gauge = Gauge {
         jiffies: u64::from(JIFFIES),
         expires: u64::from(JIFFIES) + u64::from(expires),
         recv_queue: u32_at(message, 56)?,
         send_queue: u32_at(message, 60)?,
-        marks: if clock == TIMER_KEEPALIVE && state != TCP_FIN_WAIT2 { mark::KEEPALIVE } else { 0 },
+        marks: if has_keepalive { mark::KEEPALIVE } else { 0 },
         ..Gauge::default()
     };
     let (gauge, figures) = match attribute(attributes, INET_DIAG_INFO) {
@@ -258,6 +260,15 @@ mod tests {
         assert_eq!(found.head.flags, flag::MINI | flag::ORPHAN);
         assert_eq!((found.head.old, found.head.new), (5, TCP_TIME_WAIT));
         assert_eq!(found.gauge.expires - found.gauge.jiffies, 5_000);
+    }
+
+    /// The timer of an orphan in `FIN_WAIT_2` has the same number, and is its end's.
+    #[test]
+    fn a_keepalive_timer_is_one_of_a_socket_that_somebody_has() {
+        let has = |state: u8, inode: u32| {
+            one(&reply(state, TIMER_KEEPALIVE, inode)).found.gauge.marks == mark::KEEPALIVE
+        };
+        assert_eq!([has(8, 4242), has(TCP_FIN_WAIT2, 4242), has(TCP_FIN_WAIT2, 0)], [true, true, false]);
     }
 
     #[test]
