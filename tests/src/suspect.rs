@@ -63,6 +63,8 @@ pub struct Listener {
     pub queue: u32,
     /// How many may wait.
     pub limit: u32,
+    /// How many processes hold it.
+    pub processes: usize,
 }
 
 /// How long a socket has been in its state.
