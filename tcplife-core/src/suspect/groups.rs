@@ -36,9 +36,14 @@ pub enum Service {
 pub type Counted<T> = Vec<(T, usize)>;
 
 impl Group<'_> {
+    /// Those of its suspects that are leaks, oldest first.
+    pub fn leaking(&self) -> impl Iterator<Item = &Suspect> {
+        self.suspects.iter().copied().filter(|suspect| suspect.verdict.is_leak())
+    }
+
     /// How many of its suspects are leaks.
     pub fn leaks(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+        self.leaking().count()
     }
 
     /// How many there are of each verdict, in the order of [`Verdict::ALL`].

@@ -6,7 +6,8 @@
 //! The kernel ends the socket first and sends the reset then. Data that comes in FIN_WAIT_1 or FIN_WAIT_2 after `close` ends it by
 //! `tcp_reset`, as if a reset had been received; with the ACK of the FIN, by `tcp_done`, as if all were in order
 //! (`tcp_rcv_state_process`). Only the reset that follows tells. A connection that waits to be accepted while its listener is closed ends
-//! before its reset as well (`inet_csk_listen_stop`, `tcp_disconnect`), and nobody has it any more when that comes.
+//! before its reset as well (`inet_csk_listen_stop`, `tcp_disconnect`), and nobody has it any more when that comes; so does one in LAST_ACK or
+//! CLOSING that is closed with SO_LINGER 0 while it has data that was never sent.
 
 use std::collections::{HashMap, VecDeque};
 

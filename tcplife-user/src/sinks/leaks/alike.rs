@@ -32,14 +32,13 @@ impl Fault {
     /// Of one that is still there and has a command line.
     fn of((group, facts): &Accused<'_>) -> Option<Self> {
         let facts = facts.as_ref().filter(|facts| !facts.command.is_empty())?;
-        let leaks = group.suspects.iter().copied().filter(|suspect| suspect.verdict.is_leak());
         let told = |suspect: &Suspect| (suspect.verdict, suspect.connection.netns(), commands::port(suspect));
         Some(Self {
             command: facts.command.iter().map(|word| without_digits(word)).collect(),
             user: facts.user.clone(),
             unit: facts.unit.clone(),
             container: facts.container.clone(),
-            leaks: leaks.map(told).collect(),
+            leaks: group.leaking().map(told).collect(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `tcplife leaks`: which process leaks which sockets, and why we say so.
 //!
 //! What comes in: suspects, confirmed against the kernel just now; with `-d` also those of the beginning. What goes out:
-//! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first.
+//! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first, in text the processes that are alike.
 
 mod alike;
 mod commands;

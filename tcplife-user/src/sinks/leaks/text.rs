@@ -165,18 +165,17 @@ fn block(
 
 /// A line for each of those that are like the one above.
 fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
+    if others.is_empty() {
+        return;
+    }
     let counts = |those: &[Accused<'_>]| {
         let suspects = those.iter().flat_map(|(group, _)| group.suspects.iter().copied());
         verdicts(tally(&Tally::default(), suspects))
     };
-    if others.is_empty() {
-        return;
-    }
     let (told, counted) = others.split_at(others.len().min(LIKE_IT));
     _ = writeln!(text, "  {} more like it: {}", others.len(), counts(others));
     for (group, facts) in told {
-        let leaks: Vec<&Suspect> =
-            group.suspects.iter().copied().filter(|suspect| suspect.verdict.is_leak()).collect();
+        let leaks: Vec<&Suspect> = group.leaking().collect();
         let fds = facts.as_ref().and_then(|facts| descriptors(group, facts));
         let fds = fds.map(|fds| format!("; fds: {fds}"));
         _ = writeln!(
