@@ -134,6 +134,10 @@ impl Table {
         let known = self.socks.get(&head.sock).copied();
         let slot = match known {
             Some(slot) if self.is_newer(slot, head.time_ns) || self.is_ahead(slot, found, &ends, state) => {
+                let is_its = self.slab.get(slot).is_some_and(|of| !is_another(of, head, &ends));
+                if is_its && head.has(flag::HELD) {
+                    self.offer(slot, &Process::from(&found.task), Via::Holder);
+                }
                 return Some(slot);
             }
             Some(slot) if self.fits(slot, found, &ends, state) => {

@@ -3,7 +3,7 @@
 use tcplife_common::wire::{Found, Record, flag};
 
 use super::{
-    census::{CLOSE, ESTABLISHED, LISTEN, SECOND, SYN_SENT, found, held, moved, take},
+    census::{CLOSE, CLOSE_WAIT, ESTABLISHED, LISTEN, SECOND, SYN_SENT, found, held, moved, take},
     run,
 };
 use crate::{
@@ -42,6 +42,18 @@ fn what_its_owner_no_longer_holds_is_its_next_holders() {
     assert_eq!(owners(&table), before, "it still holds them");
     take(&mut table, &mut log, 4 * SECOND, &at(4, &[43, 44]));
     assert_eq!(owners(&table), [(43, Via::Holder), (43, Via::Holder), (42, Via::Connect)]);
+}
+
+/// Its first event came before the list at the start, and after the list had looked at it or while its new state was stored.
+#[test]
+fn who_holds_one_that_moved_during_the_list_owns_it() {
+    for looked in [SECOND - 1, SECOND + 1] {
+        let (mut table, mut log) = run(Config::default(), &[moved(1, ESTABLISHED, CLOSE_WAIT, SECOND)]);
+        take(&mut table, &mut log, SECOND / 2, &[held(found(1, ESTABLISHED, looked), 42)]);
+        let owners: Vec<_> = table.iter().map(|connection| table.owner(connection)).collect();
+        let [Some(owner)] = owners[..] else { panic!("{looked}: {owners:?}") };
+        assert_eq!((owner.process.pid, owner.via), (42, Via::Holder));
+    }
 }
 
 /// In a full table the place of one that somebody else holds by now is another's before the list is gone through.
