@@ -103,6 +103,8 @@ impl Marks {
     pub(crate) const COUNTED: Self = Self(1 << 9);
     /// The timer of its mini-socket fired, and no dump has told since what became of it.
     pub(crate) const OVERDUE: Self = Self(1 << 10);
+    /// Missed, and its timer cannot be why, or need not be.
+    pub(crate) const UNTIMED: Self = Self(1 << 11);
 
     pub(crate) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0

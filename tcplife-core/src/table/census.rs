@@ -20,6 +20,7 @@ use crate::{
 };
 
 use self::heirs::Heirs;
+pub(super) use self::mini::Listed;
 use super::{MiniEndSource, Table, gauge::since_gauge, moves::is_stranger, seen::Seen, store::Opening};
 
 /// Storing a new state takes less than this after it was told, nanoseconds: a task can lose the processor in between.
@@ -110,6 +111,7 @@ impl Table {
                 }
             }
             self.missed_some = outcome.missing > 0;
+            self.listed.note(census.begun, census.netns);
         }
         if census.scope == Scope::Everything {
             self.is_listed = true;
@@ -303,6 +305,7 @@ impl Table {
         }
         if seen.has(slot) || !looked_for(connection, census, mini_ends) {
             connection.marks.clear(Marks::MISSED);
+            connection.marks.clear(Marks::UNTIMED);
             return;
         }
         let was_missed = connection.marks.has(Marks::MISSED);
@@ -316,7 +319,7 @@ impl Table {
         if !was_missed {
             connection.marks.set(Marks::MISSED);
             outcome.missing += 1;
-            return;
+            return self.note_miss(slot, census.begun);
         }
         outcome.ended += 1;
         match connection.phase {

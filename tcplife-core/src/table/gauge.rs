@@ -60,7 +60,7 @@ const MILLI_NS: u64 = 1_000_000;
 /// is delayed is not kept (`tcp_replace_ts_recent`), and that delay is a fifth of a second at most (`TCP_DELACK_MAX`).
 const DELAYED_NS: u64 = 250_000_000;
 /// By how much ticks may lag behind the clock: a virtual machine that gets no processor makes up for them later.
-const LAG_NS: u64 = 250_000_000;
+pub(super) const LAG_NS: u64 = 250_000_000;
 
 /// When a mini-socket was brought into its state, rounded down to a millisecond; `None` where the kernel does not keep that.
 /// `tcp_time_wait` takes the full socket's clock: the last segment, timer or read of data (`tcp_mstamp_refresh`).
@@ -114,20 +114,34 @@ pub(crate) fn since_fin_wait_2(found: &Found, hz: u32) -> Since {
 /// timer is another one (`TCP_LINGER2`, a slow peer): nothing is known.
 pub(crate) fn orphaned_at(found: &Found, hz: u32) -> Option<u64> {
     let (timer, gauge) = (Timer::of(found), &found.gauge);
-    let (tick, whole) = (wheel::tick_ns(hz), wheel::time_wait(hz));
-    let timeout = u64::from(gauge.fin_timeout);
-    if timeout == 0 {
-        return None;
-    }
-    let all = if timeout <= whole { timeout } else { 2 * (timeout - whole) };
+    let tick = wheel::tick_ns(hz);
+    let length = orphan_timer(found, hz)?;
+    let all = if u64::from(gauge.fin_timeout) == length { length } else { 2 * length };
     // It fires some time after it has expired.
     let gone = all.saturating_add(timer.jiffies).checked_sub(timer.expires)?;
     let begin = timer.at.checked_sub(gone.saturating_mul(tick))?;
     let fits = |heard: u64, within: u64| {
         (heard.saturating_sub(LAG_NS)..heard.saturating_add(within + LAG_NS)).contains(&begin)
     };
-    let by_seconds = gauge.stamp_ns != 0 && fits(gauge.stamp_ns, SECOND_NS);
-    (by_seconds || stamped_at(found).is_some_and(|at| fits(at, MILLI_NS))).then_some(begin)
+    let is_then = match stamped_at(found) {
+        // A timeout of a second less (TCP_LINGER2) would fit into the seconds.
+        Some(at) if all == length => fits(at, MILLI_NS),
+        _ => gauge.stamp_ns != 0 && fits(gauge.stamp_ns, SECOND_NS),
+    };
+    is_then.then_some(begin)
+}
+
+/// How long the timer of an orphan's mini-socket in `FIN_WAIT_2` is, in ticks, if it is one of `tcp_fin_timeout` (`tcp_fin_time`).
+fn orphan_timer(found: &Found, hz: u32) -> Option<u64> {
+    let (timeout, whole) = (u64::from(found.gauge.fin_timeout), wheel::time_wait(hz));
+    let length = if timeout <= whole { timeout } else { timeout - whole };
+    (length != 0).then_some(length)
+}
+
+/// The jiffy in which the timer of a mini-socket that a dump found in `FIN_WAIT_2` was set, where [`orphaned_at`] is known.
+pub(super) fn orphan_timer_set(found: &Found, hz: u32) -> Option<u64> {
+    orphaned_at(found, hz)?;
+    found.gauge.expires.checked_sub(orphan_timer(found, hz)?)
 }
 
 #[cfg(test)]
@@ -271,6 +285,9 @@ mod tests {
         }
         assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(55)), HZ), Some(NOW - 5 * SECOND));
         assert_eq!(orphaned_at(&stamped(ago, 0, 60, expires(57)), HZ), None, "let go of later");
+        // TCP_LINGER2 of a second less than tcp_fin_timeout, and the second of the last segment had just begun.
+        let linger = stamped(ago, NOW - 6 * SECOND, 60, expires(54));
+        assert_eq!((orphaned_at(&linger, HZ), since_fin_wait_2(&linger, HZ)), (None, by(ago)));
         // 63 s: the timer of the full socket set its clock after 3 s.
         let (heard, late) = (NOW - 5 * SECOND, stamped(2 * SECOND, NOW - 5 * SECOND, 63, expires(1)));
         assert_eq!(since_fin_wait_2(&late, HZ), Since::Between { earliest: None, latest: heard });

@@ -69,7 +69,8 @@ impl Table {
         if connection.state() != to {
             self.step(slot, to, Since::Seen(at), observer);
         }
-        self.arm(slot, Timer { expires: record.mini.expires, jiffies: record.mini.jiffies, at });
+        let wire::Mini { expires, jiffies, .. } = record.mini;
+        self.arm(slot, Timer { set: jiffies, expires, jiffies, at });
         if to == State::FinWait2 {
             // The kernel makes such mini-sockets of orphans only (tcp_close, tcp_rcv_state_process).
             self.let_go(slot, observer);
@@ -86,10 +87,10 @@ impl Table {
             // The timer was set for the whole TIME_WAIT, whenever it is looked at.
             (State::TimeWait, _) => wheel::fires(timer.expires.saturating_sub(time_wait), timer.expires, hz),
             (_, MiniEndSource::Dumped) if connection.due != 0 => return,
-            (_, MiniEndSource::Dumped) => wheel::fires(timer.jiffies, timer.expires, hz),
+            (_, MiniEndSource::Dumped) => wheel::fires(timer.set, timer.expires, hz),
             (_, MiniEndSource::Computed) => {
                 // The peer's FIN, if it came in time, began TIME_WAIT unseen. After that it is gone in any case.
-                let fires = wheel::fires(timer.jiffies, timer.expires, hz);
+                let fires = wheel::fires(timer.set, timer.expires, hz);
                 wheel::fires(fires, fires.saturating_add(time_wait), hz)
             }
         };
@@ -145,6 +146,7 @@ impl Table {
         let hz = self.config.hz;
         let due = match connection.due {
             0 => return None,
+            _ if connection.marks.has(Marks::UNTIMED) => return None,
             due if connection.marks.has(Marks::OVERDUE) => {
                 wheel::before_overdue(due, waits(connection.state(), hz))
             }
@@ -215,11 +217,18 @@ impl Table {
 
     /// A mini-socket has given way at the time `at` or before, unseen: to who has its tuple now, if its time was not up before.
     fn replace<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, observer: &mut O) {
-        let (at, cause) = match self.overdue(slot, at) {
-            Some(fired) => (fired, MiniEndCause::Expired),
-            None => (at, MiniEndCause::Reused),
+        let overdue = self.overdue(slot, at);
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        let (since, cause) = match (connection.state(), overdue) {
+            (State::FinWait2, _) => {
+                // A mini-socket gives way in TIME_WAIT (tcp_timewait_state_process), which this one reached unseen, or a reset had ended it.
+                connection.marks.set(Marks::GAP);
+                (Since::Between { earliest: Some(connection.entered()), latest: at }, MiniEndCause::Reused)
+            }
+            (_, Some(fired)) => (Since::Seen(fired), MiniEndCause::Expired),
+            (_, None) => (Since::Seen(at), MiniEndCause::Reused),
         };
-        self.end_mini(slot, Since::Seen(at), true, Some(cause), observer);
+        self.end_mini(slot, since, true, Some(cause), observer);
     }
 
     /// A mini-socket's timer was set again. In `TIME_WAIT` that is how it got there, or a late segment of the peer's
@@ -238,7 +247,8 @@ impl Table {
             (State::TimeWait, State::FinWait2) => return,
             _ => {}
         }
-        self.arm(slot, Timer { expires: note.mini.expires, jiffies: note.mini.jiffies, at });
+        let wire::Mini { expires, jiffies, .. } = note.mini;
+        self.arm(slot, Timer { set: jiffies, expires, jiffies, at });
     }
 
     /// A mini-socket ended: by its timer, a reset, a new connection with its tuple, or with its namespace.

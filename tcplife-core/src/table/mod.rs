@@ -42,6 +42,7 @@ use crate::{
     timeline::Since,
 };
 
+use census::Listed;
 use cut::Cuts;
 use departed::Departed;
 use index::{Embryos, Listeners, Minis};
@@ -136,6 +137,7 @@ pub struct Table {
     cuts: Cuts,
     /// The last census missed some.
     missed_some: bool,
+    listed: Listed,
     /// Where the search for a connection to evict goes on.
     hand: u32,
 }
@@ -160,6 +162,7 @@ impl Table {
             is_listed: false,
             cuts: Cuts::default(),
             missed_some: false,
+            listed: Listed::default(),
             hand: 0,
         }
     }

@@ -59,6 +59,8 @@ pub(crate) fn tick_ns(hz: u32) -> u64 {
 /// A timer as a record describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timer {
+    /// Jiffy in which it was set, or a later one where that is not known.
+    pub(super) set: u64,
     /// Jiffy in which it expires, not rounded.
     pub(super) expires: u64,
     /// The kernel's jiffies at the time `at`.
@@ -70,7 +72,8 @@ pub(super) struct Timer {
 impl Timer {
     /// Of a mini-socket that was found.
     pub(super) fn of(found: &Found) -> Self {
-        Self { expires: found.gauge.expires, jiffies: found.gauge.jiffies, at: found.head.time_ns }
+        let (expires, jiffies) = (found.gauge.expires, found.gauge.jiffies);
+        Self { set: jiffies, expires, jiffies, at: found.head.time_ns }
     }
 }
 
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn no_jiffy_is_remembered_as_none() {
         let mut due = Due::default();
-        let timer = Timer { expires: 0, jiffies: (1 << 32) - 512, at: 5_000_000_000 };
+        let timer = Timer { set: 0, expires: 0, jiffies: (1 << 32) - 512, at: 5_000_000_000 };
         let tag = due.push(7, timer, 1 << 32, 250);
         assert_ne!(tag, 0);
         let fired = due.pop(u64::MAX).unwrap();
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn entries_come_out_in_order_of_their_jiffy() {
         let mut due = Due::default();
-        let timer = Timer { expires: 0, jiffies: 1000, at: 5_000_000_000 };
+        let timer = Timer { set: 0, expires: 0, jiffies: 1000, at: 5_000_000_000 };
         let tags: Vec<u32> =
             [(7, 2048), (8, 1024), (9, 2048)].map(|(slot, at)| due.push(slot, timer, at, 1000)).to_vec();
         assert_eq!(tags, [2048, 1024, 2048]);

@@ -4,7 +4,7 @@ use tcplife_common::wire::Found;
 
 use super::super::{
     MiniEndSource, Table,
-    gauge::{entered_time_wait, since_fin_wait_2, since_time_wait},
+    gauge::{LAG_NS, entered_time_wait, orphan_timer_set, since_fin_wait_2, since_time_wait},
     index::Stamp,
     mini::differ,
     store::Opening,
@@ -20,6 +20,27 @@ use crate::{
 
 /// A mini-socket with less time than this to go is not taken up, nanoseconds.
 const SPENT_NS: u64 = 100_000_000;
+/// A mini-socket in `FIN_WAIT_2` is taken to have expired if a list had it no longer than this before its timer fired.
+const NEAR_NS: u64 = 3_000_000_000;
+
+/// The newest list of mini-sockets.
+#[derive(Debug, Default)]
+pub(in crate::table) struct Listed {
+    begun: u64,
+    netns: Vec<u32>,
+}
+
+impl Listed {
+    pub(super) fn note(&mut self, begun: u64, netns: &[u32]) {
+        self.begun = begun;
+        netns.clone_into(&mut self.netns);
+    }
+
+    /// When a mini-socket of a namespace was there that was not missed since; 0 if nothing is known of that.
+    fn seen(&self, netns: u32) -> u64 {
+        if self.netns.binary_search(&netns).is_ok() { self.begun } else { 0 }
+    }
+}
 
 impl Table {
     /// A mini-socket was found. Returns its connection.
@@ -38,7 +59,7 @@ impl Table {
             Some((slot, known)) if known == stamp && known != Stamp::NONE => return Some(slot),
             other => other.map(|(slot, _)| slot),
         };
-        let timer = Timer::of(found);
+        let mut timer = Timer::of(found);
         let candidate = candidate.filter(|&slot| self.is_of(slot, head.netns, &ends));
         if let Some(slot) = candidate.filter(|&slot| state == State::TimeWait && self.is_mini(slot, head)) {
             self.date(slot, found);
@@ -68,9 +89,27 @@ impl Table {
             let since = since_time_wait(found, self.config.hz);
             self.step(slot, state, since, observer);
         }
+        if state == State::FinWait2 {
+            timer.set = orphan_timer_set(found, self.config.hz).unwrap_or(timer.jiffies);
+        }
         self.arm(slot, timer);
         self.minis.stamp(head.netns, &ends, slot, stamp);
         Some(slot)
+    }
+
+    /// A list begun at the time `begun` missed a mini-socket that the one before had. Between the two its timer may have fired, or
+    /// something ended it early.
+    pub(super) fn note_miss(&mut self, slot: u32, begun: u64) {
+        let Some(connection) = self.slab.get(slot).filter(|connection| connection.due != 0) else { return };
+        let seen = self.listed.seen(connection.netns).max(connection.entered());
+        let is_by_timer = self.fired(connection, begun).is_some_and(|at| match connection.state() {
+            State::TimeWait => true,
+            // A reset is as likely, and TIME_WAIT may have come and gone.
+            _ => (seen.saturating_sub(LAG_NS)..seen.saturating_add(NEAR_NS)).contains(&at),
+        });
+        if let Some(connection) = self.slab.get_mut(slot) {
+            connection.marks.put(Marks::UNTIMED, !is_by_timer);
+        }
     }
 
     /// A mini-socket is gone, and nobody told of its end.

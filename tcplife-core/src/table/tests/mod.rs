@@ -12,6 +12,7 @@ mod random;
 mod requests;
 mod traffic;
 mod truth;
+mod untimed;
 mod wanted;
 mod withdraw;
 
