@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tcplife_tests::{
     deadline::{PATIENCE, until},
     kernel_objects::Objects,
+    namespace::{Family, Namespace},
     tcplife_binary,
 };
 
@@ -61,14 +62,21 @@ fn a_signal_ends_it_with_all_that_was_seen() -> Result<()> {
 /// What a user waits for in vain is said to be on its way.
 #[test]
 fn lives_that_go_on_in_time_wait_are_counted() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let port = listener.local_addr()?.port().to_string();
     for (more, notes) in [(&[][..], 1), (&["-q"], 0), (&["--state", "close_wait"], 0)] {
-        let arguments = ["lives", "--time-wait", "-o", "json", "-D", &port];
+        let mut namespace = Namespace::new()?;
+        let mut actor = namespace.actor("both ends")?;
+        let (listener, at) = actor.listen(Family::V4.loopback())?;
+        let (inode, port) = (namespace.inode().to_string(), at.port().to_string());
+        let arguments = ["lives", "--time-wait", "-o", "json", "--netns", &inode, "-D", &port];
         let mut running = Running::ready(&[&arguments[..], more].concat())?;
-        let client = TcpStream::connect(listener.local_addr()?)?;
-        let (server, _) = listener.accept()?;
-        drop((client, server));
+        let (near, _) = actor.connect(at)?;
+        let (far, _) = actor.accept(listener)?;
+        actor.close(near)?;
+        actor.close(far)?;
+        until("TIME_WAIT", PATIENCE, || {
+            let sockets = namespace.sockets()?;
+            Ok(sockets.iter().any(|socket| socket.state == "time_wait").then_some(()))
+        })?;
         kill_process(Pid::from_child(running.child()), Signal::INT)?;
         let ended = running.end()?;
         let told = ended.err.lines().filter(|line| line.ends_with("--time-wait waits for: 1 connection"));

@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     fs,
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -28,13 +28,14 @@ const MS: u64 = 1_000_000;
 const READER: [&str; 2] =
     ["hdrhistogram==0.10.8; python_version>='3.10'", "hdrhistogram==0.10.3; python_version<'3.10'"];
 
-/// One connection; the server's end stays in CLOSE_WAIT from the client's close to its own.
+/// One connection; the server's end stays in CLOSE_WAIT from the client's shutdown to its own. A close would come later where another
+/// test starts a process just then, which has a copy of each descriptor until it executes its program.
 struct Pair {
     port: u16,
-    client: Option<TcpStream>,
-    server: Option<TcpStream>,
-    /// Just before the client closed, and just after the server could have known.
-    begun: (Instant, Instant),
+    client: TcpStream,
+    server: TcpStream,
+    /// Just before the client shut down, and just after the server could have known.
+    begun: Option<(Instant, Instant)>,
     /// The stay is at least and at most as long, in nanoseconds, once it is over.
     bounds: (u64, u64),
 }
@@ -42,7 +43,6 @@ struct Pair {
 fn open() -> Result<Vec<Pair>> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    let now = Instant::now();
     let mut pairs = Vec::with_capacity(EACH * LENGTHS.len());
     let listeners = LENGTHS.map(|(_, port)| TcpListener::bind(("127.0.0.1", port)));
     for (listener, (_, port)) in listeners.into_iter().zip(LENGTHS) {
@@ -50,8 +50,7 @@ fn open() -> Result<Vec<Pair>> {
         for _ in 0..EACH {
             let client = TcpStream::connect(listener.local_addr()?)?;
             let (server, _) = listener.accept()?;
-            let (client, server) = (Some(client), Some(server));
-            pairs.push(Pair { port, client, server, begun: (now, now), bounds: (0, 0) });
+            pairs.push(Pair { port, client, server, begun: None, bounds: (0, 0) });
         }
     }
     Ok(pairs)
@@ -64,19 +63,19 @@ fn nanoseconds(duration: Duration) -> u64 {
 impl Pair {
     fn begin(&mut self) -> Result<()> {
         let before = Instant::now();
-        self.client = None;
+        self.client.shutdown(Shutdown::Write)?;
         // The FIN may be on its way still: the stay has begun for certain once the end of the stream can be read.
-        let server = self.server.as_ref().context("the server's end is closed already")?;
-        ensure!(server.peek(&mut [0])? == 0, "there is data before the end of the stream");
-        self.begun = (before, Instant::now());
+        ensure!(self.server.peek(&mut [0])? == 0, "there is data before the end of the stream");
+        self.begun = Some((before, Instant::now()));
         Ok(())
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, (earliest, latest): (Instant, Instant)) -> Result<()> {
         let before = Instant::now();
-        self.server = None;
-        let (longest, shortest) = (self.begun.0.elapsed(), before.saturating_duration_since(self.begun.1));
+        self.server.shutdown(Shutdown::Write)?;
+        let (longest, shortest) = (earliest.elapsed(), before.saturating_duration_since(latest));
         self.bounds = (nanoseconds(shortest), nanoseconds(longest));
+        Ok(())
     }
 }
 
@@ -91,12 +90,13 @@ fn stay() -> Result<Vec<Pair>> {
     let start = Instant::now();
     while let Some(Reverse((at, n))) = due.pop() {
         thread::sleep(at.saturating_sub(start.elapsed()));
-        if pairs[n].client.is_some() {
-            pairs[n].begin()?;
+        let pair = &mut pairs[n];
+        if let Some(begun) = pair.begun {
+            pair.end(begun)?;
+        } else {
+            pair.begin()?;
             // A moment that came late does not make the stay shorter.
             due.push(Reverse((start.elapsed() + Duration::from_millis(LENGTHS[n / EACH].0), n)));
-        } else {
-            pairs[n].end();
         }
     }
     Ok(pairs)
