@@ -161,6 +161,8 @@ pub struct Leaker {
     pub sockets: usize,
     /// Those of them that are leaks.
     pub leaks: usize,
+    /// Those that are left of connections that are over.
+    pub ended_unclosed: usize,
     /// How many more they got each minute of the observation, if there was one.
     pub growth_per_minute: Option<f64>,
 }

@@ -36,14 +36,24 @@ pub enum Service {
 pub type Counted<T> = Vec<(T, usize)>;
 
 impl Group<'_> {
-    /// Those of its suspects that are leaks, oldest first.
-    pub fn leaking(&self) -> impl Iterator<Item = &Suspect> {
-        self.suspects.iter().copied().filter(|suspect| suspect.verdict.is_leak())
+    /// Those of its suspects that are faults, oldest first.
+    pub fn faults(&self) -> impl Iterator<Item = &Suspect> {
+        self.suspects.iter().copied().filter(|suspect| suspect.verdict.is_fault())
+    }
+
+    /// Whether it has to fix something.
+    pub fn has_fault(&self) -> bool {
+        self.faults().next().is_some()
     }
 
     /// How many of its suspects are leaks.
     pub fn leaks(&self) -> usize {
-        self.leaking().count()
+        self.faults().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+
+    /// How many of its suspects are what is left of connections that are over.
+    pub fn ended(&self) -> usize {
+        self.faults().count() - self.leaks()
     }
 
     /// How many there are of each verdict, in the order of [`Verdict::ALL`].
@@ -131,7 +141,7 @@ pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
         groups[number].suspects.push(suspect);
     }
     groups.sort_by_cached_key(|group| {
-        let count = (group.leaks(), group.suspects.len());
+        let count = (group.leaks(), group.ended(), group.suspects.len());
         (std::cmp::Reverse(count), group.process.map(|process| process.pid))
     });
     groups

@@ -101,10 +101,9 @@ impl Suspect {
         whose.any(|owner| filter.matches(&self.connection, owner))
     }
 
-    /// Whether somebody here has to close the connection, sooner or later: an orphan was closed here already, and what is left of one that
-    /// is over is a descriptor.
+    /// Whether somebody here has to close the socket, sooner or later: an orphan was closed here already.
     pub fn is_closable(&self) -> bool {
-        self.facts.keeper != Keeper::Nobody && self.facts.state.waits_for_close()
+        self.facts.keeper != Keeper::Nobody
     }
 
     /// The process that has to close it: the owner if it holds it, else the first that does, else who listens.

@@ -71,7 +71,12 @@ impl Verdict {
         }
     }
 
-    /// Whether somebody has to fix something.
+    /// Whether somebody has to fix something: a leak, or a descriptor that is left of a connection that is over.
+    pub const fn is_fault(self) -> bool {
+        self.is_leak() || matches!(self, Self::EndedUnclosed)
+    }
+
+    /// Whether somebody's socket is stuck in its state.
     pub const fn is_leak(self) -> bool {
         match self {
             Self::Unclosed
@@ -139,8 +144,7 @@ pub(crate) fn judge(facts: &Facts, leak_after: u64) -> Option<Verdict> {
     // An orphan whose state is of an unknown age is as old as its application's close.
     let surely_young = facts.age.max.or(facts.since_orphaned).is_some_and(|max| max < leak_after);
     let perhaps_young = facts.age.min < leak_after;
-    let blames = rule.is_leak() || rule == Verdict::EndedUnclosed;
-    Some(if surely_young || blames && perhaps_young { Verdict::Young } else { rule })
+    Some(if surely_young || rule.is_fault() && perhaps_young { Verdict::Young } else { rule })
 }
 
 fn close_wait(facts: &Facts, sends: bool) -> Verdict {

@@ -123,9 +123,11 @@ const PEER_UNCLOSED: Advice = Advice {
 };
 
 const ENDED_UNCLOSED: Advice = Advice {
-    means: "The connection is over: reset, timed out, refused, or shut down here and closed by the peer. The program still has \
-            its descriptor: close was not called. ss does not list such sockets.",
-    look_at: "what the program does when recv, send or connect fails, and after shutdown: each of them needs a close.",
+    means: "The connection is over: reset (also by the answer to a keepalive probe in CLOSE_WAIT), timed out, refused, or shut \
+            down here and closed by the peer. The program still has its descriptor: close was not called. ss does not list \
+            such sockets.",
+    look_at: "what the program does at the end of stream, when recv, send or connect fails, and after shutdown: each of \
+              them needs a close.",
     no_help: "net.ipv4.tcp_keepalive_* and ss -K: they end connections, and descriptors stay.",
 };
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tcplife_core::{
     connection::ConnId,
     ports::Usages,
-    suspect::{Facts, Suspect},
+    suspect::{Facts, Suspect, Verdict},
     table::Totals,
     timeline::Age,
     view::{Page, Query},
@@ -83,6 +83,11 @@ impl Leaks {
     /// How many of them are leaks.
     pub fn count(&self) -> usize {
         self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    }
+
+    /// How many are left of connections that are over.
+    pub fn ended(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed).count()
     }
 
     /// How many wait for somebody's close, leaks or not.

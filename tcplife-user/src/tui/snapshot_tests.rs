@@ -20,7 +20,7 @@ fn drawn(app: &App, now: u64) -> Buffer {
 }
 
 /// The text of the screen, each line without the spaces at its end.
-fn text(app: &App) -> String {
+pub(super) fn text(app: &App) -> String {
     text_at(app, fix::NOW)
 }
 

@@ -74,6 +74,15 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// What is to be fixed: how many sockets leak; where none does, how many are left of connections that are over.
+pub fn fault(leaks: usize, ended: usize) -> Option<String> {
+    match (leaks, ended) {
+        (0, 0) => None,
+        (0, ended) => Some(format!("! {} ended", count(ended as u64))),
+        (leaks, _) => Some(format!("! {} leaked", count(leaks as u64))),
+    }
+}
+
 /// A count in 5 columns at most: `9,999`, `12.3k`, `1.20M`, `123M`.
 pub fn short_count(number: u64) -> String {
     let (unit, name) = match number {

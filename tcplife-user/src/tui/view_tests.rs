@@ -7,6 +7,7 @@ use ratatui::{
 use tcplife_core::{
     connection::ConnId,
     state::State,
+    suspect::Verdict,
     timeline::Since,
     view::{GroupBy, GroupKey, GroupRow, SortKey},
 };
@@ -17,6 +18,7 @@ use super::{
     frame::Frame,
     lines::LeakKey,
     pane::Pane,
+    snapshot_tests::text,
     update::{Event, Next, update},
 };
 use crate::stays::By;
@@ -169,6 +171,25 @@ fn a_key_right_after_the_view_of_leaks_was_opened_is_for_its_first_line() {
     fix::feed(&mut app, frame);
     type_keys(&mut app, "2\n");
     assert_eq!(super::lines::leak_keys(&app).len(), 5);
+}
+
+#[test]
+fn a_process_with_nothing_but_what_is_left_of_connections_is_shown_as_well() {
+    let mut app = on("2", LARGE);
+    let mut leaks = (*fix::views::leaks()).clone();
+    leaks.suspects.truncate(2);
+    for suspect in &mut leaks.suspects {
+        suspect.verdict = Verdict::EndedUnclosed;
+    }
+    let frame = Frame { leaks: std::sync::Arc::new(leaks), ..fix::frame(&app) };
+    fix::feed(&mut app, frame);
+    let shown = text(&app);
+    for words in ["0 leaked of 2 that wait, 2 ended", "java pid 4194304   ! 2 ended ", " 2 ended_unclosed"] {
+        assert!(shown.contains(words), "{words:?} is not in {shown}");
+    }
+    type_keys(&mut app, "1");
+    let shown = text(&app);
+    assert!(shown.contains("! 2 ended"), "{shown}");
 }
 
 /// New data without the suspects of these numbers.

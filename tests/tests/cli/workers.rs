@@ -8,11 +8,21 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::net::sockopt::set_socket_linger;
 use tcplife_tests::deadline::until;
 
 use crate::run::run;
 
-/// Processes whose standard input is a socket in CLOSE_WAIT. They are killed when dropped.
+/// How a connection comes to its end.
+#[derive(Clone, Copy)]
+enum By {
+    /// The peer closes it, and it is in CLOSE_WAIT.
+    Close,
+    /// The peer resets it, and nothing but the descriptor is left.
+    Reset,
+}
+
+/// Processes whose standard input is a socket that they have to close. They are killed when dropped.
 struct Workers {
     listener: TcpListener,
     children: Vec<Child>,
@@ -29,8 +39,16 @@ impl Workers {
 
     /// Starts another one.
     fn start(&mut self, command: &[&str]) -> Result<u32> {
-        drop(TcpStream::connect(self.listener.local_addr()?)?);
+        self.start_with(By::Close, command)
+    }
+
+    fn start_with(&mut self, by: By, command: &[&str]) -> Result<u32> {
+        let peer = TcpStream::connect(self.listener.local_addr()?)?;
         let (accepted, _) = self.listener.accept()?;
+        if matches!(by, By::Reset) {
+            set_socket_linger(&peer, Some(Duration::ZERO))?;
+        }
+        drop(peer);
         let child = Command::new(command[0]).args(&command[1..]).stdin(OwnedFd::from(accepted)).spawn()?;
         let pid = child.id();
         self.children.push(child);
@@ -50,10 +68,16 @@ impl Drop for Workers {
 
 /// The lines of `leaks` about a port, once it tells of so many processes.
 fn told_of(owners: usize, port: &str, more: &[&str]) -> Result<Vec<String>> {
+    told_once(&format!(" in {owners} owner"), port, more)
+}
+
+/// The same, once it has these words.
+fn told_once(words: &str, port: &str, more: &[&str]) -> Result<Vec<String>> {
     let leaks = [&["leaks", "--leak-after", "1ms", "-L", port], more].concat();
     until("all of them leak", Duration::from_secs(10), || {
         let ended = run(&leaks)?;
-        let all = ended.out.contains(&format!(" in {owners} owner"));
+        ensure!(ended.status == Some(0), "{ended:?}");
+        let all = ended.out.contains(words);
         Ok(all.then(|| ended.out.lines().map(str::to_owned).collect()))
     })
 }
@@ -110,5 +134,27 @@ fn those_with_another_fault_are_not_alike() -> Result<()> {
     let ports = [near.port()?, far.port()?].join(",");
     let lines = told_of(3, &ports, &[])?;
     ensure!(!lines.iter().any(|line| line.contains("more like it")), "{lines:#?}");
+    Ok(())
+}
+
+/// No socket is stuck: what is left of connections is told of by process all the same, and is no leak by the exit status.
+#[test]
+fn those_with_descriptors_of_connections_that_are_over_are_told_of() -> Result<()> {
+    let mut workers = Workers::new()?;
+    for _ in 0..2 {
+        workers.start_with(By::Reset, &["sleep", "60"])?;
+    }
+    let total = "2 sockets not closed after the connection ended, in 2 owners; ss does not list them";
+    let lines = told_once(total, &workers.port()?, &["--exit-code"])?;
+    let first = lines.first().context("nothing")?;
+    ensure!(first.starts_with("sleep[") && first.ends_with("]: 1 ended_unclosed"), "{lines:#?}");
+    for line in ["  1 more like it: 1 ended_unclosed", total] {
+        ensure!(lines.iter().any(|told| told == line), "no {line:?} in {lines:#?}");
+    }
+    ensure!(lines.last().is_some_and(|line| line.starts_with("no other leaks: ")), "{lines:#?}");
+    let more = workers.start(&["sleep", "60"])?;
+    let lines = told_of(1, &workers.port()?, &[])?;
+    let first = format!("sleep[{more}]: 1 eof_unread");
+    ensure!(lines.first() == Some(&first), "a leak comes first: {lines:#?}");
     Ok(())
 }

@@ -24,8 +24,8 @@ struct Fault {
     user: Option<String>,
     unit: Option<String>,
     container: Option<String>,
-    /// Verdicts, network namespaces and ports of what leaks.
-    leaks: BTreeSet<(Verdict, u32, (&'static str, u16))>,
+    /// Verdicts, network namespaces and ports of what is to be fixed.
+    faults: BTreeSet<(Verdict, u32, (&'static str, u16))>,
 }
 
 impl Fault {
@@ -38,7 +38,7 @@ impl Fault {
             user: facts.user.clone(),
             unit: facts.unit.clone(),
             container: facts.container.clone(),
-            leaks: group.leaking().map(told).collect(),
+            faults: group.faults().map(told).collect(),
         })
     }
 }
@@ -59,6 +59,11 @@ pub fn alike<'a>(each: impl Iterator<Item = Accused<'a>>) -> Vec<Vec<Accused<'a>
             None => alike.push(vec![accused]),
         }
     }
-    alike.sort_by_key(|those| Reverse(those.iter().map(|(group, _)| group.leaks()).sum::<usize>()));
+    let of_all = |those: &Vec<Accused<'_>>| {
+        let leaks: usize = those.iter().map(|(group, _)| group.leaks()).sum();
+        let ended: usize = those.iter().map(|(group, _)| group.ended()).sum();
+        (leaks, ended)
+    };
+    alike.sort_by_key(|those| Reverse(of_all(those)));
     alike
 }

@@ -71,7 +71,7 @@ impl Format for LeaksJson {
             suspect_record(&mut ending.out.buffer, time, suspect);
             ending.out.relieve();
         }
-        for (group, facts) in report.groups_with_facts() {
+        for (group, facts) in report.groups(|group| group.leaks() > 0) {
             json::line(&mut ending.out.buffer, &Leaker::of(&report, &group, facts));
         }
         let run = json::Summary::of(ending.table, ending.health);
@@ -152,6 +152,7 @@ struct Leaker<'a> {
     descriptor_limit: Option<u64>,
     sockets: usize,
     leaks: usize,
+    ended_unclosed: usize,
     growth_per_minute: Option<f64>,
 }
 
@@ -172,6 +173,7 @@ impl<'a> Leaker<'a> {
             descriptor_limit: facts.descriptor_limit,
             sockets: group.suspects.len(),
             leaks: group.leaks(),
+            ended_unclosed: group.ended(),
             growth_per_minute: report.observed.map(|(baseline, elapsed)| baseline.growth(group, elapsed)),
         }
     }

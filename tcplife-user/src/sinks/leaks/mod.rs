@@ -16,7 +16,7 @@ use tcplife_core::{
     owner::Process,
     suspect::{
         Facts, Keeper, Suspect, Tally, Verdict,
-        groups::{Baseline, Counted, Group, counted, groups},
+        groups::{Baseline, Group, groups},
     },
 };
 
@@ -52,16 +52,13 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Suspects by process, without those that have nothing to tell.
-    fn groups(&self) -> Vec<Group<'a>> {
+    /// Suspects by process, with what is known of each; without those that have nothing to tell.
+    fn groups(
+        &self,
+        is_told: fn(&Group<'a>) -> bool,
+    ) -> impl Iterator<Item = (Group<'a>, Option<ProcessFacts>)> {
         let mut groups = groups(self.suspects);
-        groups.retain(|group| self.told == Suspects::All || group.leaks() > 0);
-        groups
-    }
-
-    /// The same, with what is known of each process.
-    fn groups_with_facts(&self) -> impl Iterator<Item = (Group<'a>, Option<ProcessFacts>)> {
-        let groups = self.groups();
+        groups.retain(|group| self.told == Suspects::All || is_told(group));
         let processes: Vec<Option<Process>> = groups.iter().map(|group| group.process).collect();
         groups.into_iter().zip(ProcessFacts::of_each(&processes))
     }
@@ -88,10 +85,9 @@ impl<'a> Report<'a> {
             && age.max.is_none_or(|max| max >= self.leak_after)
     }
 
-    /// Whose descriptors are left of connections that are over.
-    fn ended(&self) -> Counted<Process> {
-        let ended = self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed);
-        counted(ended.flat_map(|suspect| &suspect.holders).map(|holder| holder.process))
+    /// How many sockets are left of connections that are over.
+    fn ended(&self) -> usize {
+        self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed).count()
     }
 }
 

@@ -66,10 +66,10 @@ impl Format for LeaksText {
 
 fn text(report: &Report<'_>) -> String {
     let mut text = String::new();
-    let mut leaking = 0;
+    let mut owners = Owners::default();
     // A verdict is explained once: there may be hundreds of workers with the same fault.
     let mut explained = [false; Verdict::ALL.len()];
-    let each = report.groups_with_facts();
+    let each = report.groups(Group::has_fault);
     let blocks =
         if report.told == Suspects::All { each.map(|accused| vec![accused]).collect() } else { alike(each) };
     for accused in &blocks {
@@ -77,23 +77,44 @@ fn text(report: &Report<'_>) -> String {
         block(&mut text, report, first, &mut explained);
         like_it(&mut text, report, others);
         text.push('\n');
-        leaking += accused.iter().filter(|(group, _)| group.leaks() > 0).count();
+        for (group, _) in accused {
+            owners.leaking += usize::from(group.leaks() > 0);
+            owners.ended += usize::from(group.ended() > 0);
+        }
     }
-    totals(&mut text, report, leaking);
+    totals(&mut text, report, &owners);
     text
 }
 
-fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
-    let (leaks, after) = (report.leaks(), duration(report.leak_after));
+/// How many have to fix what.
+#[derive(Default)]
+struct Owners {
+    /// Their sockets leak.
+    leaking: usize,
+    /// They have descriptors of connections that are over.
+    ended: usize,
+}
+
+fn totals(text: &mut String, report: &Report<'_>, owners: &Owners) {
+    let (leaks, ended, after) = (report.leaks(), report.ended(), duration(report.leak_after));
     let undecided = report.undecided();
+    let of = |owners| count(owners as u64, "owner");
     if leaks > 0 {
-        let owners = if leaking == 1 { "1 owner".to_owned() } else { format!("{leaking} owners") };
-        _ = writeln!(text, "{} in {owners}", count(leaks as u64, "leaked socket"));
-    } else {
-        let surely = if undecided > 0 { "surely " } else { "" };
+        _ = writeln!(text, "{} in {}", count(leaks as u64, "leaked socket"), of(owners.leaking));
+    }
+    if ended > 0 {
+        let (what, owners) = (count(ended as u64, "socket"), of(owners.ended));
         _ = writeln!(
             text,
-            "no leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
+            "{what} not closed after the connection ended, in {owners}; ss does not list them"
+        );
+    }
+    if leaks == 0 {
+        let (other, surely) =
+            (if ended > 0 { "other " } else { "" }, if undecided > 0 { "surely " } else { "" });
+        _ = writeln!(
+            text,
+            "no {other}leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
         );
     }
     if undecided > 0 {
@@ -105,18 +126,10 @@ fn totals(text: &mut String, report: &Report<'_>, leaking: usize) {
         );
     }
     if report.told == Suspects::Leaks {
-        let other = |suspect: &&Suspect| !suspect.verdict.is_leak() && !report.is_undecided(suspect);
+        let other = |suspect: &&Suspect| !suspect.verdict.is_fault() && !report.is_undecided(suspect);
         let others = tally(report.orphans, report.suspects.iter().filter(other));
         if with_any(others).next().is_some() {
             _ = writeln!(text, "not leaks: {} (--all shows them)", verdicts(others));
-        }
-        let ended = report.ended();
-        if !ended.is_empty() {
-            _ = writeln!(
-                text,
-                "not closed, though the connections are over: descriptors of {}; ss does not list them",
-                list(&ended, named)
-            );
         }
     }
 }
@@ -156,7 +169,7 @@ fn block(
         line(text, "threads", &commands::stacks(process.pid, &facts.program));
     }
     for (verdict, suspects) in group.by_verdict() {
-        if report.told == Suspects::All || verdict.is_leak() {
+        if report.told == Suspects::All || verdict.is_fault() {
             let again = std::mem::replace(&mut explained[verdict as usize], true);
             about_verdict(text, group, verdict, &suspects, again);
         }
@@ -175,14 +188,14 @@ fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
     let (told, counted) = others.split_at(others.len().min(LIKE_IT));
     _ = writeln!(text, "  {} more like it: {}", others.len(), counts(others));
     for (group, facts) in told {
-        let leaks: Vec<&Suspect> = group.leaking().collect();
+        let faults: Vec<&Suspect> = group.faults().collect();
         let fds = facts.as_ref().and_then(|facts| descriptors(group, facts));
         let fds = fds.map(|fds| format!("; fds: {fds}"));
         _ = writeln!(
             text,
             "    {}; {}{}",
             heading(report, group),
-            waited(&leaks).unwrap_or_default(),
+            waited(&faults).unwrap_or_default(),
             fds.unwrap_or_default()
         );
     }
@@ -252,7 +265,7 @@ fn about_verdict(
     if let Some(suspect) = suspects.first() {
         line(text, "oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
     }
-    if verdict == Verdict::EndedUnclosed {
+    if verdict == Verdict::EndedUnclosed && group.suspects.iter().any(|other| other.verdict != verdict) {
         line(text, "fds", &numbers(group.fds(|suspect| suspect.verdict == verdict)));
     }
     if !explained {

@@ -66,13 +66,12 @@ fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'sta
     let mut groups = vec![
         vec![Span::raw(format!("{mark} ")), Span::styled(name, theme::STRONG)],
         vec![Span::styled(
-            format!("! {} leaked", text::count(group.leaks() as u64)),
+            text::fault(group.leaks(), group.ended()).unwrap_or_default(),
             app.setup.theme.alarm(),
         )],
     ];
-    let leaks = group.suspects.iter().filter(|suspect| suspect.verdict.is_leak());
     groups.extend(service(group).map(|words| vec![Span::raw(words)]));
-    if let Some(oldest) = leaks.max_by_key(|suspect| suspect.facts.age.min) {
+    if let Some(oldest) = group.faults().max_by_key(|suspect| suspect.facts.age.min) {
         let age = app.frame.leaks.as_of(oldest, now).facts.age;
         groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(age))]);
     }
@@ -100,9 +99,9 @@ fn service(group: &Group<'_>) -> Option<String> {
 }
 
 fn socket_line(theme: Theme, suspect: &Suspect, width: usize) -> Line<'static> {
-    let leaks = suspect.verdict.is_leak();
-    let mark = if leaks { "!" } else { " " };
-    let style = if leaks { theme.alarm() } else { theme::QUIET };
+    let is_fault = suspect.verdict.is_fault();
+    let mark = if is_fault { "!" } else { " " };
+    let style = if is_fault { theme.alarm() } else { theme::QUIET };
     let fds: Vec<String> = suspect.holders.iter().take(2).map(|holder| format!("fd {}", holder.fd)).collect();
     let more = if suspect.holders.len() > 2 { ".." } else { "" };
     let fds = if fds.is_empty() { "-".to_owned() } else { format!("{}{more}", fds.join(" ")) };

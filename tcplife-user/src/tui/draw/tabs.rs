@@ -1,5 +1,7 @@
 //! The line between the counts and the view: tabs, and what of all there is the view shows.
 
+use std::fmt::Write as _;
+
 use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
 use tcplife_core::state::State;
 
@@ -20,10 +22,11 @@ const LONGEST_FILTER: usize = 16;
 /// Draws the tabs at the left and what is selected at the right.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
+    let fault = text::fault(app.frame.leaks.count(), app.frame.leaks.ended());
     let places = layout::tabs(area);
     for ((tab, place), number) in Tab::ALL.into_iter().zip(places).zip(1..) {
-        let has_leaks = tab == Tab::Leaks && app.frame.leaks.count() > 0;
-        let style = match (tab == app.tab, has_leaks) {
+        let has_faults = tab == Tab::Leaks && fault.is_some();
+        let style = match (tab == app.tab, has_faults) {
             (true, _) => theme::SELECTED,
             (false, true) => theme.alarm(),
             (false, false) => theme::QUIET,
@@ -49,9 +52,8 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     if app.tab == Tab::Connections {
         groups.extend(choice_of_states(app).map(|choice| vec![Span::raw(choice)]));
     }
-    let leaks = app.frame.leaks.count();
-    if leaks > 0 && app.tab != Tab::Leaks {
-        groups.push(vec![Span::styled(format!("! {} leaked", text::count(leaks as u64)), theme.alarm())]);
+    if let Some(fault) = fault.filter(|_| app.tab != Tab::Leaks) {
+        groups.push(vec![Span::styled(fault, theme.alarm())]);
     }
     match app.tab {
         Tab::Connections => connections(app, theme, &mut groups),
@@ -94,10 +96,13 @@ fn confirmed(app: &App) -> Vec<Span<'static>> {
     if leaks.at == 0 {
         return vec![Span::styled("not asked yet", theme::QUIET)];
     }
-    let count = leaks.count();
-    let words =
+    let (count, ended) = (leaks.count(), leaks.ended());
+    let mut words =
         format!("{} leaked of {} that wait", text::count(count as u64), text::count(leaks.waiting() as u64));
-    let style = if count > 0 { app.setup.theme.alarm() } else { theme::QUIET };
+    if ended > 0 {
+        _ = write!(words, ", {} ended", text::count(ended as u64));
+    }
+    let style = if count + ended > 0 { app.setup.theme.alarm() } else { theme::QUIET };
     vec![Span::styled(words, style)]
 }
 
