@@ -73,8 +73,8 @@ const DATA_UNREAD: Advice = Advice {
 };
 
 const NEVER_ACCEPTED: Advice = Advice {
-    means: "The peer connected and closed while the connection waited in the accept queue; the program never \
-            called accept.",
+    means: "The peer connected and closed while the connection waited in the accept queue; no accept of the \
+            program has taken it.",
     look_at: "the accept loop: stopped after an error such as EMFILE, blocked by work done in the same thread, \
               or a listener inherited by a process that does not use it.",
     no_help: "net.core.somaxconn or a longer backlog: more connections would wait for the same accept. \
@@ -219,9 +219,7 @@ fn never_accepted(suspect: &Suspect, since: &str) -> String {
             format!("{name}[{}] ({queue} of {limit}{others})", process.pid)
         },
     );
-    format!(
-        "the peer closed {since} ago while this waits in the accept queue of {queue}: accept was not called"
-    )
+    format!("the peer closed {since} ago while this waits in the accept queue of {queue}: no accept took it")
 }
 
 fn about_holders(suspect: &Suspect, reason: &mut String) {

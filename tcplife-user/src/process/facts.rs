@@ -14,7 +14,7 @@ use tcplife_core::{by_two::by_two, owner::Process};
 use super::{
     began_at,
     container::{Container, in_cgroups},
-    field, started_ns,
+    field, is_stopped, started_ns,
 };
 use crate::clock;
 
@@ -38,6 +38,8 @@ pub struct ProcessFacts {
     pub user: Option<String>,
     /// How long it has been running.
     pub running: Option<Duration>,
+    /// A signal or a tracer has stopped it: it does nothing.
+    pub is_stopped: bool,
     /// The systemd unit it is in.
     pub unit: Option<String>,
     /// The container it is in, by the first digits of its id.
@@ -59,7 +61,8 @@ impl ProcessFacts {
         let of = Folder::open(process.pid)?;
         // The folder of a process that has ended is root's; one that tells its begin then is still there.
         let user = of.user();
-        let started = started_ns(&of.bytes("stat"))?;
+        let stat = of.bytes("stat");
+        let started = started_ns(&stat)?;
         if !began_at(process, started) {
             return None;
         }
@@ -74,6 +77,7 @@ impl ProcessFacts {
             program: of.program(),
             user: user.map(|uid| host.user_name(uid)),
             running: Some(Duration::from_nanos(host.uptime_ns.saturating_sub(started))),
+            is_stopped: is_stopped(&stat),
             unit: unit(&cgroup),
             container: match in_cgroups(&cgroup) {
                 Container::Host => None,

@@ -28,6 +28,13 @@ pub fn of_task(number: u32) -> Option<u32> {
     field(&String::from_utf8_lossy(&status), "Tgid:")?.parse().ok()
 }
 
+/// The names that processes have now.
+pub fn comms() -> Vec<Vec<u8>> {
+    let folders = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let comms = folders.filter_map(|folder| fs::read(folder.path().join("comm")).ok());
+    comms.map(|comm| comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec()).collect()
+}
+
 /// When the process of a folder of /proc began, in nanoseconds of the kernel's `CLOCK_BOOTTIME`, to a tick.
 pub fn start_ns(folder: &Path) -> Option<u64> {
     started_ns(&fs::read(folder.join("stat")).ok()?)
@@ -48,11 +55,20 @@ fn started_ns(stat: &[u8]) -> Option<u64> {
     Some(clock::unshifted_boottime_ns(started_ticks(stat)?.checked_mul(CLOCK_TICK_NS)?))
 }
 
-/// The 22nd field of /proc/PID/stat (proc_pid_stat(5)); the second is the name, which may hold anything.
 fn started_ticks(stat: &[u8]) -> Option<u64> {
+    stat_field(stat, 22)?.parse().ok()
+}
+
+/// Whether a signal or a tracer has stopped it, by /proc/PID/stat.
+fn is_stopped(stat: &[u8]) -> bool {
+    matches!(stat_field(stat, 3), Some("T" | "t"))
+}
+
+/// A field of /proc/PID/stat by its number, from 3 (proc_pid_stat(5)); the second is the name, which may hold anything.
+fn stat_field(stat: &[u8], number: usize) -> Option<&str> {
     let behind_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let rest = std::str::from_utf8(&stat[behind_name..]).ok()?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    rest.split_ascii_whitespace().nth(number - 3)
 }
 
 /// The first word behind `name`, which begins a line.
@@ -63,6 +79,13 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_a_signal_or_a_tracer_stopped_is_stopped() {
+        for (stat, stopped) in [("7 (a) T 1", true), ("7 (T) S 1", false), ("7 (a) t 1", true), ("", false)] {
+            assert_eq!(is_stopped(stat.as_bytes()), stopped, "{stat}");
+        }
+    }
 
     #[test]
     fn a_name_may_hold_anything() {

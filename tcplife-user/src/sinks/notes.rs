@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use tcplife_core::{
     connection::{Connection, Phase},
+    filter::Filter,
     table::{CensusOutcome, Table},
 };
 
@@ -25,10 +26,8 @@ pub struct Notes {
     ready: String,
     capacity: usize,
     minis: Minis,
-    /// Processes and network namespaces that are selected, until it was told which of them are absent: one may come that has the
-    /// number.
-    pids: Vec<u32>,
-    netns: Vec<u32>,
+    /// What is selected, until it was told which of that is absent: it may come.
+    selected: Filter,
     /// Which hooks are off was told.
     hooks_told: bool,
     /// How many network namespaces were told to be gone.
@@ -57,8 +56,7 @@ impl Notes {
             ready,
             capacity: config.max_connections,
             minis: config.minis,
-            pids: config.filter.pids.clone(),
-            netns: config.filter.netns.clone(),
+            selected: config.filter.clone(),
             hooks_told: false,
             gone_told: 0,
             unlisted_told: false,
@@ -85,14 +83,14 @@ impl Notes {
         self.absent();
     }
 
-    /// Which processes and network namespaces were selected and are not there, once.
+    /// Which processes, names and network namespaces were selected and are not there, once.
     pub fn absent(&mut self) {
-        let (pids, netns) = (std::mem::take(&mut self.pids), std::mem::take(&mut self.netns));
+        let selected = std::mem::take(&mut self.selected);
         if self.quiet {
-            // Looking for namespaces takes a look at every process.
+            // Looking for names and namespaces takes a look at every process.
             return;
         }
-        for absent in absent(&pids, &netns) {
+        for absent in absent(&selected) {
             self.note(&absent);
         }
     }

@@ -65,7 +65,7 @@ fn setup(config: &Config) -> Setup {
         theme: Theme::from_no_color(std::env::var_os("NO_COLOR").as_deref()),
         clock: Clock::sample(),
         filter: config.filter.clone(),
-        absent: absent(&config.filter.pids, &config.filter.netns),
+        absent: absent(&config.filter),
         leak_after: as_ns(config.leak_after),
     }
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::net::sockopt::set_socket_linger;
+use rustix::{
+    net::sockopt::set_socket_linger,
+    process::{Pid, Resource, Rlimit, prlimit},
+};
 use tcplife_tests::deadline::until;
 
 use crate::run::run;
@@ -157,4 +160,25 @@ fn those_with_descriptors_of_connections_that_are_over_are_told_of() -> Result<(
     let first = format!("sleep[{more}]: 1 eof_unread");
     ensure!(lines.first() == Some(&first), "a leak comes first: {lines:#?}");
     Ok(())
+}
+
+/// What a process does not do because it cannot is said: it is stopped, or has no descriptor left.
+#[test]
+fn what_keeps_a_process_from_closing_is_told() -> Result<()> {
+    let mut workers = Workers::new()?;
+    let stopped = workers.start(&["sh", "-c", "kill -STOP $$"])?;
+    let full = workers.start(&["sleep", "60"])?;
+    let port = workers.port()?;
+    let told = |pid: u32, label: &str, what: &str| -> Result<()> {
+        until(what, Duration::from_secs(10), || {
+            let lines = told_of(2, &port, &[])?;
+            let block = lines.iter().skip_while(|line| !line.contains(&format!("[{pid}]: "))).take(8);
+            let mut line = block.filter(|line| line.trim_start().starts_with(label));
+            Ok(line.any(|line| line.contains(what)).then_some(()))
+        })
+    };
+    told(stopped, "runs", ", but stopped by a signal or a debugger: it does nothing")?;
+    let limit = Rlimit { current: Some(1), maximum: Some(1) };
+    prlimit(Pid::from_raw(full.try_into()?), Resource::Nofile, limit)?;
+    told(full, "fds", " of 1 in use: accept, socket and open fail (EMFILE), these 0")
 }

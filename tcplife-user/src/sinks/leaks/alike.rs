@@ -24,6 +24,7 @@ struct Fault {
     user: Option<String>,
     unit: Option<String>,
     container: Option<String>,
+    is_stopped: bool,
     /// Verdicts, network namespaces and ports of what is to be fixed.
     faults: BTreeSet<(Verdict, u32, (&'static str, u16))>,
 }
@@ -38,6 +39,7 @@ impl Fault {
             user: facts.user.clone(),
             unit: facts.unit.clone(),
             container: facts.container.clone(),
+            is_stopped: facts.is_stopped,
             faults: group.faults().map(told).collect(),
         })
     }

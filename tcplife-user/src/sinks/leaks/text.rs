@@ -221,6 +221,9 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFac
     runs.extend(facts.running.map(|running| format!("for {}", duration(as_ns(running)))));
     runs.extend(facts.unit.as_ref().map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
     runs.extend(facts.container.as_ref().map(|id| format!("in container {id}")));
+    if facts.is_stopped {
+        runs.push("but stopped by a signal or a debugger: it does nothing".to_owned());
+    }
     line(text, "runs", &runs.join(", "));
     if let Some(fds) = descriptors(group, facts) {
         line(text, "fds", &fds);
@@ -233,12 +236,17 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFac
 
 /// How many descriptors it uses, and which of them are those of the suspects.
 fn descriptors(group: &Group<'_>, facts: &ProcessFacts) -> Option<String> {
+    let mut parts = Vec::new();
+    parts.extend(facts.descriptors.map(|used| match facts.descriptor_limit {
+        Some(limit) if used as u64 >= limit => {
+            format!("{used} of {limit} in use: accept, socket and open fail (EMFILE)")
+        }
+        Some(limit) => format!("{used} of {limit} in use"),
+        None => format!("{used} in use"),
+    }));
     let fds = group.fds(Suspect::is_closable);
-    let used = facts.descriptors.map(|used| match facts.descriptor_limit {
-        Some(limit) => format!("{used} of {limit} in use, "),
-        None => format!("{used} in use, "),
-    });
-    (!fds.is_empty()).then(|| format!("{}these {}", used.unwrap_or_default(), numbers(fds)))
+    parts.extend((!fds.is_empty()).then(|| format!("these {}", numbers(fds))));
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// How long suspects in order have been in their state.
