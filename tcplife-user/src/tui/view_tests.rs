@@ -13,7 +13,7 @@ use tcplife_core::{
 };
 
 use super::{
-    app::{App, Target},
+    app::{App, Tab, Target},
     fixtures::{self as fix, LARGE, SMALL, USUAL, type_keys},
     frame::Frame,
     lines::LeakKey,
@@ -190,6 +190,22 @@ fn a_process_with_nothing_but_what_is_left_of_connections_is_shown_as_well() {
     type_keys(&mut app, "1");
     let shown = text(&app);
     assert!(shown.contains("! 2 ended"), "{shown}");
+}
+
+/// What is typed behind it is no key of the view that has no rows to select.
+#[test]
+fn a_filter_is_for_connections_wherever_it_is_begun() {
+    for (tab, shown) in [
+        ("1", Tab::Connections),
+        ("2", Tab::Connections),
+        ("3", Tab::Connections),
+        ("4", Tab::Connections),
+        ("5", Tab::Events),
+    ] {
+        let mut app = on(tab, USUAL);
+        type_keys(&mut app, "/mysql q\n");
+        assert_eq!((app.tab, app.text()), (shown, "mysql q"), "from {tab}");
+    }
 }
 
 /// New data without the suspects of these numbers.

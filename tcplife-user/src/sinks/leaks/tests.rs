@@ -215,7 +215,9 @@ fn of_a_listener_that_workers_share_it_is_said_how_many_hold_it() {
     assert!(reason_of(&[70]).contains("[70] (1 of 128): no accept took it"));
     let one = "[70] (1 of 128; 1 more process holds the listener): no accept";
     assert!(reason_of(&[70, 71]).contains(one), "{}", reason_of(&[70, 71]));
-    assert!(reason_of(&[71, 70, 72]).contains("[70] (1 of 128; 2 more processes hold the listener): no accept"));
+    assert!(
+        reason_of(&[71, 70, 72]).contains("[70] (1 of 128; 2 more processes hold the listener): no accept")
+    );
 }
 
 #[test]

@@ -68,6 +68,14 @@ pub const BINDINGS: &[Binding] = &[
         "show only rows that have a text",
     ),
     bind(
+        &[char('/')],
+        Action::Filter,
+        &[Scope::Leaks, Scope::Histograms, Scope::TimeWait],
+        "/",
+        None,
+        "show connections that have a text",
+    ),
+    bind(
         &[char('f')],
         Action::States,
         &[Scope::Connections],

@@ -40,7 +40,6 @@ pub(super) fn in_connections(app: &mut App, action: Action) {
             app.list.descending = !app.list.descending;
             reordered(app);
         }
-        Action::Filter => app.overlay = Overlay::Line(app.list.text.clone()),
         Action::States => app.overlay = Overlay::Picker(State::CloseWait.index()),
         Action::Group => {
             app.list.group = match app.list.group {

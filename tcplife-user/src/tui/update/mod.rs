@@ -197,6 +197,13 @@ fn in_tab(app: &mut App, action: Action) {
         Action::NextTab => open(app, neighbour(app.tab, 1)),
         Action::PreviousTab => open(app, neighbour(app.tab, Tab::ALL.len() - 1)),
         Action::Tab(tab) => open(app, tab),
+        Action::Filter => {
+            // The other views have no rows that it selects.
+            if !matches!(app.tab, Tab::Connections | Tab::Events) {
+                open(app, Tab::Connections);
+            }
+            app.overlay = Overlay::Line(app.list.text.clone());
+        }
         _ if pane::moved(app, action) => {}
         _ => match app.tab {
             Tab::Connections => in_connections(app, action),

@@ -9,7 +9,7 @@ use super::list;
 use crate::{
     stays::By,
     tui::{
-        app::{App, Overlay, StaysTab, Stream, Tab},
+        app::{App, StaysTab, Stream, Tab},
         cursor::Cursor,
         keys::Action,
         lines::{self, LeakKey},
@@ -182,10 +182,6 @@ pub(super) fn in_events(app: &mut App, action: Action) {
     let page = app.visible_rows().max(1);
     let top = stream_top(app);
     let top = match action {
-        Action::Filter => {
-            app.overlay = Overlay::Line(app.list.text.clone());
-            return;
-        }
         Action::Back if top == 0 && !app.list.text.is_empty() => {
             app.list.text.clear();
             return;
