@@ -27,6 +27,8 @@ pub const WINDOW: u64 = 10 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 /// `TCP_TIMEWAIT_LEN` (include/net/tcp.h): a port is kept this long after a close.
 pub const TIME_WAIT: u64 = 60 * SECOND;
+/// After this long in TIME_WAIT a port can be reused, where that is allowed (`tcp_twsk_unique`; `tcp_tw_reuse_delay` from 6.14 on).
+const REUSE: u64 = SECOND;
 
 /// Whose ports are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,14 +95,27 @@ impl Usage {
         self.lately / 10
     }
 
-    /// When `ports` are used up, if connections go on to come as of late and each keeps its port for TIME_WAIT.
-    pub fn exhaustion(&self, ports: usize) -> Exhaustion {
-        let Some(free) = ports.checked_sub(self.total).filter(|&free| free > 0) else {
+    /// Ports that a new connection cannot have; with `reuse` it can have those of connections in TIME_WAIT.
+    pub fn held(&self, reuse: bool) -> usize {
+        let time_wait = self.by_state[State::TimeWait.index()];
+        let kept = if reuse { time_wait.min(self.lately_within(REUSE)) } else { time_wait };
+        self.total - time_wait + kept
+    }
+
+    /// How many come within a time, as of late.
+    fn lately_within(&self, time: u64) -> usize {
+        usize::try_from(self.lately as u128 * u128::from(time) / u128::from(WINDOW)).unwrap_or(usize::MAX)
+    }
+
+    /// When `ports` are used up, if connections go on to come as of late and each keeps its port for TIME_WAIT, with `reuse` for the
+    /// first second of it.
+    pub fn exhaustion(&self, ports: usize, reuse: bool) -> Exhaustion {
+        let Some(free) = ports.checked_sub(self.held(reuse)).filter(|&free| free > 0) else {
             return Exhaustion::Now;
         };
         let lasting = self.total - self.by_state[State::TimeWait.index()];
-        let at_last = lasting as u128 + self.lately as u128 * u128::from(TIME_WAIT / WINDOW);
-        if self.lately == 0 || at_last <= ports as u128 {
+        let at_last = lasting.saturating_add(self.lately_within(if reuse { REUSE } else { TIME_WAIT }));
+        if self.lately == 0 || at_last <= ports {
             return Exhaustion::Never;
         }
         let ns = free as u128 * u128::from(WINDOW) / self.lately as u128;
@@ -279,7 +294,7 @@ mod tests {
     #[test]
     fn exhaustion_is_where_the_rate_leads() {
         let mut usage = Usage::new(1, Place::At("127.0.0.1:80".parse().unwrap()));
-        let at = |usage: &Usage| usage.exhaustion(28_232);
+        let at = |usage: &Usage| usage.exhaustion(28_232, false);
         assert_eq!(at(&usage), Exhaustion::Never);
         // 400 each second make 24,000 in a minute: that fits.
         (usage.total, usage.lately) = (4_000, 4_000);
@@ -290,5 +305,10 @@ mod tests {
         assert_eq!(at(&usage), Exhaustion::In(40 * SECOND));
         usage.total = 28_232;
         assert_eq!(at(&usage), Exhaustion::Now);
+        // 500 each second reuse what is in TIME_WAIT: that goes on for ever. With 28,000 that last it does not.
+        usage.by_state[State::TimeWait.index()] = 28_232;
+        assert_eq!((usage.held(true), usage.exhaustion(28_232, true)), (500, Exhaustion::Never));
+        usage.by_state[State::TimeWait.index()] = 232;
+        assert_eq!((usage.held(true), usage.exhaustion(28_232, true)), (28_232, Exhaustion::Now));
     }
 }

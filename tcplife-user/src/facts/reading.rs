@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
+    net::IpAddr,
 };
 
 use anyhow::Result;
@@ -161,6 +162,16 @@ impl Reading {
         Some((high + 1).saturating_sub(low).saturating_sub(taken.sum()))
     }
 
+    /// Whether a new connection between these addresses can have a port that one in TIME_WAIT has (`tcp_twsk_unique`).
+    pub fn reuses_time_wait(&self, source: IpAddr, destination: IpAddr) -> bool {
+        let is_allowed = match self.number("ipv4/tcp_tw_reuse") {
+            Some(1) => true,
+            Some(2) => source.is_loopback() || destination.is_loopback(),
+            _ => false,
+        };
+        is_allowed && self.number("ipv4/tcp_timestamps") != Some(0)
+    }
+
     #[cfg(test)]
     pub(super) fn into_sysctls(self) -> HashMap<&'static str, String> {
         self.sysctls
@@ -183,6 +194,23 @@ mod tests {
         assert_eq!(with("40000"), Some(28_231));
         assert_eq!(with("8080,40000-40009,60990-65535"), Some(28_232 - 10 - 10));
         assert_eq!(Reading::default().local_ports(), None);
+    }
+
+    #[test]
+    fn time_wait_is_reused_as_the_settings_allow() {
+        let (near, far) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        for (reuse, timestamps, at_home, abroad) in [
+            ("0", "1", false, false),
+            ("1", "1", true, true),
+            ("2", "1", true, false),
+            ("1", "0", false, false),
+        ] {
+            let values = [("ipv4/tcp_tw_reuse", reuse), ("ipv4/tcp_timestamps", timestamps)];
+            let sysctls = values.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+            let reading = Reading::of(1, sysctls, &[], "", "");
+            let told = (reading.reuses_time_wait(near, near), reading.reuses_time_wait(far, far));
+            assert_eq!(told, (at_home, abroad), "{reuse} {timestamps}");
+        }
     }
 
     #[test]

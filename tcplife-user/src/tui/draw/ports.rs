@@ -124,14 +124,30 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let spans = spans(&ports.usages.rows);
     let first = app.ports.top;
     for (n, (usage, line)) in ports.usages.rows.iter().skip(first).zip(lines).enumerate() {
-        let range = app.frame.reading(usage.netns).and_then(Reading::local_ports);
+        let supply = supply(app.frame.reading(usage.netns), usage.place);
         cells::write(&columns, line, buffer, |column, width| {
-            cell(app.setup.theme, column, usage, (spans, range), width)
+            cell(app.setup.theme, column, usage, (spans, supply), width)
         });
         if first + n == app.ports.at {
             buffer.set_style(line, theme::SELECTED);
         }
     }
+}
+
+/// Where the ports of a place come from.
+#[derive(Clone, Copy)]
+struct Supply {
+    /// How many there are.
+    ports: usize,
+    /// A new connection can have one that a connection in TIME_WAIT has.
+    reuse: bool,
+}
+
+/// What a place has, if its ports are ours and the settings are known.
+fn supply(reading: Option<&Reading>, place: Place) -> Option<Supply> {
+    let Place::To { source, destination } = place else { return None };
+    let ports = reading?.local_ports()?;
+    Some(Supply { ports, reuse: reading?.reuses_time_wait(source, destination.ip()) })
 }
 
 /// Both ends and the namespace.
@@ -165,18 +181,17 @@ fn cell(
     theme: Theme,
     column: Column,
     usage: &Usage,
-    (spans, range): (bool, Option<usize>),
+    (spans, supply): (bool, Option<Supply>),
     width: usize,
 ) -> (String, Style) {
     let of = |state: State| usage.by_state[state.index()];
     let count = |number: usize| text::short_count(number as u64);
-    let range = range.filter(|_| matches!(usage.place, Place::To { .. }));
     let known = of(State::TimeWait) + of(State::Established);
     let words = match column {
         Column::Place => place(usage, spans, width),
         Column::Ports => count(usage.total),
-        Column::Used => match range {
-            Some(range) if range > 0 => return used(theme, usage.total, range),
+        Column::Used => match supply {
+            Some(supply) if supply.ports > 0 => return used(theme, usage, supply),
             _ => "-".to_owned(),
         },
         Column::TimeWait => count(of(State::TimeWait)),
@@ -184,7 +199,7 @@ fn cell(
         Column::Other => count(usage.total.saturating_sub(known)),
         Column::ClosedHere => count(usage.closed_here),
         Column::New => count(usage.per_second()),
-        Column::EndsIn => match range.map(|range| usage.exhaustion(range)) {
+        Column::EndsIn => match supply.map(|supply| usage.exhaustion(supply.ports, supply.reuse)) {
             None => "-".to_owned(),
             Some(Exhaustion::Never) => "never".to_owned(),
             Some(Exhaustion::In(ns)) => return (text::duration(ns), theme.alarm()),
@@ -203,11 +218,14 @@ fn cell(
     (words, theme::PLAIN)
 }
 
-/// The share of the range, alarming from three quarters on.
-fn used(theme: Theme, total: usize, range: usize) -> (String, Style) {
-    let percent = total.saturating_mul(100) / range;
-    let words = if percent == 0 && total > 0 { "<1%".to_owned() } else { format!("{percent}%") };
-    let is_alarming = percent >= 75;
+/// The share of the range, alarming from three quarters on that a new connection cannot have.
+fn used(theme: Theme, usage: &Usage, Supply { ports, reuse }: Supply) -> (String, Style) {
+    let percent = |of: usize| of.saturating_mul(100) / ports;
+    let words = match percent(usage.total) {
+        0 if usage.total > 0 => "<1%".to_owned(),
+        percent => format!("{percent}%"),
+    };
+    let is_alarming = percent(usage.held(reuse)) >= 75;
     (
         if is_alarming { format!("!{words}") } else { words },
         if is_alarming { theme.alarm() } else { theme::PLAIN },
