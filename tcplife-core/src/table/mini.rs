@@ -169,8 +169,8 @@ impl Table {
         self.departed.note(connection.mini, connection.cookie);
         connection.phase = Phase::Closed;
         connection.mini_end = cause;
-        // A new user of its tuple, or that its namespace is gone, says no more than that it is: it may have gone on to TIME_WAIT unseen.
-        let is_guess = computed && matches!(cause, Some(MiniEndCause::Reused | MiniEndCause::NetnsGone));
+        // That its namespace is gone says no more than that it is: it may have gone on to TIME_WAIT unseen.
+        let is_guess = computed && cause == Some(MiniEndCause::NetnsGone);
         if connection.state() == State::FinWait2 {
             let known = cause.filter(|_| !is_guess);
             connection.end = Some(known.map_or(EndCause::Unknown, end_without_fin));
@@ -223,12 +223,12 @@ impl Table {
             (State::FinWait2, _) => {
                 // A mini-socket gives way in TIME_WAIT (tcp_timewait_state_process), which this one reached unseen, or a reset had ended it.
                 connection.marks.set(Marks::GAP);
-                (Since::Between { earliest: Some(connection.entered()), latest: at }, MiniEndCause::Reused)
+                (Since::Between { earliest: Some(connection.entered()), latest: at }, None)
             }
-            (_, Some(fired)) => (Since::Seen(fired), MiniEndCause::Expired),
-            (_, None) => (Since::Seen(at), MiniEndCause::Reused),
+            (_, Some(fired)) => (Since::Seen(fired), Some(MiniEndCause::Expired)),
+            (_, None) => (Since::Seen(at), Some(MiniEndCause::Reused)),
         };
-        self.end_mini(slot, since, true, Some(cause), observer);
+        self.end_mini(slot, since, true, cause, observer);
     }
 
     /// A mini-socket's timer was set again. In `TIME_WAIT` that is how it got there, or a late segment of the peer's

@@ -68,7 +68,8 @@ const EOF_UNREAD: Advice = Advice {
 const DATA_UNREAD: Advice = Advice {
     means: "The peer sent data and closed; the program has not read even the data.",
     look_at: "the reader: a worker that is stuck or too slow, a full queue between reader and worker, back \
-              pressure that never ends.",
+              pressure that never ends. A few dozen bytes may be no more than TLS's close_notify: an idle pool that \
+              does not check its connections.",
     no_help: KEEPALIVE,
 };
 
