@@ -89,8 +89,15 @@ fn look(found: &[Found]) -> Vec<Suspect> {
 fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, takes_up_ended: true, ..Config::default() });
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
-    let census =
-        Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
+    let census = Census {
+        begun: NOW,
+        ended: NOW,
+        scope: Scope::Some,
+        netns: &[],
+        gone: &[],
+        doubtful: &[],
+        found: &found,
+    };
     table.take_census(&census, |_| true, &mut ());
     suspects(&table, &Sockets::of(&found, sight), NOW, AFTER, HZ)
 }
@@ -173,8 +180,15 @@ fn who_opened_a_connection_is_not_told_by_its_port_alone() {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
     let [_, of_server] = [connects, client].map(|client| {
         let found = [vec![client, listener(2, CLIENT, 10, 0)]];
-        let census =
-            Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
+        let census = Census {
+            begun: NOW,
+            ended: NOW,
+            scope: Scope::Some,
+            netns: &[],
+            gone: &[],
+            doubtful: &[],
+            found: &found,
+        };
         table.take_census(&census, |_| true, &mut ());
         let suspects = suspects(&table, &Sockets::of(&found, Sight::Every), NOW, AFTER, HZ);
         suspects.first().map(|suspect| suspect.of_server)
@@ -281,7 +295,7 @@ fn groups_are_by_process_and_the_worst_comes_first() {
     let groups = groups(&suspects);
     let pids: Vec<_> = groups.iter().map(|group| group.process.map(|process| process.pid)).collect();
     assert_eq!(pids, [Some(10), None, Some(20)]);
-    assert_eq!(groups[0].leaks(), 2);
+    assert_eq!(groups[0].faults().leaks, 2);
     assert_eq!(groups[0].fds(|_| true), [4, 5]);
     assert_eq!(groups[0].local_ports(), [(80, 2)]);
     let total: usize = groups.iter().map(|group| group.suspects.len()).sum();

@@ -42,6 +42,8 @@ pub enum Scope {
 pub struct Census<'a> {
     /// When it began, in nanoseconds of `CLOCK_MONOTONIC`.
     pub begun: u64,
+    /// When all had been looked at.
+    pub ended: u64,
     /// What was looked for.
     pub scope: Scope,
     /// Inodes of the network namespaces that were looked at, in ascending order.
@@ -111,7 +113,7 @@ impl Table {
                 }
             }
             self.missed_some = outcome.missing > 0;
-            self.listed.note(census.begun, census.netns);
+            self.listed.note(census);
         }
         if census.scope == Scope::Everything {
             self.is_listed = true;
@@ -136,9 +138,8 @@ impl Table {
         let known = self.socks.get(&head.sock).copied();
         let slot = match known {
             Some(slot) if self.is_newer(slot, head.time_ns) || self.is_ahead(slot, found, &ends, state) => {
-                let is_its = self.slab.get(slot).is_some_and(|of| !is_another(of, head, &ends));
-                if is_its && head.has(flag::HELD) {
-                    self.offer(slot, &Process::from(&found.task), Via::Holder);
+                if self.slab.get(slot).is_some_and(|connection| !is_another(connection, head, &ends)) {
+                    self.note_holder(slot, found, heirs);
                 }
                 return Some(slot);
             }
@@ -163,11 +164,16 @@ impl Table {
                 }
             }
         };
-        if head.has(flag::HELD) {
+        self.note_holder(slot, found, heirs);
+        Some(slot)
+    }
+
+    /// Whoever holds the socket of a connection may own it.
+    fn note_holder<'a>(&mut self, slot: u32, found: &'a Found, heirs: &mut Heirs<'a>) {
+        if found.head.has(flag::HELD) {
             self.offer(slot, &Process::from(&found.task), Via::Holder);
             heirs.holds(self, slot, &found.task);
         }
-        Some(slot)
     }
 
     /// Whether a closed socket is what a process still has of a connection that is over, and that is to be taken up. One that never
@@ -319,7 +325,7 @@ impl Table {
         if !was_missed {
             connection.marks.set(Marks::MISSED);
             outcome.missing += 1;
-            return self.note_miss(slot, census.begun);
+            return self.note_miss(slot, census.ended);
         }
         outcome.ended += 1;
         match connection.phase {

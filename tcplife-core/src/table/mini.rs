@@ -114,6 +114,9 @@ impl Table {
                 state if self.config.mini_ends == MiniEndSource::Dumped && !is_overdue => {
                     self.wait_for_dump(slot, state, fired);
                 }
+                State::TimeWait if connection.marks.has(Marks::UNTIMED) => {
+                    self.end_mini_unseen(slot, fired.at, None, observer);
+                }
                 State::TimeWait => {
                     let at = self.overdue(slot, fired.at).unwrap_or(fired.at);
                     self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
@@ -180,6 +183,20 @@ impl Table {
         self.conclude(slot, observer);
     }
 
+    /// A mini-socket ended by the time `by`, nobody saw when.
+    pub(super) fn end_mini_unseen<O: Observer + ?Sized>(
+        &mut self,
+        slot: u32,
+        by: u64,
+        cause: Option<MiniEndCause>,
+        observer: &mut O,
+    ) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        connection.marks.set(Marks::GAP);
+        let since = Since::Between { earliest: Some(connection.entered()), latest: by };
+        self.end_mini(slot, since, true, cause, observer);
+    }
+
     /// A mini-socket in `FIN_WAIT_2` is gone by now, by way of `TIME_WAIT` or not: that was not seen, so no move is
     /// told. Its life is, if that waited for the end.
     fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
@@ -217,18 +234,14 @@ impl Table {
 
     /// A mini-socket has given way at the time `at` or before, unseen: to who has its tuple now, if its time was not up before.
     fn replace<O: Observer + ?Sized>(&mut self, slot: u32, at: u64, observer: &mut O) {
-        let overdue = self.overdue(slot, at);
-        let Some(connection) = self.slab.get_mut(slot) else { return };
-        let (since, cause) = match (connection.state(), overdue) {
-            (State::FinWait2, _) => {
-                // A mini-socket gives way in TIME_WAIT (tcp_timewait_state_process), which this one reached unseen, or a reset had ended it.
-                connection.marks.set(Marks::GAP);
-                (Since::Between { earliest: Some(connection.entered()), latest: at }, None)
+        match (self.slab.get(slot).map(Connection::state), self.overdue(slot, at)) {
+            // A mini-socket gives way in TIME_WAIT (tcp_timewait_state_process), which this one reached unseen, or a reset had ended it.
+            (Some(State::FinWait2), _) => self.end_mini_unseen(slot, at, None, observer),
+            (_, Some(fired)) => {
+                self.end_mini(slot, Since::Seen(fired), true, Some(MiniEndCause::Expired), observer);
             }
-            (_, Some(fired)) => (Since::Seen(fired), Some(MiniEndCause::Expired)),
-            (_, None) => (Since::Seen(at), Some(MiniEndCause::Reused)),
-        };
-        self.end_mini(slot, since, true, cause, observer);
+            (_, None) => self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Reused), observer),
+        }
     }
 
     /// A mini-socket's timer was set again. In `TIME_WAIT` that is how it got there, or a late segment of the peer's

@@ -176,14 +176,15 @@ impl Engine {
     ) -> CensusOutcome {
         // Records of what happened before and during the look are applied first. Not of what comes after it: under a high load
         // there are always more.
-        let looked = clock::monotonic_ns() + DISORDER_NS;
+        let ended = clock::monotonic_ns();
+        let looked = ended + DISORDER_NS;
         while self.take_batch(observer) > 0 && self.heard_until < looked {}
         if self.heard_until < looked {
             self.wait_for_kept_back(observer);
         }
         looked_into.sort_unstable();
         let Lost { gone, doubtful } = lost;
-        let census = Census { begun, scope, netns: &looked_into, gone, doubtful, found };
+        let census = Census { begun, ended, scope, netns: &looked_into, gone, doubtful, found };
         self.table.take_census(&census, wanted(&self.filter), observer)
     }
 }

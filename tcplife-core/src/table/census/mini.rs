@@ -20,7 +20,8 @@ use crate::{
 
 /// A mini-socket with less time than this to go is not taken up, nanoseconds.
 const SPENT_NS: u64 = 100_000_000;
-/// A mini-socket in `FIN_WAIT_2` is taken to have expired if a list had it no longer than this before its timer fired.
+/// A mini-socket in `FIN_WAIT_2` is taken to have expired if a list had it no longer than this before its timer fired, or for three
+/// quarters of its time.
 const NEAR_NS: u64 = 3_000_000_000;
 
 /// The newest list of mini-sockets.
@@ -31,9 +32,11 @@ pub(in crate::table) struct Listed {
 }
 
 impl Listed {
-    pub(super) fn note(&mut self, begun: u64, netns: &[u32]) {
-        self.begun = begun;
-        netns.clone_into(&mut self.netns);
+    pub(super) fn note(&mut self, census: &Census<'_>) {
+        self.begun = census.begun;
+        let unseen = |inode| census.gone.contains(inode) || census.doubtful.contains(inode);
+        self.netns.clear();
+        self.netns.extend(census.netns.iter().filter(|inode| !unseen(inode)));
     }
 
     /// When a mini-socket of a namespace was there that was not missed since; 0 if nothing is known of that.
@@ -97,15 +100,18 @@ impl Table {
         Some(slot)
     }
 
-    /// A list begun at the time `begun` missed a mini-socket that the one before had. Between the two its timer may have fired, or
+    /// A list that was made by the time `ended` is the first that missed a mini-socket. Its timer may have fired since it was there, or
     /// something ended it early.
-    pub(super) fn note_miss(&mut self, slot: u32, begun: u64) {
+    pub(super) fn note_miss(&mut self, slot: u32, ended: u64) {
         let Some(connection) = self.slab.get(slot).filter(|connection| connection.due != 0) else { return };
-        let seen = self.listed.seen(connection.netns).max(connection.entered());
-        let is_by_timer = self.fired(connection, begun).is_some_and(|at| match connection.state() {
-            State::TimeWait => true,
-            // A reset is as likely, and TIME_WAIT may have come and gone.
-            _ => (seen.saturating_sub(LAG_NS)..seen.saturating_add(NEAR_NS)).contains(&at),
+        let entered = connection.entered();
+        let seen = self.listed.seen(connection.netns).max(entered);
+        let is_by_timer = self.fired(connection, ended).is_some_and(|at| {
+            let near = NEAR_NS.max(at.saturating_sub(entered) / 4);
+            // From TIME_WAIT only a reset or `SOCK_DESTROY` leads out early and unseen. In FIN_WAIT_2 a reset is as likely as the timer,
+            // and TIME_WAIT may have come and gone.
+            connection.state() == State::TimeWait
+                || (seen.saturating_sub(LAG_NS)..seen.saturating_add(near)).contains(&at)
         });
         if let Some(connection) = self.slab.get_mut(slot) {
             connection.marks.put(Marks::UNTIMED, !is_by_timer);
@@ -129,12 +135,8 @@ impl Table {
             // A hook should have told.
             self.totals.mismatched += 1;
         }
-        let since = Since::Between { earliest: Some(connection.entered()), latest: census.begun };
-        if let Some(connection) = self.slab.get_mut(slot) {
-            connection.marks.set(Marks::GAP);
-        }
         let cause = is_with_its_namespace.then_some(MiniEndCause::NetnsGone);
-        self.end_mini(slot, since, true, cause, observer);
+        self.end_mini_unseen(slot, census.begun, cause, observer);
     }
 
     /// A full socket is gone and its end was lost. If a mini-socket with its tuple was found meanwhile, and taken up as a connection of

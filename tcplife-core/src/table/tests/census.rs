@@ -63,7 +63,7 @@ pub(super) fn moved(sock: u64, old: u8, new: u8, at: u64) -> Record {
 pub(super) fn take(table: &mut Table, log: &mut Log, begun: u64, found: &[Found]) -> CensusOutcome {
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
     let (scope, netns) = (Scope::Everything, &[NETNS]);
-    let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
+    let census = Census { begun, ended: begun, scope, netns, gone: &[], doubtful: &[], found: &found };
     let outcome = table.take_census(&census, |_| true, log);
     check::table(table);
     log.check(table);
@@ -261,7 +261,7 @@ fn other_namespaces_and_newer_connections_are_not_missed() {
     let (mut table, mut log) = run(Config::default(), &records);
     assert_eq!(take(&mut table, &mut log, 9 * SECOND, &[]), CensusOutcome::default());
     let (begun, scope) = (20 * SECOND, Scope::Everything);
-    let all = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &[] };
+    let all = Census { begun, ended: begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &[] };
     let elsewhere = Census { netns: &[NETNS + 1], ..all };
     assert_eq!(table.take_census(&elsewhere, |_| true, &mut log), CensusOutcome::default());
     let minis = Census { scope: Scope::MiniSockets, ..all };
@@ -389,7 +389,7 @@ proptest! {
         let dump: Vec<Vec<Found>> = dump.chunks(7).map(|piece| piece.iter().map(as_found).collect()).collect();
         for begun in begun..begun + 3 {
             let scope = Scope::Everything;
-            let census = Census { begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &dump };
+            let census = Census { begun, ended: begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &dump };
             table.take_census(&census, |_| true, &mut log);
             check::table(&table);
         }

@@ -56,6 +56,17 @@ fn who_holds_one_that_moved_during_the_list_owns_it() {
     }
 }
 
+/// Its event came when the list had looked at the first of its holders only.
+#[test]
+fn who_was_found_with_it_before_the_event_still_holds_it() {
+    let (mut table, mut log) = run(Config::default(), &[moved(1, ESTABLISHED, CLOSE_WAIT, SECOND)]);
+    let before = held(found(1, ESTABLISHED, SECOND - 1), 42);
+    let after = held(found(1, CLOSE_WAIT, SECOND + 1), 43);
+    take(&mut table, &mut log, SECOND / 2, &[before, after]);
+    let owners: Vec<_> = table.iter().filter_map(|connection| table.owner(connection)).collect();
+    assert_eq!(owners.iter().map(|owner| owner.process.pid).collect::<Vec<_>>(), [42]);
+}
+
 /// In a full table the place of one that somebody else holds by now is another's before the list is gone through.
 #[test]
 fn who_holds_one_that_was_evicted_does_not_own_what_has_its_place() {

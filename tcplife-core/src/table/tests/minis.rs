@@ -102,6 +102,7 @@ fn one_that_is_missed_when_its_timer_fires_has_expired() {
             take(&mut table, &mut log, begun - 1, &[]);
             let census = Census {
                 begun,
+                ended: begun,
                 scope: Scope::MiniSockets,
                 netns: &[NETNS],
                 gone: &[],
@@ -155,6 +156,7 @@ fn a_list_of_mini_sockets_makes_no_other_one_missed_twice() {
         assert_eq!(take(&mut table, &mut log, begun * SECOND, &[other]).missing, 1);
         let minis = Census {
             begun: (begun + 1) * SECOND,
+            ended: (begun + 1) * SECOND,
             scope: Scope::MiniSockets,
             netns: &[NETNS],
             gone: &[],
@@ -346,7 +348,8 @@ fn how_one_in_fin_wait_2_ended_that_went_with_its_namespace_is_not_known() {
     take(&mut table, &mut log, 9 * SECOND, &[mini(1, FIN_WAIT2, 10 * SECOND, 15_000)]);
     for begun in [11, 12] {
         let (begun, scope) = (begun * SECOND, Scope::Everything);
-        let census = Census { begun, scope, netns: &[NETNS], gone: &[NETNS], doubtful: &[], found: &[] };
+        let census =
+            Census { begun, ended: begun, scope, netns: &[NETNS], gone: &[NETNS], doubtful: &[], found: &[] };
         table.take_census(&census, |_| true, &mut log);
     }
     let ends: Vec<EndCause> = log.lives().map(|(_, life)| life.end).collect();
@@ -374,7 +377,7 @@ fn one_in_a_namespace_that_may_be_there_ends_by_its_timer() {
         for begun in [21, 22] {
             let begun = begun * SECOND;
             let scope = Scope::Everything;
-            let census = Census { begun, scope, netns: &[NETNS], gone, doubtful, found: &[] };
+            let census = Census { begun, ended: begun, scope, netns: &[NETNS], gone, doubtful, found: &[] };
             table.take_census(&census, |_| true, &mut ends);
             check::table(&table);
         }

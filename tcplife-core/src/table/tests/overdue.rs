@@ -26,7 +26,8 @@ fn one_whose_timer_is_set_again_unseen_goes_on() {
     let mut list = |table: &mut Table, begun, found: &[Found]| {
         let found = [found.to_vec()];
         let scope = Scope::MiniSockets;
-        let census = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &found };
+        let census =
+            Census { begun, ended: begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found: &found };
         let outcome = table.take_census(&census, |_| true, &mut ends);
         check::table(table);
         (outcome, std::mem::take(&mut ends.0))
@@ -79,7 +80,8 @@ fn one_whose_timer_fires_while_a_list_is_made_ends_then() {
         let mut list = |table: &mut Table, begun, found: &[Found]| {
             let (netns, found) = (&[NETNS], [found.to_vec()]);
             let scope = Scope::MiniSockets;
-            let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
+            let census =
+                Census { begun, ended: begun, scope, netns, gone: &[], doubtful: &[], found: &found };
             table.take_census(&census, |_| true, &mut ends);
             check::table(table);
             std::mem::take(&mut ends.0)
@@ -103,7 +105,15 @@ fn one_that_a_full_table_has_no_room_for_has_expired() {
     let mut time_wait = mini(1, TIME_WAIT, 10 * SECOND, 0);
     (time_wait.gauge.jiffies, time_wait.gauge.expires) = (90_000, 105_000);
     let (scope, found) = (Scope::MiniSockets, &[vec![time_wait]]);
-    let census = Census { begun: 9 * SECOND, scope, netns: &[NETNS], gone: &[], doubtful: &[], found };
+    let census = Census {
+        begun: 9 * SECOND,
+        ended: 9 * SECOND,
+        scope,
+        netns: &[NETNS],
+        gone: &[],
+        doubtful: &[],
+        found,
+    };
     table.take_census(&census, |_| true, &mut ends);
     table.apply(&moved(2, CLOSE, SYN_SENT, 72 * SECOND), &mut ends);
     check::table(&table);

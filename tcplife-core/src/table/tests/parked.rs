@@ -252,7 +252,7 @@ proptest! {
             };
             let found: Vec<Vec<Found>> = vec![dump.by_ref().take(5).map(as_found).collect()];
             let scope = if begun % 3 == 0 { Scope::MiniSockets } else { Scope::Everything };
-            let census = Census { begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &found };
+            let census = Census { begun, ended: begun, scope, netns: &[1, 2], gone: &[2], doubtful: &[1], found: &found };
             table.take_census(&census, |_| true, &mut log);
             check::table(&table);
             prop_assert!(table.len() <= config.capacity);

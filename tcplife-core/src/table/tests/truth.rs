@@ -115,7 +115,7 @@ impl Look {
 
     fn take(&self, table: &mut Table, log: &mut Log) {
         let (begun, scope, found) = (self.begun, Scope::Everything, &self.found);
-        let census = Census { begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found };
+        let census = Census { begun, ended: begun, scope, netns: &[NETNS], gone: &[], doubtful: &[], found };
         table.take_census(&census, |_| true, log);
         check::table(table);
     }

@@ -28,9 +28,13 @@ impl Observer for Moves {
 
 fn list<O: Observer>(table: &mut Table, observer: &mut O, begun: u64, found: &[Found]) {
     table.tick(begun, observer);
+    list_until(table, observer, (begun, begun), found);
+}
+
+fn list_until<O: Observer>(table: &mut Table, observer: &mut O, (begun, ended): (u64, u64), found: &[Found]) {
     let found = [found.to_vec()];
     let (scope, netns) = (Scope::MiniSockets, &[NETNS]);
-    let census = Census { begun, scope, netns, gone: &[], doubtful: &[], found: &found };
+    let census = Census { begun, ended, scope, netns, gone: &[], doubtful: &[], found: &found };
     table.take_census(&census, |_| true, observer);
     check::table(table);
 }
@@ -58,6 +62,38 @@ fn one_that_was_missed_before_its_timer_fired_did_not_expire() {
     }
 }
 
+/// Its timer fired while the first list that missed it was made, and the second one comes right behind.
+#[test]
+fn one_whose_timer_fires_while_a_list_is_made_has_expired() {
+    for (state, left) in [IN_FIN_WAIT_2, (TIME_WAIT, 500)] {
+        let (mut table, mut log) = run(DUMPED, &[]);
+        let mut one = mini(1, state, 10 * SECOND, left);
+        if state == TIME_WAIT {
+            (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
+        }
+        take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+        let mut ends = Closed::default();
+        let millis = SECOND / 1_000;
+        list_until(&mut table, &mut ends, (FIRES - 6 * millis, FIRES + 4 * millis), &[]);
+        list_until(&mut table, &mut ends, (FIRES + 5 * millis, FIRES + 15 * millis), &[]);
+        assert_eq!(ends.0, [(FIRES, Some("expired"))], "{state}");
+    }
+}
+
+/// It was missed before its timer fired, and no list came after that.
+#[test]
+fn one_that_was_missed_before_its_time_has_no_time_without_another_list() {
+    let (mut table, mut log) = run(DUMPED, &[]);
+    let mut one = mini(1, TIME_WAIT, 10 * SECOND, 0);
+    (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
+    take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    let mut moves = Moves::default();
+    list(&mut table, &mut moves, FIRES - SECOND, &[]);
+    table.tick(FIRES + 3 * SECOND, &mut moves);
+    assert_eq!(moves.0, [(State::TimeWait, State::Closed, None, None)]);
+    assert!(table.is_empty());
+}
+
 /// It was not missed after all: a list can pass by one that moves in the kernel's tables meanwhile.
 #[test]
 fn one_that_was_missed_once_expires_as_others_do() {
@@ -76,14 +112,24 @@ fn one_that_was_missed_once_expires_as_others_do() {
 /// Between two lists that are far apart the peer may have reset it, or its `TIME_WAIT` may have come and gone.
 #[test]
 fn how_one_in_fin_wait_2_ended_between_lists_that_are_far_apart_is_not_known() {
-    for (before, expired) in [(SECOND, true), (8 * SECOND, false)] {
+    // Of 28 s a list had it for 24 s, or for 8 s.
+    for (first, before, expired) in [
+        (SECOND, 0, true),
+        (8 * SECOND, 0, false),
+        (28 * SECOND, 4 * SECOND, true),
+        (28 * SECOND, 20 * SECOND, false),
+    ] {
         let (mut table, mut log) = run(DUMPED, &[]);
-        let found = FIRES - before;
-        let one = mini(1, FIN_WAIT2, found, (before - 16_000_000) * 250 / SECOND);
+        let fires = 40 * SECOND;
+        let found = fires - first;
+        let one = mini(1, FIN_WAIT2, found, first * 250 / SECOND);
         take(&mut table, &mut log, found - 1, &[one]);
+        if before > 0 {
+            take(&mut table, &mut log, fires - before, &[one]);
+        }
         let mut moves = Moves::default();
-        list(&mut table, &mut moves, FIRES + 20 * SECOND, &[]);
-        list(&mut table, &mut moves, FIRES + 21 * SECOND, &[]);
+        list(&mut table, &mut moves, fires + 20 * SECOND, &[]);
+        list(&mut table, &mut moves, fires + 21 * SECOND, &[]);
         let cause = expired.then_some("expired");
         let [(from, to, elapsed, told)] = moves.0[..] else { panic!("{:?}", moves.0) };
         assert_eq!((from, to, elapsed, told), (State::FinWait2, State::Closed, None, cause));
