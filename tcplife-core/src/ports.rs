@@ -27,8 +27,6 @@ pub const WINDOW: u64 = 10 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 /// `TCP_TIMEWAIT_LEN` (include/net/tcp.h): a port is kept this long after a close.
 pub const TIME_WAIT: u64 = 60 * SECOND;
-/// After this long in TIME_WAIT a port can be reused, where that is allowed (`tcp_twsk_unique`; `tcp_tw_reuse_delay` from 6.14 on).
-const REUSE: u64 = SECOND;
 
 /// Whose ports are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,10 +93,10 @@ impl Usage {
         self.lately / 10
     }
 
-    /// Ports that a new connection cannot have; with `reuse` it can have those of connections in TIME_WAIT.
-    pub fn held(&self, reuse: bool) -> usize {
+    /// Ports that a new connection cannot have, if TIME_WAIT keeps one for a time.
+    pub fn held(&self, kept_for: u64) -> usize {
         let time_wait = self.by_state[State::TimeWait.index()];
-        let kept = if reuse { time_wait.min(self.lately_within(REUSE)) } else { time_wait };
+        let kept = if kept_for < TIME_WAIT { time_wait.min(self.lately_within(kept_for)) } else { time_wait };
         self.total - time_wait + kept
     }
 
@@ -107,14 +105,13 @@ impl Usage {
         usize::try_from(self.lately as u128 * u128::from(time) / u128::from(WINDOW)).unwrap_or(usize::MAX)
     }
 
-    /// When `ports` are used up, if connections go on to come as of late and each keeps its port for TIME_WAIT, with `reuse` for the
-    /// first second of it.
-    pub fn exhaustion(&self, ports: usize, reuse: bool) -> Exhaustion {
-        let Some(free) = ports.checked_sub(self.held(reuse)).filter(|&free| free > 0) else {
+    /// When `ports` are used up, if connections go on to come as of late and TIME_WAIT keeps a port for a time.
+    pub fn exhaustion(&self, ports: usize, kept_for: u64) -> Exhaustion {
+        let Some(free) = ports.checked_sub(self.held(kept_for)).filter(|&free| free > 0) else {
             return Exhaustion::Now;
         };
         let lasting = self.total - self.by_state[State::TimeWait.index()];
-        let at_last = lasting.saturating_add(self.lately_within(if reuse { REUSE } else { TIME_WAIT }));
+        let at_last = lasting.saturating_add(self.lately_within(kept_for));
         if self.lately == 0 || at_last <= ports {
             return Exhaustion::Never;
         }
@@ -294,7 +291,7 @@ mod tests {
     #[test]
     fn exhaustion_is_where_the_rate_leads() {
         let mut usage = Usage::new(1, Place::At("127.0.0.1:80".parse().unwrap()));
-        let at = |usage: &Usage| usage.exhaustion(28_232, false);
+        let at = |usage: &Usage| usage.exhaustion(28_232, TIME_WAIT);
         assert_eq!(at(&usage), Exhaustion::Never);
         // 400 each second make 24,000 in a minute: that fits.
         (usage.total, usage.lately) = (4_000, 4_000);
@@ -307,8 +304,8 @@ mod tests {
         assert_eq!(at(&usage), Exhaustion::Now);
         // 500 each second reuse what is in TIME_WAIT: that goes on for ever. With 28,000 that last it does not.
         usage.by_state[State::TimeWait.index()] = 28_232;
-        assert_eq!((usage.held(true), usage.exhaustion(28_232, true)), (500, Exhaustion::Never));
+        assert_eq!((usage.held(SECOND), usage.exhaustion(28_232, SECOND)), (500, Exhaustion::Never));
         usage.by_state[State::TimeWait.index()] = 232;
-        assert_eq!((usage.held(true), usage.exhaustion(28_232, true)), (28_232, Exhaustion::Now));
+        assert_eq!((usage.held(SECOND), usage.exhaustion(28_232, SECOND)), (28_232, Exhaustion::Now));
     }
 }

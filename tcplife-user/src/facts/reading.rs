@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use tcplife_core::ports::TIME_WAIT;
 
 use super::{FACTS, Where};
 use crate::{source::namespaces::Netns, threads};
@@ -15,7 +16,7 @@ use crate::{source::namespaces::Netns, threads};
 const COUNTERS: [&str; 2] = ["netstat", "snmp"];
 // The kernel's numbers, include/net/tcp_states.h, as /proc/net/tcp prints them.
 const FIN_WAIT_2: &str = "05";
-const TIME_WAIT: &str = "06";
+const IN_TIME_WAIT: &str = "06";
 const CLOSE_WAIT: &str = "08";
 const LISTEN: &str = "0A";
 /// `timer_active` of a socket whose `sk_timer`, the keepalive timer, runs (`get_tcp4_sock`, net/ipv4/tcp_ipv4.c).
@@ -59,7 +60,12 @@ impl Reading {
             Where::Sysctl(path) => Some(path),
             Where::Fixed(_) | Where::Socket | Where::Gone => None,
         });
-        let more = ["netfilter/nf_conntrack_count", "ipv4/tcp_keepalive_intvl", "ipv4/tcp_keepalive_probes"];
+        let more = [
+            "netfilter/nf_conntrack_count",
+            "ipv4/tcp_keepalive_intvl",
+            "ipv4/tcp_keepalive_probes",
+            "ipv4/tcp_tw_reuse_delay",
+        ];
         let value =
             |path: &'static str| Some((path, fs::read_to_string(format!("/proc/sys/net/{path}")).ok()?));
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -120,7 +126,7 @@ impl Reading {
                 self.close_wait.1 += u64::from(timer.starts_with(KEEPALIVE_TIMER));
             }
             let counter = match state {
-                TIME_WAIT => "sockets.time_wait",
+                IN_TIME_WAIT => "sockets.time_wait",
                 // Of a full socket or a mini-socket, which sockstat's orphans leave out.
                 FIN_WAIT_2 if inode == "0" => "sockets.fin_wait_2_orphans",
                 _ => continue,
@@ -162,14 +168,18 @@ impl Reading {
         Some((high + 1).saturating_sub(low).saturating_sub(taken.sum()))
     }
 
-    /// Whether a new connection between these addresses can have a port that one in TIME_WAIT has (`tcp_twsk_unique`).
-    pub fn reuses_time_wait(&self, source: IpAddr, destination: IpAddr) -> bool {
-        let is_allowed = match self.number("ipv4/tcp_tw_reuse") {
+    /// For how long TIME_WAIT keeps a port from a new connection between these addresses, nanoseconds (`tcp_twsk_unique`; before 6.14
+    /// the delay is a second).
+    pub fn time_wait_keeps(&self, source: IpAddr, destination: IpAddr) -> u64 {
+        let is_reused = match self.number("ipv4/tcp_tw_reuse") {
             Some(1) => true,
             Some(2) => source.is_loopback() || destination.is_loopback(),
             _ => false,
         };
-        is_allowed && self.number("ipv4/tcp_timestamps") != Some(0)
+        if !is_reused || self.number("ipv4/tcp_timestamps") == Some(0) {
+            return TIME_WAIT;
+        }
+        self.number("ipv4/tcp_tw_reuse_delay").unwrap_or(1_000).saturating_mul(1_000_000).min(TIME_WAIT)
     }
 
     #[cfg(test)]
@@ -197,20 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn time_wait_is_reused_as_the_settings_allow() {
+    fn time_wait_keeps_a_port_as_the_settings_say() {
         let (near, far) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        for (reuse, timestamps, at_home, abroad) in [
-            ("0", "1", false, false),
-            ("1", "1", true, true),
-            ("2", "1", true, false),
-            ("1", "0", false, false),
-        ] {
-            let values = [("ipv4/tcp_tw_reuse", reuse), ("ipv4/tcp_timestamps", timestamps)];
-            let sysctls = values.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let keeps = |values: &[(&'static str, &str)]| {
+            let sysctls = values.iter().map(|&(name, value)| (name, value.to_owned())).collect();
             let reading = Reading::of(1, sysctls, &[], "", "");
-            let told = (reading.reuses_time_wait(near, near), reading.reuses_time_wait(far, far));
-            assert_eq!(told, (at_home, abroad), "{reuse} {timestamps}");
-        }
+            [near, far].map(|end| reading.time_wait_keeps(end, end) / 1_000_000)
+        };
+        let reuse = |value| ("ipv4/tcp_tw_reuse", value);
+        assert_eq!(keeps(&[]), [60_000, 60_000]);
+        assert_eq!(keeps(&[reuse("0")]), [60_000, 60_000]);
+        assert_eq!(keeps(&[reuse("1")]), [1_000, 1_000]);
+        assert_eq!(keeps(&[reuse("2")]), [1_000, 60_000]);
+        assert_eq!(keeps(&[reuse("1"), ("ipv4/tcp_timestamps", "0")]), [60_000, 60_000]);
+        assert_eq!(keeps(&[reuse("2"), ("ipv4/tcp_tw_reuse_delay", "30000")]), [30_000, 60_000]);
     }
 
     #[test]

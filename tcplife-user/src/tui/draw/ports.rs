@@ -139,15 +139,15 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 struct Supply {
     /// How many there are.
     ports: usize,
-    /// A new connection can have one that a connection in TIME_WAIT has.
-    reuse: bool,
+    /// How long TIME_WAIT keeps one, nanoseconds.
+    kept_for: u64,
 }
 
 /// What a place has, if its ports are ours and the settings are known.
 fn supply(reading: Option<&Reading>, place: Place) -> Option<Supply> {
     let Place::To { source, destination } = place else { return None };
     let ports = reading?.local_ports()?;
-    Some(Supply { ports, reuse: reading?.reuses_time_wait(source, destination.ip()) })
+    Some(Supply { ports, kept_for: reading?.time_wait_keeps(source, destination.ip()) })
 }
 
 /// Both ends and the namespace.
@@ -199,7 +199,7 @@ fn cell(
         Column::Other => count(usage.total.saturating_sub(known)),
         Column::ClosedHere => count(usage.closed_here),
         Column::New => count(usage.per_second()),
-        Column::EndsIn => match supply.map(|supply| usage.exhaustion(supply.ports, supply.reuse)) {
+        Column::EndsIn => match supply.map(|supply| usage.exhaustion(supply.ports, supply.kept_for)) {
             None => "-".to_owned(),
             Some(Exhaustion::Never) => "never".to_owned(),
             Some(Exhaustion::In(ns)) => return (text::duration(ns), theme.alarm()),
@@ -219,13 +219,13 @@ fn cell(
 }
 
 /// The share of the range, alarming from three quarters on that a new connection cannot have.
-fn used(theme: Theme, usage: &Usage, Supply { ports, reuse }: Supply) -> (String, Style) {
+fn used(theme: Theme, usage: &Usage, Supply { ports, kept_for }: Supply) -> (String, Style) {
     let percent = |of: usize| of.saturating_mul(100) / ports;
     let words = match percent(usage.total) {
         0 if usage.total > 0 => "<1%".to_owned(),
         percent => format!("{percent}%"),
     };
-    let is_alarming = percent(usage.held(reuse)) >= 75;
+    let is_alarming = percent(usage.held(kept_for)) >= 75;
     (
         if is_alarming { format!("!{words}") } else { words },
         if is_alarming { theme.alarm() } else { theme::PLAIN },
