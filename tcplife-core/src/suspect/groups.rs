@@ -11,7 +11,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{Suspect, Verdict};
+use super::{Faults, Suspect, Verdict};
 use crate::owner::Process;
 
 /// The suspects of one process, or of none.
@@ -37,23 +37,13 @@ pub type Counted<T> = Vec<(T, usize)>;
 
 impl Group<'_> {
     /// Those of its suspects that are faults, oldest first.
-    pub fn faults(&self) -> impl Iterator<Item = &Suspect> {
+    pub fn faulty(&self) -> impl Iterator<Item = &Suspect> {
         self.suspects.iter().copied().filter(|suspect| suspect.verdict.is_fault())
     }
 
-    /// Whether it has to fix something.
-    pub fn has_fault(&self) -> bool {
-        self.faults().next().is_some()
-    }
-
-    /// How many of its suspects are leaks.
-    pub fn leaks(&self) -> usize {
-        self.faults().filter(|suspect| suspect.verdict.is_leak()).count()
-    }
-
-    /// How many of its suspects are what is left of connections that are over.
-    pub fn ended(&self) -> usize {
-        self.faults().count() - self.leaks()
+    /// How many of its suspects are faults.
+    pub fn faults(&self) -> Faults {
+        Faults::of(self.suspects.iter().copied())
     }
 
     /// How many there are of each verdict, in the order of [`Verdict::ALL`].
@@ -127,7 +117,8 @@ pub fn ages(suspects: &[&Suspect]) -> Option<(u64, u64)> {
     Some((age(0)?, age(suspects.len() / 2)?))
 }
 
-/// Suspects by process; orphans that are only counted are none. The one with the most leaks comes first, then the one with the most suspects.
+/// Suspects by process; orphans that are only counted are none. The one with the most leaks comes first, then the one with the most
+/// sockets of connections that are over, then the one with the most suspects.
 pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut numbers: HashMap<Option<(u32, u64)>, usize, RandomState> = HashMap::default();
@@ -141,7 +132,7 @@ pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
         groups[number].suspects.push(suspect);
     }
     groups.sort_by_cached_key(|group| {
-        let count = (group.leaks(), group.ended(), group.suspects.len());
+        let count = (group.faults(), group.suspects.len());
         (std::cmp::Reverse(count), group.process.map(|process| process.pid))
     });
     groups

@@ -89,6 +89,32 @@ pub struct Suspect {
     pub keepalive: bool,
 }
 
+/// How many suspects somebody has to fix something about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Faults {
+    /// Leaks.
+    pub leaks: usize,
+    /// What is left of connections that are over.
+    pub ended: usize,
+}
+
+impl Faults {
+    /// Counts them.
+    pub fn of<'a>(suspects: impl IntoIterator<Item = &'a Suspect>) -> Self {
+        let mut faults = Self::default();
+        for suspect in suspects {
+            faults.leaks += usize::from(suspect.verdict.is_leak());
+            faults.ended += usize::from(suspect.verdict == Verdict::EndedUnclosed);
+        }
+        faults
+    }
+
+    /// Whether there are any.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
 impl Suspect {
     /// Whether the user selected it: by its owner, or by any process that holds it or has to accept it.
     pub fn is_wanted(&self, filter: &Filter) -> bool {

@@ -38,7 +38,7 @@ pub struct ProcessFacts {
     pub user: Option<String>,
     /// How long it has been running.
     pub running: Option<Duration>,
-    /// A signal or a tracer has stopped it: it does nothing.
+    /// A signal has stopped it: it does nothing.
     pub is_stopped: bool,
     /// The systemd unit it is in.
     pub unit: Option<String>,

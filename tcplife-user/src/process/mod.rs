@@ -59,9 +59,9 @@ fn started_ticks(stat: &[u8]) -> Option<u64> {
     stat_field(stat, 22)?.parse().ok()
 }
 
-/// Whether a signal or a tracer has stopped it, by /proc/PID/stat.
+/// Whether a signal has stopped it, by /proc/PID/stat. A tracer such as strace stops it for a moment now and then.
 fn is_stopped(stat: &[u8]) -> bool {
-    matches!(stat_field(stat, 3), Some("T" | "t"))
+    stat_field(stat, 3) == Some("T")
 }
 
 /// A field of /proc/PID/stat by its number, from 3 (proc_pid_stat(5)); the second is the name, which may hold anything.
@@ -81,8 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_a_signal_or_a_tracer_stopped_is_stopped() {
-        for (stat, stopped) in [("7 (a) T 1", true), ("7 (T) S 1", false), ("7 (a) t 1", true), ("", false)] {
+    fn a_process_that_a_signal_has_stopped_is_stopped() {
+        for (stat, stopped) in [("7 (a) T 1", true), ("7 (T) S 1", false), ("7 (a) t 1", false), ("", false)]
+        {
             assert_eq!(is_stopped(stat.as_bytes()), stopped, "{stat}");
         }
     }

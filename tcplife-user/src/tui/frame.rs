@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tcplife_core::{
     connection::ConnId,
     ports::Usages,
-    suspect::{Facts, Suspect, Verdict},
+    suspect::{Facts, Faults, Suspect},
     table::Totals,
     timeline::Age,
     view::{Page, Query},
@@ -80,14 +80,9 @@ pub struct Leaks {
 }
 
 impl Leaks {
-    /// How many of them are leaks.
-    pub fn count(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
-    }
-
-    /// How many are left of connections that are over.
-    pub fn ended(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed).count()
+    /// How many of them are faults.
+    pub fn faults(&self) -> Faults {
+        Faults::of(&self.suspects)
     }
 
     /// How many wait for somebody's close, leaks or not.

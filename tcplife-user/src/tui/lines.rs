@@ -71,7 +71,7 @@ pub const fn pid(process: Option<Process>) -> Option<u32> {
 /// Processes that have to fix something, the worst first; under those that are unfolded their sockets, what is to be fixed first.
 pub fn leaks<'a>(leaks: &'a Leaks, tab: &LeaksTab) -> Vec<LeakLine<'a>> {
     let mut lines = Vec::new();
-    for group in groups(&leaks.suspects).into_iter().filter(Group::has_fault) {
+    for group in groups(&leaks.suspects).into_iter().filter(|group| group.faults().any()) {
         let is_unfolded = tab.unfolded.contains(&pid(group.process));
         let mut sockets: Vec<&Suspect> = if is_unfolded { group.suspects.clone() } else { Vec::new() };
         sockets.sort_by_key(|suspect| (!suspect.verdict.is_leak(), !suspect.verdict.is_fault()));

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tcplife_core::timeline::Age;
+use tcplife_core::{suspect::Faults, timeline::Age};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const SECOND: u64 = 1_000_000_000;
@@ -75,7 +75,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// What is to be fixed: how many sockets leak; where none does, how many are left of connections that are over.
-pub fn fault(leaks: usize, ended: usize) -> Option<String> {
+pub fn fault(Faults { leaks, ended }: Faults) -> Option<String> {
     match (leaks, ended) {
         (0, 0) => None,
         (0, ended) => Some(format!("! {} ended", count(ended as u64))),

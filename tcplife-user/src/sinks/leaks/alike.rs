@@ -1,6 +1,6 @@
 //! Processes that show the same fault, such as the workers of one server: one of them is told of in full.
 //!
-//! What comes in: processes that leak, each with what /proc has on it. What goes out: those that are alike together. What
+//! What comes in: processes with something to fix, each with what /proc has on it. What goes out: those that are alike together. What
 //! always holds: whatever of a block is not about one process alone holds for all that are alike.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeSet, HashMap},
 };
 
-use tcplife_core::suspect::{Suspect, Verdict, groups::Group};
+use tcplife_core::suspect::{Faults, Suspect, Verdict, groups::Group};
 
 use super::commands;
 use crate::process::ProcessFacts;
@@ -40,7 +40,7 @@ impl Fault {
             unit: facts.unit.clone(),
             container: facts.container.clone(),
             is_stopped: facts.is_stopped,
-            faults: group.faults().map(told).collect(),
+            faults: group.faulty().map(told).collect(),
         })
     }
 }
@@ -62,9 +62,7 @@ pub fn alike<'a>(each: impl Iterator<Item = Accused<'a>>) -> Vec<Vec<Accused<'a>
         }
     }
     let of_all = |those: &Vec<Accused<'_>>| {
-        let leaks: usize = those.iter().map(|(group, _)| group.leaks()).sum();
-        let ended: usize = those.iter().map(|(group, _)| group.ended()).sum();
-        (leaks, ended)
+        Faults::of(those.iter().flat_map(|(group, _)| group.suspects.iter().copied()))
     };
     alike.sort_by_key(|those| Reverse(of_all(those)));
     alike

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io};
 use serde::{Serialize, Serializer};
 use tcplife_core::{
     filter::Filter,
-    suspect::{Facts, Peer, Suspect, Tally, groups::Group},
+    suspect::{Facts, Faults, Peer, Suspect, Tally, groups::Group},
     table::CensusOutcome,
 };
 
@@ -71,7 +71,7 @@ impl Format for LeaksJson {
             suspect_record(&mut ending.out.buffer, time, suspect);
             ending.out.relieve();
         }
-        for (group, facts) in report.groups(|group| group.leaks() > 0) {
+        for (group, facts) in report.groups(|faults| faults.leaks > 0) {
             json::line(&mut ending.out.buffer, &Leaker::of(&report, &group, facts));
         }
         let run = json::Summary::of(ending.table, ending.health);
@@ -159,6 +159,7 @@ struct Leaker<'a> {
 impl<'a> Leaker<'a> {
     fn of(report: &Report<'_>, group: &'a Group<'_>, facts: Option<ProcessFacts>) -> Self {
         let process = group.process.as_ref();
+        let Faults { leaks, ended } = group.faults();
         let facts = facts.unwrap_or_default();
         let words = facts.command.iter().map(|word| String::from_utf8_lossy(word));
         let command = words.collect::<Vec<Cow<'_, str>>>().join(" ");
@@ -172,8 +173,8 @@ impl<'a> Leaker<'a> {
             descriptors: facts.descriptors,
             descriptor_limit: facts.descriptor_limit,
             sockets: group.suspects.len(),
-            leaks: group.leaks(),
-            ended_unclosed: group.ended(),
+            leaks,
+            ended_unclosed: ended,
             growth_per_minute: report.observed.map(|(baseline, elapsed)| baseline.growth(group, elapsed)),
         }
     }

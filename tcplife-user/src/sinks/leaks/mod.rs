@@ -1,7 +1,8 @@
 //! `tcplife leaks`: which process leaks which sockets, and why we say so.
 //!
 //! What comes in: suspects, confirmed against the kernel just now; with `-d` also those of the beginning. What goes out:
-//! one report. What always holds: leaks only, unless all suspects are asked for; the process with the most leaks first, in text the processes that are alike.
+//! one report. What always holds: leaks only, in text also what is left of connections that are over, unless all suspects are asked for; the
+//! process with the most leaks first, in text the processes that are alike.
 
 mod alike;
 mod commands;
@@ -15,7 +16,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Facts, Keeper, Suspect, Tally, Verdict,
+        Facts, Faults, Keeper, Suspect, Tally, Verdict,
         groups::{Baseline, Group, groups},
     },
 };
@@ -53,12 +54,9 @@ struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// Suspects by process, with what is known of each; without those that have nothing to tell.
-    fn groups(
-        &self,
-        is_told: fn(&Group<'a>) -> bool,
-    ) -> impl Iterator<Item = (Group<'a>, Option<ProcessFacts>)> {
+    fn groups(&self, is_told: fn(Faults) -> bool) -> impl Iterator<Item = (Group<'a>, Option<ProcessFacts>)> {
         let mut groups = groups(self.suspects);
-        groups.retain(|group| self.told == Suspects::All || is_told(group));
+        groups.retain(|group| self.told == Suspects::All || is_told(group.faults()));
         let processes: Vec<Option<Process>> = groups.iter().map(|group| group.process).collect();
         groups.into_iter().zip(ProcessFacts::of_each(&processes))
     }
@@ -67,8 +65,8 @@ impl<'a> Report<'a> {
         self.suspects.iter().filter(|suspect| self.told == Suspects::All || suspect.verdict.is_leak())
     }
 
-    fn leaks(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.verdict.is_leak()).count()
+    fn faults(&self) -> Faults {
+        Faults::of(self.suspects)
     }
 
     /// How many there may be in their state for long enough, though not surely.
@@ -83,11 +81,6 @@ impl<'a> Report<'a> {
             && state.waits_for_close()
             && keeper != Keeper::Nobody
             && age.max.is_none_or(|max| max >= self.leak_after)
-    }
-
-    /// How many sockets are left of connections that are over.
-    fn ended(&self) -> usize {
-        self.suspects.iter().filter(|suspect| suspect.verdict == Verdict::EndedUnclosed).count()
     }
 }
 
@@ -170,7 +163,7 @@ fn run_with(
     if config.duration.is_some() {
         let mut stream = Stream::new(format, Out::stdout(config.duration), Notes::stderr(config), selector);
         engine::run(config, &mut stream)?;
-        return Ok(stream.format().as_ref().report().leaks());
+        return Ok(stream.format().as_ref().report().faults().leaks);
     }
     let Glance { table, suspects, orphans, evidence, fallback } = engine::glance(config, orphans)?;
     let mut notes = Notes::stderr(config);
@@ -188,5 +181,5 @@ fn run_with(
     let written =
         format.end(Ending { now, table: &table, health: &health, selector: &selector, out: &mut out });
     reader_may_go(written.and_then(|()| out.finish()))?;
-    Ok(format.as_ref().report().leaks())
+    Ok(format.as_ref().report().faults().leaks)
 }

@@ -6,7 +6,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Suspect, Tally, Verdict,
+        Faults, Suspect, Tally, Verdict,
         groups::{Counted, Group, ages},
     },
 };
@@ -66,10 +66,11 @@ impl Format for LeaksText {
 
 fn text(report: &Report<'_>) -> String {
     let mut text = String::new();
-    let mut owners = Owners::default();
+    // Processes, not sockets.
+    let mut owners = Faults::default();
     // A verdict is explained once: there may be hundreds of workers with the same fault.
     let mut explained = [false; Verdict::ALL.len()];
-    let each = report.groups(Group::has_fault);
+    let each = report.groups(Faults::any);
     let blocks =
         if report.told == Suspects::All { each.map(|accused| vec![accused]).collect() } else { alike(each) };
     for accused in &blocks {
@@ -78,29 +79,21 @@ fn text(report: &Report<'_>) -> String {
         like_it(&mut text, report, others);
         text.push('\n');
         for (group, _) in accused {
-            owners.leaking += usize::from(group.leaks() > 0);
-            owners.ended += usize::from(group.ended() > 0);
+            let faults = group.faults();
+            owners.leaks += usize::from(faults.leaks > 0);
+            owners.ended += usize::from(faults.ended > 0);
         }
     }
-    totals(&mut text, report, &owners);
+    totals(&mut text, report, owners);
     text
 }
 
-/// How many have to fix what.
-#[derive(Default)]
-struct Owners {
-    /// Their sockets leak.
-    leaking: usize,
-    /// They have descriptors of connections that are over.
-    ended: usize,
-}
-
-fn totals(text: &mut String, report: &Report<'_>, owners: &Owners) {
-    let (leaks, ended, after) = (report.leaks(), report.ended(), duration(report.leak_after));
+fn totals(text: &mut String, report: &Report<'_>, owners: Faults) {
+    let (Faults { leaks, ended }, after) = (report.faults(), duration(report.leak_after));
     let undecided = report.undecided();
     let of = |owners| count(owners as u64, "owner");
     if leaks > 0 {
-        _ = writeln!(text, "{} in {}", count(leaks as u64, "leaked socket"), of(owners.leaking));
+        _ = writeln!(text, "{} in {}", count(leaks as u64, "leaked socket"), of(owners.leaks));
     }
     if ended > 0 {
         let (what, owners) = (count(ended as u64, "socket"), of(owners.ended));
@@ -110,11 +103,10 @@ fn totals(text: &mut String, report: &Report<'_>, owners: &Owners) {
         );
     }
     if leaks == 0 {
-        let (other, surely) =
-            (if ended > 0 { "other " } else { "" }, if undecided > 0 { "surely " } else { "" });
+        let surely = if undecided > 0 { "surely " } else { "" };
         _ = writeln!(
             text,
-            "no {other}leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
+            "no leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
         );
     }
     if undecided > 0 {
@@ -188,9 +180,8 @@ fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
     let (told, counted) = others.split_at(others.len().min(LIKE_IT));
     _ = writeln!(text, "  {} more like it: {}", others.len(), counts(others));
     for (group, facts) in told {
-        let faults: Vec<&Suspect> = group.faults().collect();
-        let fds = facts.as_ref().and_then(|facts| descriptors(group, facts));
-        let fds = fds.map(|fds| format!("; fds: {fds}"));
+        let faults: Vec<&Suspect> = group.faulty().collect();
+        let fds = descriptors(group, facts.as_ref()).map(|fds| format!("; fds: {fds}"));
         _ = writeln!(
             text,
             "    {}; {}{}",
@@ -210,6 +201,7 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFac
     }
     let Some(facts) = facts else {
         line(text, "process", "has ended, or has another pid in this /proc");
+        about_descriptors(text, group, None);
         return;
     };
     let words: Vec<_> = facts.command.iter().map(|word| escape::printable(word)).collect();
@@ -222,22 +214,27 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFac
     runs.extend(facts.unit.as_ref().map(|unit| format!("in {}", escape::printable(unit.as_bytes()))));
     runs.extend(facts.container.as_ref().map(|id| format!("in container {id}")));
     if facts.is_stopped {
-        runs.push("but stopped by a signal or a debugger: it does nothing".to_owned());
+        runs.push("but stopped by a signal: it does nothing".to_owned());
     }
     line(text, "runs", &runs.join(", "));
-    if let Some(fds) = descriptors(group, facts) {
-        line(text, "fds", &fds);
-    }
+    about_descriptors(text, group, Some(facts));
     let others = group.others();
     if !others.is_empty() {
         line(text, "shared", &format!("also held by {}", list(&others, named)));
     }
 }
 
+fn about_descriptors(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFacts>) {
+    if let Some(fds) = descriptors(group, facts) {
+        line(text, "fds", &fds);
+    }
+}
+
 /// How many descriptors it uses, and which of them are those of the suspects.
-fn descriptors(group: &Group<'_>, facts: &ProcessFacts) -> Option<String> {
+fn descriptors(group: &Group<'_>, facts: Option<&ProcessFacts>) -> Option<String> {
     let mut parts = Vec::new();
-    parts.extend(facts.descriptors.map(|used| match facts.descriptor_limit {
+    let limit = facts.and_then(|facts| facts.descriptor_limit);
+    parts.extend(facts.and_then(|facts| facts.descriptors).map(|used| match limit {
         Some(limit) if used as u64 >= limit => {
             format!("{used} of {limit} in use: accept, socket and open fail (EMFILE)")
         }

@@ -65,13 +65,10 @@ fn group_line(app: &App, group: &Group<'_>, now: u64, width: usize) -> Line<'sta
     );
     let mut groups = vec![
         vec![Span::raw(format!("{mark} ")), Span::styled(name, theme::STRONG)],
-        vec![Span::styled(
-            text::fault(group.leaks(), group.ended()).unwrap_or_default(),
-            app.setup.theme.alarm(),
-        )],
+        vec![Span::styled(text::fault(group.faults()).unwrap_or_default(), app.setup.theme.alarm())],
     ];
     groups.extend(service(group).map(|words| vec![Span::raw(words)]));
-    if let Some(oldest) = group.faults().max_by_key(|suspect| suspect.facts.age.min) {
+    if let Some(oldest) = group.faulty().max_by_key(|suspect| suspect.facts.age.min) {
         let age = app.frame.leaks.as_of(oldest, now).facts.age;
         groups.push(vec![Span::styled("oldest ", theme::QUIET), Span::raw(text::age(age))]);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ratatui::{buffer::Buffer, layout::Rect, text::Span, widgets::Widget};
-use tcplife_core::state::State;
+use tcplife_core::{state::State, suspect::Faults};
 
 use super::fill;
 use crate::{
@@ -22,7 +22,7 @@ const LONGEST_FILTER: usize = 16;
 /// Draws the tabs at the left and what is selected at the right.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.setup.theme;
-    let fault = text::fault(app.frame.leaks.count(), app.frame.leaks.ended());
+    let fault = text::fault(app.frame.leaks.faults());
     let places = layout::tabs(area);
     for ((tab, place), number) in Tab::ALL.into_iter().zip(places).zip(1..) {
         let has_faults = tab == Tab::Leaks && fault.is_some();
@@ -76,7 +76,7 @@ fn pause(app: &App) -> String {
 
 fn connections(app: &App, theme: Theme, groups: &mut Vec<Vec<Span<'static>>>) {
     let page = &app.frame.page;
-    if app.frame.leaks.count() == 0 && page.suspicious > 0 {
+    if app.frame.leaks.faults().leaks == 0 && page.suspicious > 0 {
         // Beside what hides rows there is little room.
         let what = if groups.is_empty() {
             format!("in CLOSE_WAIT over {}", text::duration(app.setup.leak_after))
@@ -96,7 +96,7 @@ fn confirmed(app: &App) -> Vec<Span<'static>> {
     if leaks.at == 0 {
         return vec![Span::styled("not asked yet", theme::QUIET)];
     }
-    let (count, ended) = (leaks.count(), leaks.ended());
+    let Faults { leaks: count, ended } = leaks.faults();
     let mut words =
         format!("{} leaked of {} that wait", text::count(count as u64), text::count(leaks.waiting() as u64));
     if ended > 0 {

@@ -69,8 +69,15 @@ fn looks(counts: &[u16]) -> Collected {
 fn look(collected: &mut Collected, at: u64, found: &[Found]) {
     let mut table = Table::new(TableConfig { hz: 250, takes_up_ended: true, ..TableConfig::default() });
     let found = [found.to_vec()];
-    let census =
-        Census { begun: NOW, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
+    let census = Census {
+        begun: NOW,
+        ended: NOW,
+        scope: Scope::Some,
+        netns: &[],
+        gone: &[],
+        doubtful: &[],
+        found: &found,
+    };
     table.take_census(&census, |_| true, &mut ());
     let suspects = suspect::suspects(&table, &Sockets::of(&found, Sight::Every), NOW, 30 * SECOND, 250);
     collected.take(at, &Filter::default(), suspects);
