@@ -64,6 +64,6 @@ pub fn alike<'a>(each: impl Iterator<Item = Accused<'a>>) -> Vec<Vec<Accused<'a>
     let of_all = |those: &Vec<Accused<'_>>| {
         Faults::of(those.iter().flat_map(|(group, _)| group.suspects.iter().copied()))
     };
-    alike.sort_by_key(|those| Reverse(of_all(those)));
+    alike.sort_by_cached_key(|those| Reverse(of_all(those)));
     alike
 }

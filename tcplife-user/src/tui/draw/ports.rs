@@ -284,8 +284,8 @@ fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: 
         (_, false) => format!(", +{others} places"),
     };
     if is_wide {
-        format!(" Namespace{netns}{read}; TIME_WAIT ended early, as by reuse or a reset: {early}{more} ")
+        format!(" Namespace{netns}{read}; TIME_WAIT ended early in all, as by reuse or a reset: {early}{more} ")
     } else {
-        format!(" netns{netns}{read}; TIME_WAIT ended early: {early}{more} ")
+        format!(" netns{netns}{read}; TIME_WAIT ended early in all: {early}{more} ")
     }
 }
