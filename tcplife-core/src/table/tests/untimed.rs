@@ -112,15 +112,15 @@ fn one_that_was_missed_once_expires_as_others_do() {
 /// Between two lists that are far apart the peer may have reset it, or its `TIME_WAIT` may have come and gone.
 #[test]
 fn how_one_in_fin_wait_2_ended_between_lists_that_are_far_apart_is_not_known() {
-    // Of 28 s a list had it for 24 s, or for 8 s.
+    // Of 56 s a list had it for 44 s, or for 36 s.
     for (first, before, expired) in [
-        (SECOND, 0, true),
-        (8 * SECOND, 0, false),
-        (28 * SECOND, 4 * SECOND, true),
-        (28 * SECOND, 20 * SECOND, false),
+        (8 * SECOND, 0, true),
+        (12 * SECOND, 0, false),
+        (56 * SECOND, 12 * SECOND, true),
+        (56 * SECOND, 20 * SECOND, false),
     ] {
         let (mut table, mut log) = run(DUMPED, &[]);
-        let fires = 40 * SECOND;
+        let fires = 70 * SECOND;
         let found = fires - first;
         let one = mini(1, FIN_WAIT2, found, first * 250 / SECOND);
         take(&mut table, &mut log, found - 1, &[one]);

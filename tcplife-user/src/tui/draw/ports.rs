@@ -284,7 +284,9 @@ fn title(netns: Option<u32>, reading: Option<&Reading>, ports: &Ports, is_wide: 
         (_, false) => format!(", +{others} places"),
     };
     if is_wide {
-        format!(" Namespace{netns}{read}; TIME_WAIT ended early in all, as by reuse or a reset: {early}{more} ")
+        format!(
+            " Namespace{netns}{read}; TIME_WAIT ended early in all, as by reuse or a reset: {early}{more} "
+        )
     } else {
         format!(" netns{netns}{read}; all early TIME_WAIT ends: {early}{more} ")
     }
