@@ -41,19 +41,24 @@ fn list_until<O: Observer>(table: &mut Table, observer: &mut O, (begun, ended): 
 
 /// The wheel makes 500 jiffies 504: the timer fires at 12.016 s.
 const FIRES: u64 = 12_016_000_000;
-const IN_FIN_WAIT_2: (u8, u64) = (FIN_WAIT2, 500);
+
+/// A table with one mini-socket, found at 10 s, whose timer fires then.
+fn with_one(state: u8) -> (Table, Found) {
+    let (mut table, mut log) = run(DUMPED, &[]);
+    let mut one = mini(1, state, 10 * SECOND, 500);
+    if state == TIME_WAIT {
+        // Of a whole TIME_WAIT the wheel makes 105,000 jiffies 105,472.
+        (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
+    }
+    take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    (table, one)
+}
 
 /// It was missed before its timer fired, and again after that.
 #[test]
 fn one_that_was_missed_before_its_timer_fired_did_not_expire() {
-    for (state, left) in [IN_FIN_WAIT_2, (TIME_WAIT, 500)] {
-        let (mut table, mut log) = run(DUMPED, &[]);
-        let mut one = mini(1, state, 10 * SECOND, left);
-        if state == TIME_WAIT {
-            // The wheel makes 105,000 jiffies 105,472.
-            (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
-        }
-        take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    for state in [FIN_WAIT2, TIME_WAIT] {
+        let (mut table, _) = with_one(state);
         let mut ends = Closed::default();
         list(&mut table, &mut ends, FIRES - SECOND / 10, &[]);
         list(&mut table, &mut ends, FIRES + SECOND, &[]);
@@ -65,13 +70,8 @@ fn one_that_was_missed_before_its_timer_fired_did_not_expire() {
 /// Its timer fired while the first list that missed it was made, and the second one comes right behind.
 #[test]
 fn one_whose_timer_fires_while_a_list_is_made_has_expired() {
-    for (state, left) in [IN_FIN_WAIT_2, (TIME_WAIT, 500)] {
-        let (mut table, mut log) = run(DUMPED, &[]);
-        let mut one = mini(1, state, 10 * SECOND, left);
-        if state == TIME_WAIT {
-            (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
-        }
-        take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    for state in [FIN_WAIT2, TIME_WAIT] {
+        let (mut table, _) = with_one(state);
         let mut ends = Closed::default();
         let millis = SECOND / 1_000;
         list_until(&mut table, &mut ends, (FIRES - 6 * millis, FIRES + 4 * millis), &[]);
@@ -83,10 +83,7 @@ fn one_whose_timer_fires_while_a_list_is_made_has_expired() {
 /// It was missed before its timer fired, and no list came after that.
 #[test]
 fn one_that_was_missed_before_its_time_has_no_time_without_another_list() {
-    let (mut table, mut log) = run(DUMPED, &[]);
-    let mut one = mini(1, TIME_WAIT, 10 * SECOND, 0);
-    (one.gauge.jiffies, one.gauge.expires) = (105_472 - 504, 105_000);
-    take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    let (mut table, _) = with_one(TIME_WAIT);
     let mut moves = Moves::default();
     list(&mut table, &mut moves, FIRES - SECOND, &[]);
     table.tick(FIRES + 3 * SECOND, &mut moves);
@@ -97,9 +94,7 @@ fn one_that_was_missed_before_its_time_has_no_time_without_another_list() {
 /// It was not missed after all: a list can pass by one that moves in the kernel's tables meanwhile.
 #[test]
 fn one_that_was_missed_once_expires_as_others_do() {
-    let (mut table, mut log) = run(DUMPED, &[]);
-    let one = mini(1, FIN_WAIT2, 10 * SECOND, 500);
-    take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    let (mut table, one) = with_one(FIN_WAIT2);
     let mut ends = Closed::default();
     list(&mut table, &mut ends, FIRES - SECOND, &[]);
     list(&mut table, &mut ends, FIRES - SECOND / 2, &[one]);
@@ -139,9 +134,7 @@ fn how_one_in_fin_wait_2_ended_between_lists_that_are_far_apart_is_not_known() {
 /// A list had it long after it should have been gone: its timer was not the one that was computed.
 #[test]
 fn one_that_a_list_had_after_its_time_did_not_expire_then() {
-    let (mut table, mut log) = run(DUMPED, &[]);
-    let one = mini(1, FIN_WAIT2, 10 * SECOND, 500);
-    take(&mut table, &mut log, 10 * SECOND - 1, &[one]);
+    let (mut table, one) = with_one(FIN_WAIT2);
     let mut ends = Closed::default();
     for seen in [1, 2] {
         list(&mut table, &mut ends, FIRES + seen * SECOND, &[one]);
