@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     state::State,
-    table::{Census, Config, Scope},
+    table::{Census, Config},
 };
 
 mod peers;
@@ -89,15 +89,7 @@ fn look(found: &[Found]) -> Vec<Suspect> {
 fn look_with(found: &[Found], sight: Sight) -> Vec<Suspect> {
     let mut table = Table::new(Config { hz: HZ, takes_up_ended: true, ..Config::default() });
     let found: Vec<Vec<Found>> = found.chunks(2).map(<[Found]>::to_vec).collect();
-    let census = Census {
-        begun: NOW,
-        ended: NOW,
-        scope: Scope::Some,
-        netns: &[],
-        gone: &[],
-        doubtful: &[],
-        found: &found,
-    };
+    let census = Census::of_some(NOW, &found);
     table.take_census(&census, |_| true, &mut ());
     suspects(&table, &Sockets::of(&found, sight), NOW, AFTER, HZ)
 }
@@ -180,15 +172,7 @@ fn who_opened_a_connection_is_not_told_by_its_port_alone() {
     let mut table = Table::new(Config { hz: HZ, ..Config::default() });
     let [_, of_server] = [connects, client].map(|client| {
         let found = [vec![client, listener(2, CLIENT, 10, 0)]];
-        let census = Census {
-            begun: NOW,
-            ended: NOW,
-            scope: Scope::Some,
-            netns: &[],
-            gone: &[],
-            doubtful: &[],
-            found: &found,
-        };
+        let census = Census::of_some(NOW, &found);
         table.take_census(&census, |_| true, &mut ());
         let suspects = suspects(&table, &Sockets::of(&found, Sight::Every), NOW, AFTER, HZ);
         suspects.first().map(|suspect| suspect.of_server)

@@ -69,8 +69,7 @@ impl Table {
         if connection.state() != to {
             self.step(slot, to, Since::Seen(at), observer);
         }
-        let wire::Mini { expires, jiffies, .. } = record.mini;
-        self.arm(slot, Timer { set: jiffies, expires, jiffies, at });
+        self.arm(slot, Timer::set(&record.mini, at));
         if to == State::FinWait2 {
             // The kernel makes such mini-sockets of orphans only (tcp_close, tcp_rcv_state_process).
             self.let_go(slot, observer);
@@ -260,8 +259,7 @@ impl Table {
             (State::TimeWait, State::FinWait2) => return,
             _ => {}
         }
-        let wire::Mini { expires, jiffies, .. } = note.mini;
-        self.arm(slot, Timer { set: jiffies, expires, jiffies, at });
+        self.arm(slot, Timer::set(&note.mini, at));
     }
 
     /// A mini-socket ended: by its timer, a reset, a new connection with its tuple, or with its namespace.

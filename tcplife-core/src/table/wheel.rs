@@ -5,7 +5,7 @@
 //! 60.0 to 62.05 s long with 250 ticks a second.
 
 use std::collections::BTreeMap;
-use tcplife_common::wire::Found;
+use tcplife_common::wire::{Found, Mini};
 
 /// Bits of the clock that each level of the wheel leaves out (`LVL_CLK_SHIFT`).
 const CLOCK_SHIFT: u32 = 3;
@@ -70,6 +70,12 @@ pub(super) struct Timer {
 }
 
 impl Timer {
+    /// Of a mini-socket whose timer was set at the time `at`.
+    pub(super) const fn set(mini: &Mini, at: u64) -> Self {
+        let Mini { expires, jiffies, .. } = *mini;
+        Self { set: jiffies, expires, jiffies, at }
+    }
+
     /// Of a mini-socket that was found.
     pub(super) fn of(found: &Found) -> Self {
         let (expires, jiffies) = (found.gauge.expires, found.gauge.jiffies);

@@ -178,9 +178,7 @@ fn glance_with(
         table::Config { capacity, hz, mini_ends, takes_up_ended: true, ..table::Config::default() };
     let mut table = Table::new(of_table);
     let is_wanted = wanted(&config.filter);
-    let ended = clock::monotonic_ns();
-    let census =
-        Census { begun, ended, scope: Scope::Some, netns: &[], gone: &[], doubtful: &[], found: &found };
+    let census = Census::of_some(begun, &found);
     let sight = dumps.sight();
     let sockets = thread::scope(|scope| {
         let sockets = threads::start(scope, || Sockets::of(&found, sight))?;

@@ -16,7 +16,7 @@ use tcplife_core::{
     filter::Filter,
     owner::Process,
     suspect::{
-        Facts, Faults, Keeper, Suspect, Tally, Verdict,
+        Facts, Faults, Suspect, Tally, Verdict,
         groups::{Baseline, Group, groups},
     },
 };
@@ -76,10 +76,10 @@ impl<'a> Report<'a> {
 
     /// Whether it may have been in its state for long enough, though not surely: it would be a leak then.
     fn is_undecided(&self, suspect: &Suspect) -> bool {
-        let Facts { state, age, keeper, .. } = suspect.facts;
+        let Facts { state, age, .. } = suspect.facts;
         suspect.verdict == Verdict::Young
             && state.waits_for_close()
-            && keeper != Keeper::Nobody
+            && suspect.is_closable()
             && age.max.is_none_or(|max| max >= self.leak_after)
     }
 }

@@ -2,14 +2,17 @@
 
 use super::*;
 
+/// Their connections were over a minute ago.
+fn end(found: &mut [Found]) {
+    for Found { head, gauge, .. } in found {
+        (head.old, head.new, gauge.stamp_ns) = (CLOSE, CLOSE, NOW - 60 * SECOND);
+    }
+}
+
 #[test]
 fn descriptors_of_connections_that_are_over_are_told_by_process() {
-    let closed = |found: Found| Found {
-        head: Head { old: CLOSE, new: CLOSE, ..found.head },
-        gauge: Gauge { stamp_ns: NOW - 60 * SECOND, ..found.gauge },
-        ..found
-    };
-    let mut found: Vec<Found> = found(4).into_iter().map(closed).collect();
+    let mut found = found(4);
+    end(&mut found);
     found[3].gauge.stamp_ns = NOW - SECOND;
     let collected = || {
         let mut collected = Collected::new(&Config::default());
@@ -41,9 +44,7 @@ fn descriptors_of_connections_that_are_over_are_told_by_process() {
 #[test]
 fn what_leaks_comes_before_what_is_left() {
     let mut found = found(6);
-    for ended in &mut found[..3] {
-        (ended.head.old, ended.head.new, ended.gauge.stamp_ns) = (CLOSE, CLOSE, NOW - 60 * SECOND);
-    }
+    end(&mut found[..3]);
     let mut collected = Collected::new(&Config::default());
     look(&mut collected, NOW, &found);
     let text = told(text::LeaksText(collected));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tcplife_common::wire::{Found, Gauge, Head, Stats, Task, Tuple, flag};
 use tcplife_core::{
     suspect::{self, Sight, Sockets, Verdict},
-    table::{Census, Config as TableConfig, Scope, Table},
+    table::{Census, Config as TableConfig, Table},
 };
 
 use super::*;
@@ -69,15 +69,7 @@ fn looks(counts: &[u16]) -> Collected {
 fn look(collected: &mut Collected, at: u64, found: &[Found]) {
     let mut table = Table::new(TableConfig { hz: 250, takes_up_ended: true, ..TableConfig::default() });
     let found = [found.to_vec()];
-    let census = Census {
-        begun: NOW,
-        ended: NOW,
-        scope: Scope::Some,
-        netns: &[],
-        gone: &[],
-        doubtful: &[],
-        found: &found,
-    };
+    let census = Census::of_some(NOW, &found);
     table.take_census(&census, |_| true, &mut ());
     let suspects = suspect::suspects(&table, &Sockets::of(&found, Sight::Every), NOW, 30 * SECOND, 250);
     collected.take(at, &Filter::default(), suspects);
