@@ -1,6 +1,7 @@
 //! The table of facts.
 
 use super::{Fact, Now, Reading, Where};
+use crate::advice::words;
 
 fn now(matters: bool, says: String) -> Now {
     Now { matters, says }
@@ -10,9 +11,9 @@ fn never(says: &str) -> Now {
     now(false, says.to_owned())
 }
 
-/// A count that matters when it is not 0.
-fn counted(count: u64, what: &str) -> Now {
-    now(count > 0, format!("{count} {what}"))
+/// A count of something that matters when it is not 0.
+fn counted(count: u64, what: &str, since: &str) -> Now {
+    now(count > 0, format!("{} {since}", words::count(count, what)))
 }
 
 /// The fact of a name.
@@ -31,7 +32,7 @@ pub const FACTS: &[Fact] = &[
         does: "Seconds that an orphan (closed by its application) stays in FIN_WAIT_2. It does not shorten \
                TIME_WAIT, and does nothing to sockets that a process still holds.",
         rests_on: "tcp_fin_time, tcp_rcv_state_process, __tcp_close (net/ipv4/tcp.c)",
-        now: |reading| counted(reading.counter("sockets.fin_wait_2_orphans"), "orphans in FIN_WAIT_2 now"),
+        now: |reading| counted(reading.counter("sockets.fin_wait_2_orphans"), "orphan", "in FIN_WAIT_2 now"),
     },
     Fact {
         name: "TIME_WAIT",
@@ -52,7 +53,10 @@ pub const FACTS: &[Fact] = &[
         does: "Lets a new outgoing connection take the port of one in TIME_WAIT, with timestamps, a second after \
                its last segment: 1 everywhere, 2 on loopback only. It does nothing for incoming connections.",
         rests_on: "tcp_twsk_unique (net/ipv4/tcp_ipv4.c)",
-        now: |reading| counted(reading.counter("TcpExt.TWRecycled"), "reused since boot"),
+        now: |reading| {
+            let reused = reading.counter("TcpExt.TWRecycled");
+            now(reused > 0, format!("{reused} reused since boot"))
+        },
     },
     Fact {
         name: "tcp_tw_recycle",
@@ -122,7 +126,7 @@ pub const FACTS: &[Fact] = &[
         does: "How often the FIN of an orphan (FIN_WAIT_1, CLOSING, LAST_ACK) is sent again before it is given \
                up; 0 means 8. It does nothing to FIN_WAIT_2 or TIME_WAIT.",
         rests_on: "tcp_orphan_retries, tcp_write_timeout (net/ipv4/tcp_timer.c)",
-        now: |reading| counted(reading.counter("sockstat.TCP.orphan"), "such orphans on this host now"),
+        now: |reading| counted(reading.counter("sockstat.TCP.orphan"), "such orphan", "on this host now"),
     },
     Fact {
         name: "tcp_max_orphans",
@@ -138,7 +142,7 @@ pub const FACTS: &[Fact] = &[
             );
             now(
                 count > 0 && count >= limit / 2,
-                format!("{count} orphans on this host now, without mini-sockets"),
+                format!("{} on this host now, without mini-sockets", words::count(count, "orphan")),
             )
         },
     },
@@ -162,7 +166,7 @@ pub const FACTS: &[Fact] = &[
         does: "Handshakes (SYN_RECEIVED) kept for a listener while tcp_syncookies is 0. With cookies the listen \
                backlog is the limit.",
         rests_on: "tcp_conn_request (net/ipv4/tcp_input.c)",
-        now: |reading| counted(reading.counter("TcpExt.TCPReqQFullDrop"), "SYNs dropped since boot"),
+        now: |reading| counted(reading.counter("TcpExt.TCPReqQFullDrop"), "SYN", "dropped since boot"),
     },
     Fact {
         name: "somaxconn",
@@ -172,7 +176,7 @@ pub const FACTS: &[Fact] = &[
                ACK: the client is ESTABLISHED, the server is not. A slow accept is the cause, not the limit.",
         rests_on: "__sys_listen, tcp_v4_syn_recv_sock (LINUX_MIB_LISTENOVERFLOWS)",
         now: |reading| {
-            counted(reading.counter("TcpExt.ListenOverflows"), "times an accept queue was full since boot")
+            counted(reading.counter("TcpExt.ListenOverflows"), "time", "an accept queue was full since boot")
         },
     },
     Fact {
@@ -225,7 +229,9 @@ pub const FACTS: &[Fact] = &[
         rests_on: "inet_csk_get_port, inet_bind_conflict (net/ipv4/inet_connection_sock.c)",
         now: |reading| match reading.busiest_listener {
             None => never("no listener has other sockets on its port"),
-            Some((port, count)) => now(true, format!("{count} sockets on port {port}, which has a listener")),
+            Some((port, count)) => {
+                now(true, format!("{} on port {port}, which has a listener", words::count(count, "socket")))
+            }
         },
     },
     Fact {
@@ -250,5 +256,5 @@ pub const FACTS: &[Fact] = &[
 
 fn tracked(reading: &Reading) -> Now {
     let count = reading.number("netfilter/nf_conntrack_count").unwrap_or(0);
-    now(false, format!("{count} connections tracked here"))
+    now(false, format!("{} tracked here", words::count(count, "connection")))
 }

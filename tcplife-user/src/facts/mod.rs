@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             says("tcp_fin_timeout"),
-            Now { matters: true, says: "1 orphans in FIN_WAIT_2 now".to_owned() }
+            Now { matters: true, says: "1 orphan in FIN_WAIT_2 now".to_owned() }
         );
         let somaxconn = says("somaxconn");
         assert!(somaxconn.matters && somaxconn.says.starts_with("12 times"), "{somaxconn:?}");

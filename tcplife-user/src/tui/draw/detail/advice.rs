@@ -4,7 +4,8 @@ use ratatui::text::{Line, Span};
 use tcplife_core::{suspect::Suspect, view::Detail};
 
 use crate::{
-    advice, escape,
+    advice::{self, words},
+    escape,
     facts::{FACTS, Reading},
     tui::{meaning, theme},
 };
@@ -32,8 +33,8 @@ pub(super) fn evidence(suspect: &Suspect, width: usize) -> Vec<Line<'static>> {
     let facts = &suspect.facts;
     let mut lines =
         labelled("verdict", &format!("{}: {}", suspect.verdict.name(), advice::reason(suspect)), width);
-    let queues =
-        format!("{} bytes to read (a FIN is one), {} not acknowledged", facts.recv_queue, facts.send_queue);
+    let to_read = words::count(facts.recv_queue, "byte");
+    let queues = format!("{to_read} to read (a FIN is one), {} not acknowledged", facts.send_queue);
     lines.extend(labelled("queues", &queues, width));
     let mut holders: Vec<String> = suspect
         .holders
