@@ -120,7 +120,7 @@ impl Table {
                     let at = self.overdue(slot, fired.at).unwrap_or(fired.at);
                     self.end_mini(slot, Since::Seen(at), true, Some(MiniEndCause::Expired), observer);
                 }
-                _ => self.lapse(slot, observer),
+                _ => self.lapse(slot, fired.at, observer),
             }
         }
     }
@@ -196,17 +196,19 @@ impl Table {
         self.end_mini(slot, since, true, cause, observer);
     }
 
-    /// A mini-socket in `FIN_WAIT_2` is gone by now, by way of `TIME_WAIT` or not: that was not seen, so no move is
+    /// A mini-socket in `FIN_WAIT_2` is gone by the time `by`, by way of `TIME_WAIT` or not: that was not seen, so no move is
     /// told. Its life is, if that waited for the end.
-    fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, observer: &mut O) {
-        if let Some(connection) = self.slab.get_mut(slot)
-            && !connection.marks.has(Marks::REPORTED)
-        {
-            connection.end = Some(EndCause::Unknown);
-            self.tell_life(slot, observer);
-        }
+    fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, by: u64, observer: &mut O) {
+        let Some(connection) = self.slab.get_mut(slot) else { return };
+        self.minis.remove(connection.netns, &connection.ends, slot);
+        self.departed.note(connection.mini, connection.cookie);
+        connection.phase = Phase::Closed;
+        connection.end = Some(EndCause::Unknown);
+        connection.marks.set(Marks::GAP);
+        let since = Since::Between { earliest: Some(connection.entered()), latest: by };
+        self.shift(slot, State::Closed, since);
         self.totals.lapsed += 1;
-        self.leave(slot);
+        self.conclude(slot, observer);
     }
 
     /// The mini-socket with a tuple, unless it is another one than what is asked for.
