@@ -375,6 +375,15 @@ impl Connection {
         self.marks.has(Marks::OPENING) && !self.marks.has(Marks::GAP)
     }
 
+    /// The state in which a segment is sent or received: once closed, the one before. The kernel sends an application's reset
+    /// after the move to CLOSE (`__tcp_close`, `tcp_disconnect`).
+    pub fn state_of_segment(&self) -> State {
+        match self.state() {
+            State::Closed => self.history.left().unwrap_or(State::Closed),
+            state => state,
+        }
+    }
+
     /// When it was opened, in nanoseconds of `CLOCK_MONOTONIC`; `None` if that was not seen. A server's connection
     /// counts from its leaving `SYN_RECEIVED`: the handshake before is not in this socket (`struct request_sock`).
     pub fn opened(&self) -> Option<u64> {

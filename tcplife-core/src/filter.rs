@@ -146,6 +146,11 @@ impl Filter {
         self.wants_state(connection.state()) && self.matches_any_state(connection, owner)
     }
 
+    /// Whether a segment of the connection is wanted, by the state in which it is sent or received.
+    pub fn matches_segment(&self, connection: &Connection, owner: Option<Owner>) -> bool {
+        self.wants_state(connection.state_of_segment()) && self.matches_any_state(connection, owner)
+    }
+
     /// Whether the connection is wanted when it is in a wanted state.
     pub fn matches_any_state(&self, connection: &Connection, owner: Option<Owner>) -> bool {
         let ends = connection.ends();

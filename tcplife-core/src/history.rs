@@ -82,6 +82,11 @@ impl History {
         decode(self.codes[self.last()])
     }
 
+    /// The state before the present one, if that is remembered.
+    pub(crate) fn left(&self) -> Option<State> {
+        self.last().checked_sub(1).map(|n| decode(self.codes[n]))
+    }
+
     /// When the present state was entered, or at the latest.
     pub(crate) const fn latest(&self) -> u64 {
         self.entered[self.last()]

@@ -75,7 +75,7 @@ impl Observer for Told {
     }
 
     fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
-        let (id, state) = (connection.id().0, connection.state());
+        let (id, state) = (connection.id().0, connection.state_of_segment());
         self.0.push(format!(
             "#{id} {} reset {} in {state} {}",
             span(at),

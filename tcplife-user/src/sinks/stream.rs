@@ -136,10 +136,6 @@ impl<F: Format> Stream<F> {
     fn change<'a>(out: &'a mut Out, connection: &'a Connection, owner: Option<Owner>) -> Change<'a> {
         Change { connection, owner, out: &mut out.buffer }
     }
-
-    fn wants_now(&self, connection: &Connection, owner: Option<Owner>) -> bool {
-        self.selector.filter().matches(connection, owner)
-    }
 }
 
 impl<F: Format> Observer for Stream<F> {
@@ -158,14 +154,14 @@ impl<F: Format> Observer for Stream<F> {
     }
 
     fn retransmit(&mut self, connection: &Connection, owner: Option<Owner>, kind: RetransmitKind, at: u64) {
-        if self.wants_now(connection, owner) {
+        if self.selector.filter().matches_segment(connection, owner) {
             self.format.retransmit(Self::change(&mut self.out, connection, owner), kind, at);
             self.out.relieve();
         }
     }
 
     fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
-        if self.wants_now(connection, owner) {
+        if self.selector.filter().matches_segment(connection, owner) {
             self.format.reset(Self::change(&mut self.out, connection, owner), direction, at);
             self.out.relieve();
         }

@@ -58,7 +58,7 @@ impl Format for TraceJson {
     }
 
     fn retransmit(&mut self, mut change: Change<'_>, kind: RetransmitKind, at: u64) {
-        let state = change.connection.state();
+        let state = change.connection.state_of_segment();
         let mut line = self.begin(&mut change, "{\"type\":\"retransmit\"", at);
         line.name(key!("state"), state.lower());
         line.name(key!("kind"), kind.name());
@@ -66,7 +66,7 @@ impl Format for TraceJson {
     }
 
     fn reset(&mut self, mut change: Change<'_>, direction: Direction, at: u64) {
-        let state = change.connection.state();
+        let state = change.connection.state_of_segment();
         let mut line = self.begin(&mut change, "{\"type\":\"reset\"", at);
         line.name(key!("state"), state.lower());
         line.name(key!("direction"), direction.name());

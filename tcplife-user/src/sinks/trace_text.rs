@@ -45,7 +45,7 @@ impl TraceText {
 
     /// Something that is not a change of state.
     fn event(&mut self, mut change: Change<'_>, at: u64, what: &str) {
-        let state = change.connection.state().upper();
+        let state = change.connection.state_of_segment().upper();
         self.line(&mut change, at, [state, "--", what, &UNKNOWN]);
     }
 }

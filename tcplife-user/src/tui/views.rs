@@ -86,7 +86,7 @@ impl Views {
         at: u64,
         filter: &Filter,
     ) {
-        if filter.matches(connection, owner) {
+        if filter.matches_segment(connection, owner) {
             self.log.push(at, what, Whose::of(connection, owner));
         }
     }
