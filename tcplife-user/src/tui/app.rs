@@ -359,6 +359,12 @@ impl App {
         }
     }
 
+    /// The connection that is read, or would be.
+    fn selected(&self) -> Option<ConnId> {
+        let read = self.leaks.pane.detail().map(|detail| detail.row.id);
+        read.filter(|_| self.tab == Tab::Leaks).or_else(|| self.list.selected())
+    }
+
     /// What the screen wants to see next: the rows in view and one screen of rows on either side, so that moving
     /// needs no answer first.
     pub fn request(&self) -> Request {
@@ -372,7 +378,7 @@ impl App {
             descending: self.list.descending,
             offset: self.list.top.saturating_sub(visible),
             limit: visible.saturating_mul(3),
-            selected: self.list.selected(),
+            selected: self.selected(),
             leak_after: self.setup.leak_after,
         };
         let settings = self.shows_settings();

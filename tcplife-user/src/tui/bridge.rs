@@ -15,7 +15,7 @@ use tcplife_core::{
     state::State,
     suspect::Suspect,
     table::Table,
-    view,
+    view::{self, Detail},
 };
 use tokio::sync::watch;
 
@@ -55,6 +55,8 @@ pub struct Bridge {
     settings: Settings,
     still: Option<Box<Still>>,
     leaks: Arc<Leaks>,
+    /// The connection that the screen has selected, as it was at its end.
+    ended: Option<Detail>,
 }
 
 /// What the screen wants of us.
@@ -95,6 +97,7 @@ impl Bridge {
             settings: Settings::default(),
             still: None,
             leaks: Arc::default(),
+            ended: None,
         };
         (bridge, Channels { requests, frames })
     }
@@ -134,8 +137,12 @@ impl Bridge {
             }
             None => {
                 self.paged = now;
-                let page = Arc::new(view::page(table, &request.query, now));
-                (now, *table.totals(), page, self.views.view(request, table, now))
+                let mut page = view::page(table, &request.query, now);
+                if page.detail.is_none() {
+                    let is_selected = |ended: &&Detail| request.query.selected == Some(ended.row.id);
+                    page.detail = self.ended.as_ref().filter(is_selected).cloned();
+                }
+                (now, *table.totals(), Arc::new(page), self.views.view(request, table, now))
             }
         };
         let leaks = if self.still.is_some() { last.leaks.clone() } else { self.leaks.clone() };
@@ -181,16 +188,20 @@ impl Bridge {
 
 impl Observer for Bridge {
     fn transition(&mut self, connection: &Connection, owner: Option<Owner>, transition: &Transition) {
-        self.views.transition(connection, owner, transition, &self.request.query.filter);
+        let query = &self.request.query;
+        self.views.transition(connection, owner, transition, &query.filter);
+        if transition.to == State::Closed && query.selected == Some(connection.id()) {
+            self.ended = Some(view::detail_of(connection, owner, query.leak_after, transition.at));
+        }
     }
 
     fn retransmit(&mut self, connection: &Connection, owner: Option<Owner>, kind: RetransmitKind, at: u64) {
-        let what = What::Retransmit(connection.state(), kind);
+        let what = What::Retransmit(connection.state_of_segment(), kind);
         self.views.note(connection, owner, what, at, &self.request.query.filter);
     }
 
     fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
-        let what = What::Reset(connection.state(), direction);
+        let what = What::Reset(connection.state_of_segment(), direction);
         self.views.note(connection, owner, what, at, &self.request.query.filter);
     }
 }
@@ -238,6 +249,8 @@ impl Sink for Bridge {
 
 #[cfg(test)]
 mod tests {
+    use tcplife_common::wire::{End, Handle, Head, Move, Record, Tuple};
+
     use super::*;
     use crate::health::Losses;
 
@@ -319,6 +332,37 @@ mod tests {
         channels.requests.send_modify(|request| request.flow = Flow::Live);
         let _ = bridge.flush(901 * MS, &table, &health).unwrap();
         assert_eq!(fresh(&mut channels).unwrap().now, 901 * MS);
+    }
+
+    #[test]
+    fn the_end_of_the_connection_that_is_read_is_told_once_it_has_left_the_table() {
+        const ESTABLISHED: u8 = 1;
+        const CLOSE: u8 = 7;
+        const CLOSE_WAIT: u8 = 8;
+        let (mut bridge, mut channels, mut table) = start();
+        let head = |old, new, time_ns| Head { sock: 64, old, new, time_ns, ..Head::default() };
+        let tuple = Tuple { local_port: 80, remote_port: 4000, ..Tuple::default() };
+        let moved = Record::Move(Move { head: head(ESTABLISHED, CLOSE_WAIT, MS), tuple, ..Move::default() });
+        table.apply(&moved, &mut bridge);
+        let id = table.iter().next().unwrap().id();
+        channels.requests.send_modify(|request| request.query.selected = Some(id));
+        let _ = bridge.flush(2 * MS, &table, &Health::default()).unwrap();
+        fresh(&mut channels).unwrap();
+        let end = End { head: head(CLOSE_WAIT, CLOSE, 5 * MS), tuple, ..End::default() };
+        table.apply(&Record::End(end), &mut bridge);
+        let gone = Handle { head: head(CLOSE, CLOSE, 6 * MS), ..Handle::default() };
+        table.apply(&Record::Gone(gone), &mut bridge);
+        assert_eq!(table.len(), 0);
+        let health = Health { events: 2, ..Health::default() };
+        let _ = bridge.flush(900 * MS, &table, &health).unwrap();
+        let frame = fresh(&mut channels).unwrap();
+        let Some(detail) = &frame.page.detail else { panic!("{frame:?}") };
+        let stay = detail.stays[detail.stays.len() - 2];
+        assert_eq!((stay.state, stay.until), (State::CloseWait, Some(5 * MS)));
+        assert_eq!(detail.row.state, State::Closed);
+        channels.requests.send_modify(|request| request.query.selected = None);
+        let _ = bridge.flush(901 * MS, &table, &health).unwrap();
+        assert_eq!(fresh(&mut channels).unwrap().page.detail, None);
     }
 
     #[test]

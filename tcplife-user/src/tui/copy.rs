@@ -1,7 +1,7 @@
 //! What is copied: a row as text, and the command that ends its connection.
 //!
-//! What comes in: a connection. What goes out: one line of text. What always holds: it is safe to paste into a shell; the
-//! command names one connection by both of its ends, and nothing else.
+//! What comes in: a connection. What goes out: one line of text. What always holds: it has no control character; the command
+//! names one connection by both of its ends, and nothing else, and nothing in it is a process's choice.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tcplife_core::{state::State, view::Row};
 use super::text;
 use crate::escape;
 
-/// A row, its fields apart by a blank.
+/// A row, its fields apart by a blank: text for people.
 pub fn row(row: &Row, now: u64) -> String {
     let owner = row.owner.map_or_else(
         || "-".to_owned(),
@@ -37,9 +37,12 @@ const fn ss_state(state: State) -> Option<&'static str> {
     })
 }
 
-/// The command that ends a connection (`SOCK_DESTROY`), behind what leads into its network namespace.
-pub fn kill(row: &Row, inside: &str) -> Option<String> {
-    let state = ss_state(row.state)?;
+/// The command that ends a connection (`SOCK_DESTROY`), behind what leads into its network namespace; or why there is none.
+pub fn kill(row: &Row, inside: &str) -> Result<String, &'static str> {
+    let state = ss_state(row.state).ok_or("nothing can end it: it is closed")?;
+    if row.local.port() == 0 {
+        return Err("its local port is not known yet, by which ss would find it");
+    }
     let end = |address: SocketAddr| match address {
         SocketAddr::V4(_) => address.to_string(),
         SocketAddr::V6(v6) => format!("[{}]:{}", v6.ip(), v6.port()),
@@ -50,7 +53,7 @@ pub fn kill(row: &Row, inside: &str) -> Option<String> {
     } else {
         format!("src {local} and dst {remote}")
     };
-    Some(format!("sudo {inside}ss -K -t state {state} '{both}'"))
+    Ok(format!("sudo {inside}ss -K -t state {state} '{both}'"))
 }
 
 #[cfg(test)]
@@ -68,11 +71,14 @@ mod tests {
         let v6 = kill(&rows[1], "").unwrap();
         assert!(v6.contains("src [2001:db8:1234:5678:9abc:def0:1234:5678]:65535 and dst ["), "{v6}");
         let closed = Row { state: State::Closed, ..rows[0].clone() };
-        assert_eq!(kill(&closed, ""), None);
+        assert!(kill(&closed, "").unwrap_err().contains("closed"));
+        let mut connecting = rows[8].clone();
+        connecting.local.set_port(0);
+        assert!(kill(&connecting, "").unwrap_err().contains("local port"), "ss has it by another one");
     }
 
     #[test]
-    fn a_hostile_name_is_harmless_when_pasted() {
+    fn a_hostile_name_does_not_reach_a_terminal() {
         let text = row(&fix::rows()[7], fix::NOW);
         assert!(text.contains("\\x1b[2J\\x07evil[666]") && !text.contains(char::is_control), "{text}");
     }

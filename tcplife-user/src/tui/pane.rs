@@ -12,8 +12,9 @@ pub enum Pane {
     Waiting,
     /// The connection as it is.
     Live(Box<Detail>),
-    /// The connection has left the table; this is what was known last.
-    Gone(Box<Detail>),
+    /// The connection has left the table, and nobody saw how; this is what was known last, and until when it is good, in
+    /// nanoseconds of `CLOCK_MONOTONIC`.
+    Gone(Box<Detail>, u64),
 }
 
 impl Pane {
@@ -26,18 +27,18 @@ impl Pane {
     pub fn detail(&self) -> Option<&Detail> {
         match self {
             Self::Closed | Self::Waiting => None,
-            Self::Live(detail) | Self::Gone(detail) => Some(detail),
+            Self::Live(detail) | Self::Gone(detail, _) => Some(detail),
         }
     }
 
-    /// Takes over what is known of the connection now, if the pane is open; `None` for one that is gone.
-    pub fn refresh(&mut self, newest: Option<Detail>) {
+    /// Takes over what is known of the connection at `now`, if the pane is open; `None` for one that is gone.
+    pub fn refresh(&mut self, newest: Option<Detail>, now: u64) {
         if let Some(detail) = newest
             && self.is_open()
         {
             *self = Self::Live(Box::new(detail));
         } else if let Self::Live(known) = self {
-            *self = Self::Gone(known.clone());
+            *self = Self::Gone(known.clone(), now);
         }
     }
 }

@@ -221,6 +221,9 @@ fn states_are_shown_or_hidden_or_the_only_ones() {
     assert_eq!(app.list.states, [State::CloseWait].into_iter().collect());
     type_keys(&mut app, "fa\x1b");
     assert!(State::ALL.iter().all(|&state| app.list.shows(state)));
+    type_keys(&mut app, "f\nf ");
+    assert_eq!(app.list.states, [State::CloseWait].into_iter().collect(), "none would stand for all");
+    assert!(app.notice.is_some());
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn the_detail_of_a_connection_that_is_gone_stays_until_it_is_closed() {
     let page = Arc::make_mut(&mut frame.page);
     page.rows.remove(2);
     fix::feed(&mut app, frame);
-    assert!(matches!(&app.list.pane, Pane::Gone(detail) if detail.row.id == ConnId(3)));
+    assert!(matches!(&app.list.pane, Pane::Gone(detail, _) if detail.row.id == ConnId(3)));
     assert_eq!(selected(&app), Some(3));
     type_keys(&mut app, "\x1b");
     assert_eq!(selected(&app), Some(4));

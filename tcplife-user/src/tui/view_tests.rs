@@ -1,5 +1,7 @@
 //! What each key does in the views besides connections, and in groups, without a terminal.
 
+use std::sync::Arc;
+
 use ratatui::{
     crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
     layout::Size,
@@ -181,7 +183,7 @@ fn a_process_with_nothing_but_what_is_left_of_connections_is_shown_as_well() {
     for suspect in &mut leaks.suspects {
         (suspect.verdict, suspect.facts.state) = (Verdict::EndedUnclosed, State::Closed);
     }
-    let frame = Frame { leaks: std::sync::Arc::new(leaks), ..fix::frame(&app) };
+    let frame = Frame { leaks: Arc::new(leaks), ..fix::frame(&app) };
     fix::feed(&mut app, frame);
     let shown = text(&app);
     for words in ["0 leaked of 0 that wait, 2 ended", "java pid 4194304   ! 2 ended ", " 2 ended_unclosed"] {
@@ -212,7 +214,7 @@ fn a_filter_is_for_connections_wherever_it_is_begun() {
 fn without(app: &mut App, gone: &[u64]) {
     let mut leaks = (*fix::views::leaks()).clone();
     leaks.suspects.retain(|suspect| !gone.contains(&suspect.connection.id().0));
-    let frame = Frame { leaks: std::sync::Arc::new(leaks), ..fix::frame(app) };
+    let frame = Frame { leaks: Arc::new(leaks), ..fix::frame(app) };
     fix::feed(app, frame);
 }
 
@@ -236,7 +238,7 @@ fn a_socket_that_is_read_is_copied_when_it_is_gone_and_no_other_one_is_ended() {
     type_keys(&mut app, "\nj\n");
     without(&mut app, &[101]);
     assert!(
-        matches!(&app.leaks.pane, Pane::Gone(detail) if detail.row.id == ConnId(101)),
+        matches!(&app.leaks.pane, Pane::Gone(detail, _) if detail.row.id == ConnId(101)),
         "{:?}",
         app.leaks.pane
     );
@@ -246,6 +248,24 @@ fn a_socket_that_is_read_is_copied_when_it_is_gone_and_no_other_one_is_ended() {
     assert!(app.clipboard.take().is_some_and(|text| text.contains(":40001")));
     type_keys(&mut app, "\x1b\x1b");
     assert_eq!(app.leaks.cursor.on, Some(LeakKey::Socket(ConnId(102))));
+}
+
+#[test]
+fn the_end_of_a_socket_that_is_read_is_shown() {
+    let mut app = on("2", USUAL);
+    type_keys(&mut app, "\nj\n");
+    assert_eq!(app.request().query.selected, Some(ConnId(101)), "so that it is told of");
+    let mut ended = app.leaks.pane.detail().unwrap().clone();
+    ended.row.state = State::Closed;
+    let mut frame = (*app.frame).clone();
+    frame.leaks = Arc::default();
+    Arc::make_mut(&mut frame.page).detail = Some(ended);
+    fix::feed(&mut app, frame);
+    assert!(
+        matches!(&app.leaks.pane, Pane::Live(detail) if detail.row.state == State::Closed),
+        "{:?}",
+        app.leaks.pane
+    );
 }
 
 #[test]

@@ -135,9 +135,7 @@ pub(super) fn copy(app: &mut App, row: Option<&Row>, action: Action) {
             let process = row.owner.map(|owner| owner.process.pid);
             netns::inside(app.setup.netns, row.netns, process)
                 .ok_or_else(|| format!("no way into its network namespace {} is known", row.netns))
-                .and_then(|inside| {
-                    copy::kill(row, &inside).ok_or_else(|| "nothing can end it: it is closed".to_owned())
-                })
+                .and_then(|inside| copy::kill(row, &inside).map_err(str::to_owned))
         }
         _ => Ok(copy::row(row, app.clock(app.frame.now))),
     };
@@ -196,7 +194,7 @@ pub(super) fn follow(app: &mut App) {
             None => {}
         }
         if is_answer {
-            app.list.pane.refresh(page.detail.clone());
+            app.list.pane.refresh(page.detail.clone(), frame.now);
         }
     }
     if let Target::Group(key) = app.list.target

@@ -154,6 +154,11 @@ fn in_picker(app: &mut App, action: Action) {
             let mut states: StateSet =
                 State::ALL.into_iter().filter(|&state| app.list.shows(state)).collect();
             states.toggle(State::ALL[*at]);
+            if states.is_empty() {
+                // Which would stand for all.
+                app.notice = Some("one state at least".to_owned());
+                return;
+            }
             app.list.states = states;
             requeried(app);
         }

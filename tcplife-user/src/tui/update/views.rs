@@ -58,7 +58,7 @@ fn open_leak(app: &mut App) {
 
 /// Copies what the pane shows, or else what is under the cursor: never another socket's row than the one that is read.
 fn copy_leak(app: &mut App, action: Action) {
-    if let (Pane::Gone(_), Action::CopyKill) = (&app.leaks.pane, action) {
+    if let (Pane::Gone(..), Action::CopyKill) = (&app.leaks.pane, action) {
         app.notice = Some("it is closed already: nothing to end".to_owned());
         return;
     }
@@ -75,9 +75,12 @@ const fn selected_leak(app: &App) -> Option<ConnId> {
     }
 }
 
-/// A suspect's timeline, as of the moment at which the kernel was asked.
+/// A suspect's timeline as it is now, and was at its end; before that is known, as of the moment at which the kernel was asked.
 fn leak_detail(app: &App, id: ConnId) -> Option<Detail> {
     let leaks = &app.frame.leaks;
+    if let Some(detail) = app.frame.page.detail.as_ref().filter(|detail| detail.row.id == id) {
+        return Some(detail.clone());
+    }
     let suspect = leaks.of(id)?;
     Some(detail_of(&suspect.connection, suspect.owner, app.setup.leak_after, leaks.at))
 }
@@ -136,7 +139,7 @@ fn follow_leaks(app: &mut App, page: usize) {
         return app.leaks.cursor.follow(&lines, page);
     };
     let newest = leak_detail(app, id);
-    app.leaks.pane.refresh(newest);
+    app.leaks.pane.refresh(newest, app.frame.now);
     // While one that is gone is being read, the cursor does not go to another.
     if lines.contains(&LeakKey::Socket(id)) {
         app.leaks.cursor.follow(&lines, page);

@@ -35,7 +35,9 @@ pub fn draw(app: &App, now: u64, area: Rect, buffer: &mut Buffer) {
         Pane::Closed => {}
         Pane::Waiting => drop(rule("detail", "", area, buffer)),
         Pane::Live(detail) => draw_detail(app, detail, now, "", area, buffer),
-        Pane::Gone(detail) => draw_detail(app, detail, now, "gone: what was known last", area, buffer),
+        Pane::Gone(detail, until) => {
+            draw_detail(app, detail, *until, "gone: what was known last", area, buffer);
+        }
     }
 }
 
