@@ -48,9 +48,14 @@ pub fn is_printable(c: char) -> bool {
     c == '\\' || is_plain(c)
 }
 
-/// A sentence in one line: a cause may come from outside, with line feeds.
+/// A sentence in one line that is safe to print: a cause may come from outside, with line feeds and anything else.
 pub fn one_line(text: &str) -> String {
-    text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+    let mut out = String::with_capacity(text.len());
+    for c in lines.collect::<Vec<_>>().join("; ").chars() {
+        if is_printable(c) { out.push(c) } else { push_escaped(&mut out, c) }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -60,6 +65,7 @@ mod tests {
     #[test]
     fn a_sentence_is_one_line() {
         assert_eq!(one_line("the kernel said:\n  no\r\n\n"), "the kernel said:; no");
+        assert_eq!(one_line("no \u{1b}[2J\\x\u{202e} at „a“"), "no \\x1b[2J\\x\\u{202e} at „a“");
     }
 
     fn of(text: &str) -> String {

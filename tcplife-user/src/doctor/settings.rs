@@ -102,6 +102,7 @@ fn head(fact: &Fact, setting: &Setting) -> String {
     let value = match (&setting.value, setting.is_changed) {
         (None, _) => String::new(),
         (Some(value), _) if value.is_empty() => String::new(),
+        (Some(value), Some(true)) if fact.default.is_empty() => format!(" = {value} (default none)"),
         (Some(value), Some(true)) => format!(" = {value} (default {})", fact.default),
         (Some(value), _) => format!(" = {value}"),
     };

@@ -50,6 +50,14 @@ pub(super) fn pause_after_loss(took: Duration) -> Duration {
     (took * LOSS_SHARE).min(RESYNC_PERIOD)
 }
 
+/// Looking for suspects takes one part in so many of the time at most.
+const SUSPECTS_SHARE: u32 = 10;
+
+/// When to look for suspects again after that took so long.
+pub(super) fn pause_after_suspects(took: Duration, period: Duration) -> Duration {
+    (took * SUSPECTS_SHARE).max(period)
+}
+
 /// Records of different CPUs can be in the ring buffer in another order than their times, by less than this.
 const DISORDER_NS: u64 = 10_000_000;
 

@@ -258,13 +258,14 @@ impl Engine {
         if let Confirm::Every(period) = sink.confirm()
             && now >= chores.suspects
         {
+            let begun = Instant::now();
             let told = self.tell_suspects(sink);
             if told.is_err() {
                 // None is told from memory.
                 sink.suspects(clock::monotonic_ns(), Vec::new());
             }
             self.listed(List::Suspects, told);
-            chores.suspects = Instant::now() + period;
+            chores.suspects = Instant::now() + census::pause_after_suspects(begun.elapsed(), period);
         }
         Ok(())
     }
@@ -303,6 +304,7 @@ impl Engine {
 
     fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<()> {
         if sink.confirm() == Confirm::AtBothEnds {
+            // Without it there is nothing to be told.
             self.tell_suspects(sink)?;
         }
         // For the ends that no event told. Without it the rest is still right.
@@ -315,12 +317,13 @@ impl Engine {
         sink.detached();
         while self.take_batch(sink) > 0 {}
         self.wait_for_kept_back(sink);
-        self.check_health(sink)?;
+        let counted = self.check_health(sink);
         let now = clock::monotonic_ns();
         self.table.tick(now, sink);
         self.table.finish(now, sink);
-        sink.finish(now, &self.table, &self.health)?;
-        Ok(())
+        let written = sink.finish(now, &self.table, &self.health);
+        written?;
+        counted
     }
 }
 

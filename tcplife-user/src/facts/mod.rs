@@ -69,10 +69,10 @@ impl Fact {
             Where::Fixed(value) => Some(value.to_owned()),
             Where::Socket | Where::Gone => None,
         };
-        let has_number = self.default.starts_with(|c: char| c.is_ascii_digit()) || self.default == "none";
+        // Others are words about a number that depends on the host.
+        let is_value = self.default.is_empty() || self.default.starts_with(|c: char| c.is_ascii_digit());
         let is_sysctl = matches!(self.place, Where::Sysctl(_));
-        let is_changed =
-            value.as_ref().filter(|_| has_number && is_sysctl).map(|value| value != self.default);
+        let is_changed = value.as_ref().filter(|_| is_value && is_sysctl).map(|value| value != self.default);
         Some(Setting { value, is_changed, now: (self.now)(reading) })
     }
 }
@@ -90,6 +90,7 @@ mod tests {
             ("ipv4/ip_local_port_range", "32768 60999"),
             ("ipv4/tcp_max_orphans", "4096"),
             ("core/somaxconn", "128"),
+            ("ipv4/ip_local_reserved_ports", "8080,9090"),
         ];
         Reading::of(
             1,
@@ -155,6 +156,11 @@ mod tests {
         let reading = troubled();
         assert_eq!(of("tcp_fin_timeout", &reading).is_changed, Some(false));
         assert_eq!(of("somaxconn", &reading).is_changed, Some(true));
+        assert_eq!(
+            of("ip_local_reserved_ports", &reading).is_changed,
+            Some(true),
+            "there are none by default"
+        );
         assert_eq!(of("TIME_WAIT", &reading).is_changed, None);
         assert_eq!(named("tcp_syncookies").setting(&reading), None, "not in this kernel");
     }

@@ -57,7 +57,10 @@ impl Pulses {
         let is_new = |netns: &&Netns| Some(netns.inode) != own && self.of(netns.inode) != Pulse::There;
         let mut room = self.most.saturating_sub(self.points.len());
         let mut has_room = |netns: &&Netns| {
-            let has = self.points.contains_key(&netns.inode) || room > 0;
+            if self.points.contains_key(&netns.inode) {
+                return true;
+            }
+            let has = room > 0;
             room = room.saturating_sub(1);
             has
         };
