@@ -15,6 +15,7 @@ mod facts;
 mod health;
 mod memory;
 mod netns;
+mod paper;
 mod process;
 mod signals;
 mod sink;

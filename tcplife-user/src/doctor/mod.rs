@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     engine,
     health::{Health, Hook, HookKind},
+    paper,
     sinks::{
         json,
         out::{cannot_write, reader_may_go},
@@ -64,7 +65,7 @@ fn print(checks: &[Check], summary: &[u8], output: TextOrJson) -> io::Result<()>
     match output {
         TextOrJson::Text => {
             report::write_text(checks, &mut out)?;
-            Settings::read().write_text(&mut out)?;
+            Settings::read().write_text(paper::columns(), &mut out)?;
         }
         TextOrJson::Json => {
             report::write_json(checks, &mut out)?;

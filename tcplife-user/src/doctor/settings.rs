@@ -10,9 +10,6 @@ use crate::{
     source::namespaces,
 };
 
-/// Columns of the text.
-const WIDTH: usize = 100;
-
 /// A setting in a namespace.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "setting")]
@@ -40,11 +37,12 @@ impl Settings {
         Self(own.into_iter().chain(others.filter_map(|netns| Reading::take(&netns).ok())).collect())
     }
 
-    /// Writes them for people: all of our own namespace; of each other one what is different there or matters.
+    /// Writes them for people, in lines of so many columns: all of our own namespace; of each other one what is different there or
+    /// matters.
     ///
     /// # Errors
     /// What writing failed with.
-    pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write_text(&self, columns: usize, out: &mut impl Write) -> io::Result<()> {
         let Some((own, others)) = self.0.split_first() else { return Ok(()) };
         writeln!(
             out,
@@ -52,7 +50,7 @@ impl Settings {
             own.netns
         )?;
         for (fact, setting) in in_namespace(own) {
-            write_fact(fact, &setting, out)?;
+            write_fact(fact, &setting, columns, out)?;
         }
         for other in others {
             let telling: Vec<(&Fact, Setting)> = in_namespace(other)
@@ -109,18 +107,11 @@ fn head(fact: &Fact, setting: &Setting) -> String {
     format!("{mark} {}{value}: {}", fact.name, setting.now.says)
 }
 
-fn write_fact(fact: &Fact, setting: &Setting, out: &mut impl Write) -> io::Result<()> {
+fn write_fact(fact: &Fact, setting: &Setting, columns: usize, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", head(fact, setting))?;
-    let mut line = String::from("   ");
-    for word in fact.does.split_whitespace().chain([format!("[{}]", fact.rests_on).as_str()]) {
-        if line.len() + 1 + word.len() > WIDTH {
-            writeln!(out, "{line}")?;
-            line = String::from("   ");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    writeln!(out, "{line}")
+    let options = textwrap::Options::new(columns).initial_indent("    ").subsequent_indent("    ");
+    let does = format!("{} [{}]", fact.does, fact.rests_on);
+    textwrap::wrap(&does, options).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]
@@ -134,10 +125,10 @@ mod tests {
         (same.netns, same.busiest_listener) = (1, None);
         let quiet = FACTS.iter().filter_map(|fact| fact.setting(&same)).all(|setting| !setting.now.matters);
         let mut out = Vec::new();
-        Settings(vec![own, same]).write_text(&mut out).unwrap();
+        Settings(vec![own, same]).write_text(100, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("tcp_fin_timeout = "), "{text}");
-        assert!(text.lines().all(|line| line.len() <= WIDTH + 60), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 160), "{text}");
         assert_eq!(text.contains("Network namespace 1,"), !quiet, "{text}");
     }
 

@@ -14,6 +14,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::stdout::{Course, Stdout};
+use crate::paper;
 
 /// A buffer beyond this is written at once, so that a burst does not grow it without bound.
 const FULL: usize = 256 << 10;
@@ -22,6 +23,8 @@ const FULL: usize = 256 << 10;
 pub struct Out {
     /// What is to be written next.
     pub buffer: Vec<u8>,
+    /// Columns of a line of text, unless a word or a command is longer.
+    pub columns: usize,
     writer: Box<dyn Write>,
     watched: Option<BorrowedFd<'static>>,
     failed: Option<io::Error>,
@@ -34,7 +37,8 @@ impl Out {
     pub fn stdout(duration: Option<Duration>) -> Self {
         let course = Rc::<Course>::default();
         let writer = Box::new(Stdout::new(Rc::clone(&course)));
-        Self { watched: Some(rustix::stdio::stdout()), duration, course, ..Self::to(writer) }
+        let (watched, columns) = (Some(rustix::stdio::stdout()), paper::columns());
+        Self { columns, watched, duration, course, ..Self::to(writer) }
     }
 
     /// The run has begun: from now on the duration counts.
@@ -51,6 +55,7 @@ impl Out {
     pub fn to(writer: Box<dyn Write>) -> Self {
         Self {
             buffer: Vec::with_capacity(FULL),
+            columns: paper::WIDEST,
             writer,
             watched: None,
             failed: None,

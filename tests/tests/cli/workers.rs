@@ -104,7 +104,7 @@ fn of_those_that_are_alike_one_is_told_of_in_full() -> Result<()> {
         (at(&format!("sleep[{}]: 1 eof_unread", pids[0]))?, at("  22 more like it: 22 eof_unread")?);
     for (n, pid) in pids[1..21].iter().enumerate() {
         let line = &lines[list + 1 + n];
-        let parts = [format!("    sleep[{pid}]: 1 eof_unread; at least "), " in use, these 0".to_owned()];
+        let parts = [format!("    sleep[{pid}]: 1 eof_unread; at least "), " in use, these: 0".to_owned()];
         ensure!(line.starts_with(&parts[0]) && line.ends_with(&parts[1]), "{line}, not {parts:?}");
     }
     ensure!(lines[list + 21] == "    and 2 more: 2 eof_unread (--all shows each)", "{lines:#?}");
@@ -181,5 +181,5 @@ fn what_keeps_a_process_from_closing_is_told() -> Result<()> {
     told(stopped, ", but stopped by a signal: it does nothing")?;
     let limit = Rlimit { current: Some(1), maximum: Some(1) };
     prlimit(Pid::from_raw(full.try_into()?), Resource::Nofile, limit)?;
-    told(full, " of 1 in use: accept, socket and open fail (EMFILE), these 0")
+    told(full, " of 1 in use: accept, socket and open fail (EMFILE), these: 0")
 }

@@ -50,6 +50,8 @@ struct Report<'a> {
     observed: Option<(&'a Baseline, u64)>,
     /// Orphans that are not among the suspects.
     orphans: &'a Tally,
+    /// Not every socket was asked for.
+    is_filtered: bool,
 }
 
 impl<'a> Report<'a> {
@@ -108,12 +110,15 @@ struct Collected {
     last: Option<(u64, Vec<Suspect>)>,
     /// Those in mini-sockets that are counted only, all without a process.
     orphans: Tally,
+    is_filtered: bool,
 }
 
 impl Collected {
     fn new(config: &Config) -> Self {
         let leak_after = clock::as_ns(config.leak_after);
-        Self { told: config.suspects, leak_after, first: None, last: None, orphans: Tally::default() }
+        let is_filtered = !config.filter.is_empty();
+        let (first, last, orphans) = (None, None, Tally::default());
+        Self { told: config.suspects, leak_after, first, last, orphans, is_filtered }
     }
 
     fn take(&mut self, at: u64, filter: &Filter, mut suspects: Vec<Suspect>) {
@@ -133,6 +138,7 @@ impl Collected {
             leak_after: self.leak_after,
             observed: self.first.as_ref().map(|(begun, baseline)| (baseline, at.saturating_sub(*begun))),
             orphans: &self.orphans,
+            is_filtered: self.is_filtered,
         }
     }
 }

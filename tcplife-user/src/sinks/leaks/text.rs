@@ -1,6 +1,10 @@
 //! `tcplife leaks` for people: a block for each process, and a line for each that is like it.
 
-use std::{fmt::Write as _, io, net::SocketAddr};
+use std::{
+    fmt::{self, Write},
+    io,
+    net::SocketAddr,
+};
 
 use tcplife_core::{
     filter::Filter,
@@ -29,8 +33,6 @@ use crate::{
     sinks::stream::{Ending, Format},
 };
 
-/// Columns of a line at most, unless a command is longer.
-const WIDTH: usize = 100;
 /// Descriptors, ports and peers that are named; of more, how many.
 const NAMED: usize = 8;
 /// Processes that have a line below one that they are like; of more, how many.
@@ -59,13 +61,46 @@ impl Format for LeaksText {
     }
 
     fn end(&mut self, ending: Ending<'_>) -> io::Result<()> {
-        ending.out.buffer.extend_from_slice(text(&self.0.report()).as_bytes());
+        let text = text(&self.0.report(), ending.out.columns);
+        ending.out.buffer.extend_from_slice(text.as_bytes());
         Ok(())
     }
 }
 
-fn text(report: &Report<'_>) -> String {
-    let mut text = String::new();
+/// Text with paragraphs.
+struct Paper {
+    text: String,
+    /// Columns of a line, unless a word or a command is longer.
+    columns: usize,
+}
+
+impl Write for Paper {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text.write_str(text)
+    }
+}
+
+impl Paper {
+    /// A labelled paragraph.
+    fn line(&mut self, label: &str, what: &str) {
+        let first = format!("    {label:<8} ");
+        // No character is wider than its bytes are many, and most lines are short.
+        if first.len() + what.len() <= self.columns {
+            _ = writeln!(self, "{}", [&first, what].concat().trim_end());
+            return;
+        }
+        let rest = " ".repeat(first.len());
+        let options = textwrap::Options::new(self.columns).initial_indent(&first).subsequent_indent(&rest);
+        for wrapped in textwrap::wrap(what, options) {
+            self.text.push_str(&wrapped);
+            self.text.push('\n');
+        }
+    }
+}
+
+fn text(report: &Report<'_>, columns: usize) -> String {
+    let mut paper = Paper { text: String::new(), columns };
+    let text = &mut paper;
     // Processes, not sockets.
     let mut owners = Faults::default();
     // A verdict is explained once: there may be hundreds of workers with the same fault.
@@ -75,20 +110,20 @@ fn text(report: &Report<'_>) -> String {
         if report.told == Suspects::All { each.map(|accused| vec![accused]).collect() } else { alike(each) };
     for accused in &blocks {
         let [first, others @ ..] = &accused[..] else { continue };
-        block(&mut text, report, first, &mut explained);
-        like_it(&mut text, report, others);
-        text.push('\n');
+        block(text, report, first, &mut explained);
+        like_it(text, report, others);
+        _ = writeln!(text);
         for (group, _) in accused {
             let faults = group.faults();
             owners.leaks += usize::from(faults.leaks > 0);
             owners.ended += usize::from(faults.ended > 0);
         }
     }
-    totals(&mut text, report, owners);
-    text
+    totals(text, report, owners);
+    paper.text
 }
 
-fn totals(text: &mut String, report: &Report<'_>, owners: Faults) {
+fn totals(text: &mut Paper, report: &Report<'_>, owners: Faults) {
     let (Faults { leaks, ended }, after) = (report.faults(), duration(report.leak_after));
     let undecided = report.undecided();
     let of = |owners| count(owners as u64, "owner");
@@ -103,17 +138,18 @@ fn totals(text: &mut String, report: &Report<'_>, owners: Faults) {
         );
     }
     if leaks == 0 {
+        let selected = if report.is_filtered { "selected " } else { "" };
         let surely = if undecided > 0 { "surely " } else { "" };
         _ = writeln!(
             text,
-            "no leaks: no socket that has {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
+            "no leaks: none of the {selected}sockets that have {surely}been in CLOSE_WAIT or FIN_WAIT_2 for {after} or longer is one"
         );
     }
     if undecided > 0 {
         _ = writeln!(
             text,
-            "not known: {undecided} may have been there for {after} or longer, and got a segment since (the FIN, or an answer \
-             to keepalive); -d of {after} or more tells{}",
+            "not known: {undecided} may have been there for {after} or longer, but a later segment (the FIN, or an answer to \
+             keepalive) hides it; -d of {after} or more tells{}",
             if report.told == Suspects::All { "" } else { " (--all shows them)" }
         );
     }
@@ -144,7 +180,7 @@ fn heading(report: &Report<'_>, group: &Group<'_>) -> String {
 }
 
 fn block(
-    text: &mut String,
+    text: &mut Paper,
     report: &Report<'_>,
     (group, facts): &Accused<'_>,
     explained: &mut [bool; Verdict::ALL.len()],
@@ -153,12 +189,12 @@ fn block(
     about_process(text, group, facts.as_ref());
     let ports = group.local_ports();
     if !ports.is_empty() {
-        line(text, "ports", &format!("local {}", list(&ports, u16::to_string)));
-        line(text, "peers", &list(&group.peers(), |peer| shown(*peer)));
+        text.line("ports", &format!("local {}", list(&ports, u16::to_string)));
+        text.line("peers", &list(&group.peers(), |peer| shown(*peer)));
     }
     // One that has ended has none, and in this /proc its pid may be another's.
     if let (Some(process), Some(facts)) = (&group.process, facts) {
-        line(text, "threads", &commands::stacks(process.pid, &facts.program));
+        text.line("threads", &commands::stacks(process.pid, &facts.program));
     }
     for (verdict, suspects) in group.by_verdict() {
         if report.told == Suspects::All || verdict.is_fault() {
@@ -169,7 +205,7 @@ fn block(
 }
 
 /// A line for each of those that are like the one above.
-fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
+fn like_it(text: &mut Paper, report: &Report<'_>, others: &[Accused<'_>]) {
     if others.is_empty() {
         return;
     }
@@ -195,18 +231,18 @@ fn like_it(text: &mut String, report: &Report<'_>, others: &[Accused<'_>]) {
     }
 }
 
-fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFacts>) {
+fn about_process(text: &mut Paper, group: &Group<'_>, facts: Option<&ProcessFacts>) {
     if group.process.is_none() {
         return;
     }
     let Some(facts) = facts else {
-        line(text, "process", "has ended, or has another pid in this /proc");
+        text.line("process", "has ended, or has another pid in this /proc");
         about_descriptors(text, group, None);
         return;
     };
     let words: Vec<_> = facts.command.iter().map(|word| escape::printable(word)).collect();
     if !words.is_empty() {
-        line(text, "command", &words.join(" "));
+        text.line("command", &words.join(" "));
     }
     let mut runs = Vec::new();
     runs.extend(facts.user.as_ref().map(|user| format!("as {}", escape::printable(user.as_bytes()))));
@@ -216,17 +252,17 @@ fn about_process(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFac
     if facts.is_stopped {
         runs.push("but stopped by a signal: it does nothing".to_owned());
     }
-    line(text, "runs", &runs.join(", "));
+    text.line("runs", &runs.join(", "));
     about_descriptors(text, group, Some(facts));
     let others = group.others();
     if !others.is_empty() {
-        line(text, "shared", &format!("also held by {}", list(&others, named)));
+        text.line("shared", &format!("also held by {}", list(&others, named)));
     }
 }
 
-fn about_descriptors(text: &mut String, group: &Group<'_>, facts: Option<&ProcessFacts>) {
+fn about_descriptors(text: &mut Paper, group: &Group<'_>, facts: Option<&ProcessFacts>) {
     if let Some(fds) = descriptors(group, facts) {
-        line(text, "fds", &fds);
+        text.line("fds", &fds);
     }
 }
 
@@ -242,7 +278,7 @@ fn descriptors(group: &Group<'_>, facts: Option<&ProcessFacts>) -> Option<String
         None => format!("{used} in use"),
     }));
     let fds = group.fds(Suspect::is_closable);
-    parts.extend((!fds.is_empty()).then(|| format!("these {}", numbers(fds))));
+    parts.extend((!fds.is_empty()).then(|| format!("these: {}", numbers(fds))));
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
@@ -257,7 +293,7 @@ fn waited(suspects: &[&Suspect]) -> Option<String> {
 }
 
 fn about_verdict(
-    text: &mut String,
+    text: &mut Paper,
     group: &Group<'_>,
     verdict: Verdict,
     suspects: &[&Suspect],
@@ -266,15 +302,15 @@ fn about_verdict(
     let waited = waited(suspects).unwrap_or_default();
     _ = writeln!(text, "  {}: {}, {waited}", verdict.name(), suspects.len());
     let advice = advice::of(verdict);
-    line(text, "means", if explained { "as above" } else { advice.means });
+    text.line("means", if explained { "as above" } else { advice.means });
     if let Some(suspect) = suspects.first() {
-        line(text, "oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
+        text.line("oldest", &format!("{}: {}", ends(suspect), advice::reason(suspect)));
     }
     if verdict == Verdict::EndedUnclosed && group.suspects.iter().any(|other| other.verdict != verdict) {
-        line(text, "fds", &numbers(group.fds(|suspect| suspect.verdict == verdict)));
+        text.line("fds", &numbers(group.fds(|suspect| suspect.verdict == verdict)));
     }
     if !explained {
-        line(text, "look at", advice.look_at);
+        text.line("look at", advice.look_at);
     }
     if verdict.is_leak() {
         for command in commands::next(group, suspects) {
@@ -289,7 +325,7 @@ fn about_verdict(
         } else {
             String::new()
         };
-        line(text, "no help", &format!("{}{having}", advice.no_help));
+        text.line("no help", &format!("{}{having}", advice.no_help));
     }
 }
 
@@ -324,22 +360,6 @@ fn list<T>(items: &Counted<T>, show: impl Fn(&T) -> String) -> String {
     named.join(" ")
 }
 
-/// A labelled paragraph.
-fn line(text: &mut String, label: &str, what: &str) {
-    let first = format!("    {label:<8} ");
-    // No character is wider than its bytes are many, and most lines are short.
-    if first.len() + what.len() <= WIDTH {
-        _ = writeln!(text, "{}", [&first, what].concat().trim_end());
-        return;
-    }
-    let rest = " ".repeat(first.len());
-    let options = textwrap::Options::new(WIDTH).initial_indent(&first).subsequent_indent(&rest);
-    for wrapped in textwrap::wrap(what, options) {
-        text.push_str(&wrapped);
-        text.push('\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -349,12 +369,13 @@ mod tests {
     proptest! {
         /// Whether it is short or not.
         #[test]
-        fn a_line_is_wrapped_as_the_library_does(what in "[a-zé漢 ]{1,120}") {
-            let mut text = String::new();
-            line(&mut text, "label", &what);
+        fn a_line_is_wrapped_as_the_library_does(what in "[a-zé漢 ]{1,120}", columns in 40..100_usize) {
+            let mut paper = Paper { text: String::new(), columns };
+            paper.line("label", &what);
             let rest = " ".repeat(13);
-            let options = textwrap::Options::new(WIDTH).initial_indent("    label    ").subsequent_indent(&rest);
+            let options = textwrap::Options::new(columns).initial_indent("    label    ").subsequent_indent(&rest);
             let wrapped = textwrap::wrap(&what, options);
+            let text = paper.text;
             prop_assert!(text.lines().map(str::trim_end).eq(wrapped.iter().map(|line| line.trim_end())), "{text}");
         }
     }

@@ -27,7 +27,7 @@ fn descriptors_of_connections_that_are_over_are_told_by_process() {
     assert!(text.contains("\n  ended_unclosed: 3, oldest at least 1m 0s, median 1m 0s\n"), "{text}");
     assert!(text.ends_with(
         "\n\n3 sockets not closed after the connection ended, in 1 owner; ss does not list them\n\
-         no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
+         no leaks: none of the sockets that have been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
          not leaks: 1 young (--all shows them)\n"
     ));
     let json = |told_of| {

@@ -307,7 +307,7 @@ fn a_verdict_is_explained_once() {
 fn without_leaks_one_line_says_so() {
     assert_eq!(
         told(text::LeaksText(looks(&[0]))),
-        "no leaks: no socket that has been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n"
+        "no leaks: none of the sockets that have been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n"
     );
 }
 
@@ -329,8 +329,8 @@ fn what_may_be_a_leak_is_not_said_to_be_none() {
     assert!(json.ends_with(",\"verdicts\":{\"young\":2},\"undecided\":2}\n"), "{json}");
     assert_eq!(
         told(text::LeaksText(collected())),
-        "no leaks: no socket that has surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
-         not known: 2 may have been there for 30s or longer, and got a segment since (the FIN, or an answer to keepalive); \
+        "no leaks: none of the sockets that have surely been in CLOSE_WAIT or FIN_WAIT_2 for 30s or longer is one\n\
+         not known: 2 may have been there for 30s or longer, but a later segment (the FIN, or an answer to keepalive) hides it; \
          -d of 30s or more tells (--all shows them)\n"
     );
 }
