@@ -58,11 +58,11 @@ pub enum Command {
     /// Histograms of the time spent in each state, at the end of the run
     #[command(after_help = IN_SHORT, args_override_self = true)]
     Hist(Hist),
-    /// Which process leaks which sockets, and why we say so
+    /// Which processes leak which sockets, with the evidence
     #[command(after_help = IN_SHORT, args_override_self = true)]
     #[command(mut_args(of_leaks))]
     Leaks(Leaks),
-    /// Can this host trace, and does each hook really work
+    /// Check whether this host can be traced and each hook works
     #[command(args_override_self = true)]
     Doctor(Doctor),
 }
@@ -70,10 +70,10 @@ pub enum Command {
 /// `tcplife watch`.
 #[derive(Args, Debug)]
 pub struct Watch {
-    /// Time between two screens, 20ms or more
+    /// Refresh interval of the screen, at least 20ms
     #[arg(long, value_name = "DUR", default_value = "500ms", value_parser = refresh, allow_hyphen_values = true)]
     pub refresh: Duration,
-    /// Time in CLOSE_WAIT, or held in FIN_WAIT_2, from which a socket can be a leak
+    /// How long a socket must be in CLOSE_WAIT, or held in FIN_WAIT_2, to be a possible leak
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub leak_after: Duration,
     /// What every tracing command takes.
@@ -84,7 +84,7 @@ pub struct Watch {
 /// `tcplife trace`.
 #[derive(Args, Debug)]
 pub struct Trace {
-    /// What to print
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
     /// What every tracing command takes.
@@ -95,7 +95,7 @@ pub struct Trace {
 /// `tcplife lives`.
 #[derive(Args, Debug)]
 pub struct Lives {
-    /// What to print
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextJsonOrCsv,
     /// Report each connection after its TIME_WAIT, with the time spent in it
@@ -109,16 +109,16 @@ pub struct Lives {
 /// `tcplife hist`.
 #[derive(Args, Debug)]
 pub struct Hist {
-    /// What to print
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
-    /// Group by this: the 20 largest groups, and the rest as `other`
+    /// Group the stays by this: the 20 largest groups, and the rest as `other`
     #[arg(long, value_name = "KIND")]
     pub by: Option<By>,
     /// Draw the distribution of each state below the table
     #[arg(long)]
     pub plot: bool,
-    /// Write an HdrHistogram interval log (V2) as well, of nanoseconds, tagged by state
+    /// Also write an HdrHistogram interval log (V2), in nanoseconds, with a tag per state
     #[arg(long, value_name = "FILE")]
     pub hdr_log: Option<PathBuf>,
     /// Length of the intervals of --hdr-log [default: 1s]
@@ -132,16 +132,16 @@ pub struct Hist {
 /// `tcplife leaks`.
 #[derive(Args, Debug)]
 pub struct Leaks {
-    /// What to print
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
-    /// Time in CLOSE_WAIT, or held in FIN_WAIT_2, from which a socket can be a leak
+    /// How long a socket must be in CLOSE_WAIT, or held in FIN_WAIT_2, to be a possible leak
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub leak_after: Duration,
-    /// Also what is not a leak, with its reason
+    /// Also show sockets that are not leaks, with the reason
     #[arg(long)]
     pub all: bool,
-    /// Where the evidence comes from, without -d [default: bpf, and sock_diag where that is refused]
+    /// Where the evidence comes from, without -d [default: bpf, or sock_diag where the kernel refuses bpf]
     #[arg(long, value_name = "SOURCE")]
     pub evidence: Option<Evidence>,
     /// Exit with status 1 if there are leaks
@@ -167,13 +167,13 @@ fn of_leaks(option: Arg) -> Arg {
 /// `tcplife doctor`.
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// What to print
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: TextOrJson,
     /// No notes on stderr
     #[arg(short, long)]
     pub quiet: bool,
-    /// Diagnostics on stderr, the kernel side's included
+    /// Diagnostics on stderr, including those of the BPF programs
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -187,13 +187,13 @@ pub struct Tracing {
     /// No notes on stderr; losses are still reported
     #[arg(short, long)]
     pub quiet: bool,
-    /// Diagnostics on stderr, the kernel side's included
+    /// Diagnostics on stderr, including those of the BPF programs
     #[arg(short, long)]
     pub verbose: bool,
-    /// Bytes of the buffer between kernel and agent, a power of two [default: 8M]
+    /// Size of the ring buffer between kernel and agent in bytes, a power of two [default: 8M]
     #[arg(long, value_name = "SIZE", value_parser = size, allow_hyphen_values = true)]
     pub ring_size: Option<u64>,
-    /// Connections to remember at most [default: 1000000]
+    /// Maximum number of connections to track [default: 1000000]
     #[arg(long, value_name = "N", value_parser = connections, allow_hyphen_values = true)]
     pub max_connections: Option<NonZeroUsize>,
     /// How to follow TIME_WAIT, accept and handshakes [default: the best possible]
@@ -233,7 +233,7 @@ pub enum Hooks {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Filters")]
 pub struct Filters {
-    /// Processes, by thread-group id
+    /// Process ids (thread-group ids)
     #[arg(short, long = "pid", value_name = "PID,..", value_delimiter = ',', value_parser = pid)]
     #[arg(allow_hyphen_values = true)]
     pub pids: Vec<u32>,

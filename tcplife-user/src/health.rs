@@ -136,9 +136,9 @@ impl LossCause {
                 "the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest"
             }
             Self::Recursion => {
-                "the kernel skips a program that interrupted itself; states and times may have gaps"
+                "the kernel skipped a program that was already running on that CPU; states and times may have gaps"
             }
-            Self::Malformed => "agent and kernel side do not fit; build tcplife anew",
+            Self::Malformed => "agent and BPF object do not match; rebuild tcplife",
             Self::Mismatch => {
                 "something happened that no program was run for; states and times may have gaps"
             }

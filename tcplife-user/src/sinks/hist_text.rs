@@ -130,10 +130,20 @@ fn remarks(row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
         writeln!(out, "{state}: {count} open whose start was not seen; their ages are lower bounds")?;
     }
     if finished.below > 0 {
-        writeln!(out, "{state}: {} of them under {}, counted as that", finished.below, human(LOWEST_NS))?;
+        writeln!(
+            out,
+            "{state}: {} of the finished stays under {}, counted as that",
+            finished.below,
+            human(LOWEST_NS)
+        )?;
     }
     if finished.above > 0 {
-        writeln!(out, "{state}: {} of them over {}, counted as that", finished.above, human(HIGHEST_NS))?;
+        writeln!(
+            out,
+            "{state}: {} of the finished stays over {}, counted as that",
+            finished.above,
+            human(HIGHEST_NS)
+        )?;
     }
     Ok(())
 }

@@ -151,7 +151,7 @@ impl Notes {
     pub fn resynced(&mut self, outcome: &CensusOutcome) {
         let CensusOutcome { adopted, corrected, ended, .. } = outcome;
         self.note(&format!(
-            "whole again: {} taken up, {corrected} corrected, {ended} found to have ended",
+            "resynced: {} taken up, {corrected} corrected, {ended} found to have ended",
             words::count(*adopted, "connection")
         ));
     }
@@ -186,7 +186,7 @@ impl Notes {
     pub fn forgotten(&mut self, table: &Table) {
         let evicted = table.totals().evicted;
         if evicted > 0 {
-            self.note(&format!(
+            self.say(&format!(
                 "forgotten: {}, because the table holds {}; see --max-connections",
                 words::count(evicted, "connection"),
                 self.capacity
@@ -262,7 +262,7 @@ tcplife: nor seen
 tcplife: --netns 5: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got its number
 tcplife: --netns 6: that network namespace is gone; nothing more comes from it, and what may come is of a new one that got its number
 tcplife: 3 events lost (ring_full): the agent did not keep up; a larger --ring-size helps with bursts, filters with the rest
-tcplife: whole again: 1 connection taken up, 2 corrected, 0 found to have ended
+tcplife: resynced: 1 connection taken up, 2 corrected, 0 found to have ended
 tcplife: 12 events, 3 lost, 0 connections, 0 unattributed
 ";
         assert_eq!(told(&config(false), all), expected);

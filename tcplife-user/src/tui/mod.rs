@@ -5,8 +5,8 @@
 //! nothing) are apart; input never waits for data nor data for the screen ([`bridge`]); however it ends, the terminal
 //! is left as it was ([`terminal`]).
 //!
-//! A new view is a variant of [`app::Tab`], its keys in [`keys`], its state in [`app::App`], one function in [`update`]
-//! and one file in [`draw`]; the data it needs goes into [`frame::Frame`], made by [`bridge`] when the view is open.
+//! A new view is a variant of [`app::Tab`], its state in [`app::App`], its lines in [`lines`], its keys in [`keys`], what they
+//! do in [`update`], and one file in [`draw`]; the data it needs goes into [`frame::Frame`], made by [`views`] when it is open.
 
 mod app;
 mod bridge;

@@ -63,7 +63,7 @@ fn lost(theme: Theme, health: &Health, is_wide: bool) -> Vec<Span<'static>> {
         word = format!("{word}: {}", causes.join(", "));
     }
     match health.knowledge {
-        Knowledge::Mended => vec![Span::styled(word + ", whole again ", theme.alarm())],
+        Knowledge::Mended => vec![Span::styled(word + ", resynced ", theme.alarm())],
         Knowledge::Whole | Knowledge::Incomplete => {
             vec![Span::styled(word + ", incomplete ", theme.alarm_box())]
         }
