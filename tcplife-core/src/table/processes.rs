@@ -1,7 +1,8 @@
 //! Processes that own connections, each kept once.
 //!
 //! What comes in: a process for each connection that it owns. What goes out: its number, small enough for a
-//! connection to carry. What always holds: a process is kept as long as a connection has its number, and no longer.
+//! connection to carry. What always holds: a process is kept as long as a connection has its number, and no longer; it has the
+//! name that it had last (`execve` and `prctl` give it another).
 
 use std::collections::HashMap;
 
@@ -24,10 +25,16 @@ pub(super) struct Processes {
     numbers: HashMap<Process, u32, RandomState>,
 }
 
+/// What tells a process from others: not its name, unless it is not known when it started.
+const fn identity(process: &Process) -> Process {
+    if process.start_ns == 0 { *process } else { Process { comm: [0; 16], ..*process } }
+}
+
 impl Processes {
     /// The process's number, used once more.
     pub(super) fn take(&mut self, process: &Process) -> u32 {
-        if let Some(&number) = self.numbers.get(process) {
+        if let Some(&number) = self.numbers.get(&identity(process)) {
+            self.rename(number, process);
             self.retain(number);
             return number;
         }
@@ -42,8 +49,17 @@ impl Processes {
             self.entries.push(entry);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         };
-        self.numbers.insert(*process, number);
+        self.numbers.insert(identity(process), number);
         number
+    }
+
+    /// A process was seen: if it is the one with that number, it has this name now.
+    pub(super) fn rename(&mut self, number: u32, seen: &Process) {
+        if let Some(Entry { process, .. }) = self.entries.get_mut(number as usize)
+            && identity(process) == identity(seen)
+        {
+            process.comm = seen.comm;
+        }
     }
 
     /// A number in use is used once more.
@@ -57,7 +73,7 @@ impl Processes {
     pub(super) fn release(&mut self, number: u32) {
         let Some(entry) = self.entries.get_mut(number as usize) else { return };
         entry.uses = entry.uses.saturating_sub(1);
-        if entry.uses == 0 && self.numbers.remove(&entry.process).is_some() {
+        if entry.uses == 0 && self.numbers.remove(&identity(&entry.process)).is_some() {
             self.free.push(number);
         }
     }
@@ -93,6 +109,27 @@ mod tests {
         assert_eq!(processes.len(), 1);
         assert_eq!(processes.take(&process(3)), one, "the number is free again");
         assert_eq!(processes.get(two), Some(process(2)));
+    }
+
+    #[test]
+    fn a_process_has_the_name_that_it_had_last() {
+        let mut processes = Processes::default();
+        let number = processes.take(&process(1));
+        let renamed = Process { comm: [b'y'; 16], ..process(1) };
+        assert_eq!(processes.take(&renamed), number);
+        assert_eq!(processes.get(number), Some(renamed));
+        processes.rename(number, &process(2));
+        assert_eq!(processes.get(number), Some(renamed), "that was another one");
+        processes.release(number);
+        processes.release(number);
+        assert_eq!(processes.len(), 0);
+        let unknown = Process { start_ns: 0, ..process(1) };
+        let number = processes.take(&unknown);
+        assert_ne!(
+            processes.take(&Process { start_ns: 0, ..renamed }),
+            number,
+            "a pid alone may be another's"
+        );
     }
 
     #[test]

@@ -151,6 +151,9 @@ impl Table {
         // Who called listen is the listener's owner, whoever closes it.
         let better = |known: Via| via < known && connection.state() != State::Listen;
         if process.pid == 0 || !connection.via.is_none_or(better) {
+            if connection.via.is_some() {
+                self.processes.rename(connection.process, process);
+            }
             return;
         }
         let number = self.processes.take(process);
