@@ -254,7 +254,7 @@ pub struct Filters {
     /// TCP states, such as close_wait (trace: from or to; lives: any that it was in)
     #[arg(long = "state", value_name = "STATE,..", value_delimiter = ',', value_parser = state)]
     pub states: Vec<State>,
-    /// Process names, as ps -o comm shows them
+    /// Process names, as ps -o comm shows them (\x2c for a comma)
     #[arg(long = "comm", value_name = "NAME,..", value_delimiter = ',', value_parser = comm)]
     pub comms: Vec<String>,
     /// Network namespaces, by inode, name under /run/netns, or path

@@ -23,6 +23,7 @@ use tcplife_core::{
 
 use crate::{
     cli::{self, Cli, Command, Filters, Hist, Hooks, Leaks, TextJsonOrCsv, TextOrJson, Tracing},
+    escape,
     source::Allowed,
     stays::By,
 };
@@ -244,7 +245,7 @@ fn hist_options(hist: Hist) -> Result<(HistOptions, Tracing)> {
 fn filter(typed: Filters) -> Result<Filter> {
     Ok(Filter {
         pids: typed.pids,
-        comms: typed.comms.into_iter().map(kernel_comm).collect(),
+        comms: typed.comms.iter().map(|name| kernel_comm(name)).collect(),
         states: typed.states.into_iter().collect(),
         local_ports: typed.local_ports.into_iter().collect(),
         remote_ports: typed.remote_ports.into_iter().collect(),
@@ -258,8 +259,8 @@ fn filter(typed: Filters) -> Result<Filter> {
 }
 
 /// The part of a process name that the kernel keeps, be it within a character (`__set_task_comm`).
-fn kernel_comm(name: String) -> Vec<u8> {
-    let mut name = name.into_bytes();
+fn kernel_comm(name: &str) -> Vec<u8> {
+    let mut name = escape::meant(name);
     name.truncate(COMM_BYTES);
     name
 }

@@ -43,6 +43,34 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The bytes that a text stands for in which some are written as [`printable`] writes them. What is no such number is as it is.
+pub fn meant(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut left = text;
+    while let Some(at) = left.find('\\') {
+        let (before, escape) = left.split_at(at);
+        bytes.extend_from_slice(before.as_bytes());
+        let number = |digits: &str| u32::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
+        let byte = escape.strip_prefix("\\x").and_then(|rest| u8::try_from(number(rest.get(..2)?)?).ok());
+        let character = || {
+            let (digits, rest) = escape.strip_prefix("\\u{")?.split_once('}')?;
+            Some((char::from_u32(number(digits)?)?, rest))
+        };
+        left = if let Some(byte) = byte {
+            bytes.push(byte);
+            &escape[4..]
+        } else if let Some((character, rest)) = character() {
+            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest
+        } else {
+            bytes.push(b'\\');
+            escape.strip_prefix("\\\\").unwrap_or(&escape[1..])
+        };
+    }
+    bytes.extend_from_slice(left.as_bytes());
+    bytes
+}
+
 /// Whether a terminal shows `c` as itself; what it does not must not reach one as is.
 pub fn is_printable(c: char) -> bool {
     c == '\\' || is_plain(c)
@@ -102,6 +130,19 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_shown_as_numbers() {
         assert_eq!(printable(b"a\xffb\xc3"), "a\\xffb\\xc3");
+    }
+
+    #[test]
+    fn what_is_printed_can_be_given_back() {
+        for name in [&b"ev\x1b[2Jil\xff\n\"x"[..], b"a b,c", b"\\x1b", b"\\", "\u{202e}a".as_bytes(), b""] {
+            let printed = printable(name);
+            // From U+0080 to U+00FF a number may be a character's or a byte's: it is taken as a byte.
+            assert_eq!(meant(&printed), name, "{printed}");
+        }
+        assert_eq!(meant("a\\x2cb"), b"a,b");
+        for plain in ["a\\b", "\\x", "\\xg0", "\\u{}", "\\u{110000}", "\\xé", "\\x+1"] {
+            assert_eq!(meant(plain), plain.as_bytes());
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ const GAP: usize = 2;
 /// Draws the count of each state that has any, in the protocol's order.
 pub fn draw_counts(app: &App, area: Rect, buffer: &mut Buffer) {
     if State::ALL.into_iter().all(|state| count(app, state) == 0) {
-        Span::styled("no connections yet", theme::QUIET).render(area, buffer);
+        Span::styled("no connections", theme::QUIET).render(area, buffer);
         return;
     }
     let (shown, others) = choose(app, usize::from(area.width));
