@@ -108,10 +108,12 @@ fn head(fact: &Fact, setting: &Setting) -> String {
 }
 
 fn write_fact(fact: &Fact, setting: &Setting, columns: usize, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", head(fact, setting))?;
-    let options = textwrap::Options::new(columns).initial_indent("    ").subsequent_indent("    ");
+    let below = textwrap::Options::new(columns).subsequent_indent("    ");
+    for line in textwrap::wrap(&head(fact, setting), &below) {
+        writeln!(out, "{line}")?;
+    }
     let does = format!("{} [{}]", fact.does, fact.rests_on);
-    textwrap::wrap(&does, options).iter().try_for_each(|line| writeln!(out, "{line}"))
+    textwrap::wrap(&does, below.initial_indent("    ")).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]

@@ -141,6 +141,10 @@ impl Bridge {
                 if page.detail.is_none() {
                     let is_selected = |ended: &&Detail| request.query.selected == Some(ended.row.id);
                     page.detail = self.ended.as_ref().filter(is_selected).cloned();
+                    if let Some(ended) = &mut page.detail {
+                        // By now whoever held its socket has closed it.
+                        ended.row.orphan = true;
+                    }
                 }
                 (now, *table.totals(), Arc::new(page), self.views.view(request, table, now))
             }
@@ -359,7 +363,7 @@ mod tests {
         let Some(detail) = &frame.page.detail else { panic!("{frame:?}") };
         let stay = detail.stays[detail.stays.len() - 2];
         assert_eq!((stay.state, stay.until), (State::CloseWait, Some(5 * MS)));
-        assert_eq!(detail.row.state, State::Closed);
+        assert_eq!((detail.row.state, detail.row.orphan), (State::Closed, true));
         channels.requests.send_modify(|request| request.query.selected = None);
         let _ = bridge.flush(901 * MS, &table, &health).unwrap();
         assert_eq!(fresh(&mut channels).unwrap().page.detail, None);

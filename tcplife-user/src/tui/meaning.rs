@@ -40,6 +40,7 @@ pub fn of(detail: &Detail, owner: Option<&str>) -> String {
         State::Closing => "both closed at once; the peer has not acknowledged the FIN".to_owned(),
         State::LastAck => "closed by both; the peer has not acknowledged the last FIN".to_owned(),
         State::TimeWait => "closed by both; kept for about 60 s against old segments".to_owned(),
+        State::Closed if row.orphan => "over".to_owned(),
         State::Closed => format!("over; {who} may still hold the socket"),
     }
 }
@@ -92,6 +93,11 @@ pub const fn advice(detail: &Detail) -> Advice {
             act: "nobody, unless ports to one destination run out (view 4): then reuse connections",
             settings: &["TIME_WAIT", "tcp_tw_reuse", "ip_local_port_range", "tcp_max_tw_buckets"],
             no_help: "tcp_fin_timeout: it does not shorten TIME_WAIT; tcp_tw_recycle: gone since 4.12",
+        },
+        State::Closed if !held => Advice {
+            act: "nobody: nothing is left of it here",
+            settings: &[],
+            no_help: "any setting: the kernel is done with it",
         },
         State::Closed => Advice {
             act: "the application may still have to close its descriptor",

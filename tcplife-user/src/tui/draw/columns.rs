@@ -6,6 +6,7 @@
 
 use tcplife_core::{
     owner::Owner,
+    state::State,
     view::{Row, SortKey},
 };
 
@@ -156,7 +157,7 @@ pub const fn mark(row: &Row) -> Mark {
         Mark::Suspect
     } else if row.in_mini_socket {
         Mark::Mini
-    } else if row.orphan {
+    } else if row.orphan && !matches!(row.state, State::Closed) {
         Mark::Orphan
     } else {
         Mark::None
