@@ -10,7 +10,10 @@ use anyhow::Result;
 use tcplife_core::ports::TIME_WAIT;
 
 use super::{FACTS, Where};
-use crate::{source::namespaces::Netns, threads};
+use crate::{
+    source::namespaces::{self, Netns},
+    threads,
+};
 
 /// Files with counters of the namespace.
 const COUNTERS: [&str; 2] = ["netstat", "snmp"];
@@ -51,6 +54,14 @@ impl Reading {
     /// There is no /proc.
     pub fn here() -> io::Result<Self> {
         Netns::own().map(|netns| Self::read(netns.inode))
+    }
+
+    /// Of each namespace that can be entered: first that which this process is in, then at most so many others.
+    pub fn of_each(others: usize) -> Vec<Self> {
+        let own = Self::here().ok();
+        let inode = own.as_ref().map(|own| own.netns);
+        let others = namespaces::all().into_iter().filter(|netns| Some(netns.inode) != inode).take(others);
+        own.into_iter().chain(others.filter_map(|netns| Self::take(&netns).ok())).collect()
     }
 
     fn read(netns: u32) -> Self {

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{clock::as_ns, facts::Reading, source::namespaces, threads};
+use crate::{clock::as_ns, facts::Reading, threads};
 
 /// They are read anew after this, nanoseconds,
 const PERIOD: u64 = 5_000_000_000;
 /// or after so many times what it took.
 const SHARE: u64 = 100;
-/// Namespaces that are read at most.
+/// Namespaces besides our own that are read at most.
 const MOST: usize = 64;
 
 /// Readings, and whoever makes the next.
@@ -50,12 +50,5 @@ impl Settings {
 
 fn read_timed() -> (Arc<[Reading]>, Duration) {
     let begun = Instant::now();
-    (read(), begun.elapsed())
-}
-
-fn read() -> Arc<[Reading]> {
-    let own = Reading::here().ok();
-    let inode = own.as_ref().map(|own| own.netns);
-    let others = namespaces::all().into_iter().filter(|netns| Some(netns.inode) != inode);
-    own.into_iter().chain(others.take(MOST).filter_map(|netns| Reading::take(&netns).ok())).collect()
+    (Reading::of_each(MOST).into(), begun.elapsed())
 }

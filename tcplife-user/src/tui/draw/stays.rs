@@ -198,14 +198,10 @@ fn draw_bars(bars: &[Bar], plot: Rect, axis: Rect, buffer: &mut Buffer) {
         let finished = Rect { x, width: half, ..plot }.intersection(plot);
         let open =
             Rect { x: x + half, width: (wide - 1).saturating_sub(half).max(1), ..plot }.intersection(plot);
-        if bar.finished > 0 || wide > 2 {
-            draw_bar(bar.finished, most, None, finished, buffer);
-        }
-        if bar.open > 0 {
-            let place =
-                if wide > 2 || bar.finished == 0 { if wide > 2 { open } else { finished } } else { open };
-            draw_bar(bar.open, most, Some(OPEN), place, buffer);
-        }
+        draw_bar(bar.finished, most, None, finished, buffer);
+        // In the narrowest, alone it has the place of both.
+        let place = if wide == 2 && bar.finished == 0 { finished } else { open };
+        draw_bar(bar.open, most, Some(OPEN), place, buffer);
     }
     draw_axis(bars, wide, axis, buffer);
 }
