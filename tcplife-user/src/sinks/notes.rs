@@ -187,7 +187,7 @@ impl Notes {
         let evicted = table.totals().evicted;
         if evicted > 0 {
             self.say(&format!(
-                "forgotten: {}, because the table holds {}; see --max-connections",
+                "{} forgotten: the table holds {}; see --max-connections",
                 words::count(evicted, "connection"),
                 self.capacity
             ));
