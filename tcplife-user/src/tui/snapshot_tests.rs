@@ -318,7 +318,7 @@ fn what_the_command_line_asks_for_is_not_there() {
     let absent = vec![format!("--netns 1: {}", "x".repeat(90))];
     let mut app = App::new(Setup { absent, ..fix::blank(USUAL, Theme::Colours).setup }, USUAL);
     for (total, why) in
-        [(0, "There is no connection now."), (1204, "passes the filters of the command line.")]
+        [(0, "No connection at the moment."), (1204, "passes the filters of the command line.")]
     {
         let page = Arc::new(Page { total, ..Page::default() });
         let frame = super::frame::Frame { page, ..fix::frame(&app) };

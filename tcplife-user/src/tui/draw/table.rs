@@ -93,7 +93,7 @@ fn style(theme: Theme, row: &Row, column: Column) -> Style {
 fn why_nothing(app: &App) -> &'static str {
     let page = &app.frame.page;
     match (page.total, page.by_state.iter().sum()) {
-        (0, _) => "There is no connection now.",
+        (0, _) => "No connection at the moment.",
         (_, 0usize) => "No connection passes the filters of the command line.",
         _ => "No connection passes the filters. Esc drops them.",
     }
