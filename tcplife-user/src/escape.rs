@@ -18,7 +18,7 @@ fn is_plain(c: char) -> bool {
 fn push_escaped(out: &mut String, c: char) {
     let written = match c {
         '\\' => write!(out, "\\\\"),
-        '\0'..='\u{ff}' => write!(out, "\\x{:02x}", u32::from(c)),
+        '\0'..='\x7f' => write!(out, "\\x{:02x}", u32::from(c)),
         _ => write!(out, "\\u{{{:x}}}", u32::from(c)),
     };
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
@@ -36,8 +36,9 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
         for c in chunk.valid().chars() {
             if is_plain(c) { out.push(c) } else { push_escaped(&mut out, c) }
         }
-        for &byte in chunk.invalid() {
-            push_escaped(&mut out, char::from(byte));
+        for byte in chunk.invalid() {
+            let written = write!(out, "\\x{byte:02x}");
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
         }
     }
     Cow::Owned(out)
@@ -112,7 +113,7 @@ mod tests {
     fn escape_sequences_cannot_reach_the_terminal() {
         assert_eq!(of("\x1b[2Jgone"), "\\x1b[2Jgone");
         assert_eq!(of("a\nb\tc\rd\0"), "a\\x0ab\\x09c\\x0dd\\x00");
-        assert_eq!(of("\u{7f}\u{9b}31m"), "\\x7f\\x9b31m");
+        assert_eq!(of("\u{7f}\u{9b}31m"), "\\x7f\\u{9b}31m");
     }
 
     #[test]
@@ -134,9 +135,10 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_given_back() {
-        for name in [&b"ev\x1b[2Jil\xff\n\"x"[..], b"a b,c", b"\\x1b", b"\\", "\u{202e}a".as_bytes(), b""] {
+        for name in
+            [&b"ev\x1b[2Jil\xff\n\"x"[..], b"a b,c", b"\\x1b", b"\\", "\u{85}\u{202e}a".as_bytes(), b""]
+        {
             let printed = printable(name);
-            // From U+0080 to U+00FF a number may be a character's or a byte's: it is taken as a byte.
             assert_eq!(meant(&printed), name, "{printed}");
         }
         assert_eq!(meant("a\\x2cb"), b"a,b");

@@ -15,7 +15,7 @@ use std::{collections::HashSet, net::SocketAddr};
 use foldhash::fast::RandomState;
 
 use crate::{
-    connection::{ConnId, Connection, EndCause, FirstClose, Role},
+    connection::{ConnId, Connection, EndCause, FirstClose, MiniEndCause, Role},
     filter::{Filter, StateSet},
     owner::Owner,
     state::State,
@@ -174,6 +174,8 @@ pub struct Detail {
     pub first_close: FirstClose,
     /// How the full socket ended, once it has.
     pub end: Option<EndCause>,
+    /// What ended its mini-socket, if that is known.
+    pub mini_end: Option<MiniEndCause>,
     /// Payload sent, in bytes, once the full socket ended; `None` also if that was before the trace.
     pub bytes_sent: Option<u64>,
     /// Payload received, in bytes, once the full socket ended.
@@ -341,6 +343,7 @@ pub fn detail_of(connection: &Connection, owner: Option<Owner>, leak_after: u64,
         complete: connection.complete(),
         first_close: connection.first_close(),
         end: connection.end(),
+        mini_end: connection.mini_end,
         bytes_sent: connection.bytes_sent(),
         bytes_received: connection.bytes_received(),
         srtt_us: connection.srtt_us(),

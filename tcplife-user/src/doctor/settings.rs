@@ -33,7 +33,7 @@ impl Settings {
         Self(Reading::of_each(usize::MAX))
     }
 
-    /// Writes them for people, in lines of so many columns: all of our own namespace; of each other one what is different there or
+    /// Writes them for people, settings in lines of so many columns: all of our own namespace; of each other one what is different there or
     /// matters.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Settings {
                 writeln!(out, "\nNetwork namespace {}, where it differs or matters", other.netns)?;
             }
             for (fact, setting) in &telling {
-                writeln!(out, "{}", head(fact, setting))?;
+                write_head(fact, setting, columns, out)?;
             }
         }
         Ok(())
@@ -103,13 +103,16 @@ fn head(fact: &Fact, setting: &Setting) -> String {
     format!("{mark} {}{value}: {}", fact.name, setting.now.says)
 }
 
+fn write_head(fact: &Fact, setting: &Setting, columns: usize, out: &mut impl Write) -> io::Result<()> {
+    let options = textwrap::Options::new(columns).subsequent_indent("    ");
+    textwrap::wrap(&head(fact, setting), options).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
 fn write_fact(fact: &Fact, setting: &Setting, columns: usize, out: &mut impl Write) -> io::Result<()> {
-    let below = textwrap::Options::new(columns).subsequent_indent("    ");
-    for line in textwrap::wrap(&head(fact, setting), &below) {
-        writeln!(out, "{line}")?;
-    }
+    write_head(fact, setting, columns, out)?;
+    let options = textwrap::Options::new(columns).initial_indent("    ").subsequent_indent("    ");
     let does = format!("{} [{}]", fact.does, fact.rests_on);
-    textwrap::wrap(&does, below.initial_indent("    ")).iter().try_for_each(|line| writeln!(out, "{line}"))
+    textwrap::wrap(&does, options).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 #[cfg(test)]
@@ -126,7 +129,7 @@ mod tests {
         Settings(vec![own, same]).write_text(100, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("tcp_fin_timeout = "), "{text}");
-        assert!(text.lines().all(|line| line.len() <= 160), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
         assert_eq!(text.contains("Network namespace 1,"), !quiet, "{text}");
     }
 

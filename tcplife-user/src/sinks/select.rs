@@ -43,6 +43,17 @@ impl Selector {
         self.filter.matches_any_state(connection, owner)
     }
 
+    /// Whether it was selected, and has not ended since. Its process may have another name now.
+    fn is_selected(&self, connection: &Connection) -> bool {
+        self.selected.as_ref().is_some_and(|selected| selected.contains(&connection.id()))
+    }
+
+    /// Whether a segment of it is wanted, by the state in which it is sent or received.
+    pub fn wants_segment(&self, connection: &Connection, owner: Option<Owner>) -> bool {
+        self.filter.wants_state(connection.state_of_segment())
+            && (self.wants(connection, owner) || self.is_selected(connection))
+    }
+
     /// Whether its life is wanted: it is, and was in a wanted state.
     pub fn wants_life(&self, connection: &Connection, owner: Option<Owner>) -> bool {
         connection.stays().any(|stay| self.filter.wants_state(stay.state)) && self.wants(connection, owner)
@@ -56,7 +67,7 @@ impl Selector {
         transition: &Transition,
         mut show: impl FnMut(&Transition),
     ) {
-        if !self.wants(connection, owner) {
+        if !self.wants(connection, owner) && !self.is_selected(connection) {
             return;
         }
         if let Some(selected) = &mut self.selected {

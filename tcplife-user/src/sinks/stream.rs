@@ -154,14 +154,14 @@ impl<F: Format> Observer for Stream<F> {
     }
 
     fn retransmit(&mut self, connection: &Connection, owner: Option<Owner>, kind: RetransmitKind, at: u64) {
-        if self.selector.filter().matches_segment(connection, owner) {
+        if self.selector.wants_segment(connection, owner) {
             self.format.retransmit(Self::change(&mut self.out, connection, owner), kind, at);
             self.out.relieve();
         }
     }
 
     fn reset(&mut self, connection: &Connection, owner: Option<Owner>, direction: Direction, at: u64) {
-        if self.selector.filter().matches_segment(connection, owner) {
+        if self.selector.wants_segment(connection, owner) {
             self.format.reset(Self::change(&mut self.out, connection, owner), direction, at);
             self.out.relieve();
         }

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cmp::Ordering,
     hash::{Hash, Hasher},
     net::IpAddr,
 };
@@ -10,7 +11,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use tcplife_core::{
     connection::Connection,
     numbers::{Numbering, hash_address},
-    owner::{Owner, comm_bytes},
+    owner::{Owner, Process},
     state::State,
     table::Table,
 };
@@ -48,11 +49,41 @@ impl By {
     }
 }
 
+/// A process with the name that it had when it was first counted: by another name it is the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Member(pub Process);
+
+impl Member {
+    const fn identity(&self) -> (u32, u64) {
+        (self.0.pid, self.0.start_ns)
+    }
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Member {}
+
+impl PartialOrd for Member {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Member {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
 /// One group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// The connections of a process; `None` for those whose owner is not known.
-    Process(Option<(u32, [u8; 16])>),
+    Process(Option<Member>),
     /// Those of a local port.
     LocalPort(u16),
     /// Those to and from an address; `None` for listeners.
@@ -65,7 +96,7 @@ pub enum Group {
 impl Hash for Group {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Process(process) => state.write_u32(process.map_or(0, |(pid, _)| pid)),
+            Self::Process(process) => state.write_u32(process.map_or(0, |Member(process)| process.pid)),
             Self::LocalPort(port) => state.write_u16(*port),
             Self::Remote(None) => state.write_u32(0),
             Self::Remote(Some(address)) => hash_address(address, state),
@@ -78,8 +109,8 @@ impl Group {
     /// The group as text that a terminal can show.
     pub fn text(&self) -> Cow<'static, str> {
         match self {
-            Self::Process(Some((pid, comm))) => {
-                format!("{} pid {pid}", escape::printable(comm_bytes(comm))).into()
+            Self::Process(Some(Member(process))) => {
+                format!("{} pid {}", escape::printable(process.comm_bytes()), process.pid).into()
             }
             Self::Process(None) => "owner not known".into(),
             Self::LocalPort(port) => format!("local port {port}").into(),
@@ -99,8 +130,8 @@ impl Serialize for Group {
         let mut map = serializer.serialize_map(None)?;
         match self {
             Self::Process(process) => {
-                map.serialize_entry("pid", &process.map(|(pid, _)| pid))?;
-                let comm = process.as_ref().map(|(_, comm)| String::from_utf8_lossy(comm_bytes(comm)));
+                map.serialize_entry("pid", &process.map(|Member(process)| process.pid))?;
+                let comm = process.as_ref().map(|Member(process)| process.comm_text());
                 map.serialize_entry("comm", &comm)?;
             }
             Self::LocalPort(port) => map.serialize_entry("local_port", port)?,
@@ -148,7 +179,7 @@ impl Grouper {
     /// The group that a connection is in now.
     pub fn group(&mut self, connection: &Connection, owner: Option<Owner>) -> Group {
         match self.by {
-            By::Process => Group::Process(owner.map(|owner| (owner.process.pid, owner.process.comm))),
+            By::Process => Group::Process(owner.map(|owner| Member(owner.process))),
             By::LocalPort => Group::LocalPort(connection.ends().local_port),
             By::Remote => {
                 let is_listener = connection.state() == State::Listen;
@@ -156,5 +187,18 @@ impl Grouper {
             }
             By::Container => Group::Container(owner.and_then(|owner| self.containers.of(&owner.process))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_one_group_by_whatever_name() {
+        let of =
+            |start_ns, name| Group::Process(Some(Member(Process { pid: 7, start_ns, comm: [name; 16] })));
+        assert_eq!(of(1, b'a'), of(1, b'b'));
+        assert_ne!(of(1, b'a'), of(2, b'a'), "the pid was given to another");
     }
 }

@@ -20,6 +20,8 @@ use tcplife_core::{
     timeline::Since,
 };
 
+#[cfg(test)]
+pub use group::Member;
 pub use group::{By, Group, Grouper};
 
 /// Groups that a report names at most; all others are one.

@@ -15,7 +15,7 @@ use tcplife_core::{
     state::State,
     suspect::Suspect,
     table::Table,
-    view::{self, Detail},
+    view::{self, Detail, Page, Row},
 };
 use tokio::sync::watch;
 
@@ -128,7 +128,7 @@ impl Bridge {
         let request = &self.request;
         let (now, totals, page, view) = match &self.still {
             Some(still) if is_answer => {
-                let page = Arc::new(still.page(&request.query));
+                let page = Arc::new(self.with_end(still.page(&request.query)));
                 (still.now, still.totals, page, still.views.view(request, still.now))
             }
             Some(still) => (still.now, still.totals, last.page.clone(), last.view.clone()),
@@ -137,15 +137,7 @@ impl Bridge {
             }
             None => {
                 self.paged = now;
-                let mut page = view::page(table, &request.query, now);
-                if page.detail.is_none() {
-                    let is_selected = |ended: &&Detail| request.query.selected == Some(ended.row.id);
-                    page.detail = self.ended.as_ref().filter(is_selected).cloned();
-                    if let Some(ended) = &mut page.detail {
-                        // By now whoever held its socket has closed it.
-                        ended.row.orphan = true;
-                    }
-                }
+                let page = self.with_end(view::page(table, &request.query, now));
                 (now, *table.totals(), Arc::new(page), self.views.view(request, table, now))
             }
         };
@@ -183,6 +175,19 @@ impl Bridge {
         matches!(self.request.tab, Tab::Histograms | Tab::TimeWait)
             || table.totals().live[State::CloseWait.index()] > 0
             || view::Search::parse(&self.request.query.text).0.has_age()
+    }
+
+    /// A page with the end of the selected connection, if that has left the table.
+    fn with_end(&self, mut page: Page) -> Page {
+        let is_selected = |ended: &&Detail| self.request.query.selected == Some(ended.row.id);
+        if page.detail.is_none()
+            && let Some(ended) = self.ended.as_ref().filter(is_selected)
+        {
+            // By now whoever held its socket has closed it.
+            let row = Row { orphan: true, ..ended.row.clone() };
+            page.detail = Some(Detail { row, ..ended.clone() });
+        }
+        page
     }
 
     fn filter(&self) -> &Filter {

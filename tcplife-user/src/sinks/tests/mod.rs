@@ -225,8 +225,11 @@ fn losses_are_told_on_stderr_whatever_is_printed_and_the_summary_of_json_is_in_t
 }
 
 fn moves(filter: Filter) -> Vec<String> {
-    let records = [client(), server()].concat();
-    let lines = json(TraceJson::new(CLOCK), filter, &records);
+    moves_of(&[client(), server()].concat(), filter)
+}
+
+fn moves_of(records: &[Record], filter: Filter) -> Vec<String> {
+    let lines = json(TraceJson::new(CLOCK), filter, records);
     let moves = lines.iter().filter(|line| line["type"] == "transition");
     moves.map(|line| format!("{}>{}", line["from"].as_str().unwrap(), line["to"].as_str().unwrap())).collect()
 }
@@ -242,6 +245,17 @@ fn an_owner_that_is_known_late_still_has_its_earlier_moves() {
     ];
     assert_eq!(moves(Filter { pids: vec![8], ..Filter::default() }), server);
     assert_eq!(moves(Filter { local_ports: [80..=80].into_iter().collect(), ..Filter::default() }), server);
+}
+
+#[test]
+fn a_connection_stays_selected_when_its_process_gets_another_name() {
+    let mut records = client();
+    records[3] =
+        Socket::new(100, "10.0.0.1:40000", "10.0.0.2:443", 7, b"sleep").acts(11 * MS, ESTABLISHED, 4);
+    for comm in ["curl", "sleep"] {
+        let filter = Filter { comms: vec![comm.into()], ..Filter::default() };
+        assert_eq!(moves_of(&records, filter).len(), 5, "{comm}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use ratatui::text::{Line, Span};
 use tcplife_core::{
-    connection::EndCause,
+    connection::{EndCause, MiniEndCause},
     state::State,
     suspect::Peer,
     timeline::{Age, Since, Stay},
@@ -43,7 +43,7 @@ const fn step(way: Way, what: &'static str, peer: &'static str) -> Step {
 }
 
 /// The step that led from one state to the next; the peer's state follows from the protocol (RFC 9293, figure 5).
-fn of(from: Option<State>, to: State, end: Option<EndCause>) -> Step {
+fn of(from: Option<State>, to: State, end: Option<EndCause>, mini_end: Option<MiniEndCause>) -> Step {
     use State::{
         CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived, SynSent,
         TimeWait,
@@ -66,7 +66,15 @@ fn of(from: Option<State>, to: State, end: Option<EndCause>) -> Step {
         (Some(FinWait1), TimeWait) => step(Way::In, "FIN+ACK", "LAST_ACK"),
         (Some(Closing), TimeWait) | (Some(LastAck), Closed) => step(Way::In, "ACK", "TIME_WAIT"),
         (_, TimeWait) => step(Way::Nowhere, "", "CLOSED"),
-        (Some(TimeWait), Closed) => step(Way::Nowhere, "timer", "CLOSED"),
+        (Some(TimeWait), Closed) => match mini_end {
+            Some(MiniEndCause::Expired) => step(Way::Nowhere, "timer", "CLOSED"),
+            Some(MiniEndCause::ResetReceived) => step(Way::In, "RST", "CLOSED"),
+            Some(MiniEndCause::ResetSent) => step(Way::Out, "RST", "CLOSED"),
+            Some(MiniEndCause::Reused) => step(Way::Nowhere, "reused", "CLOSED"),
+            Some(MiniEndCause::Destroyed) => step(Way::Nowhere, "destroyed", "CLOSED"),
+            Some(MiniEndCause::NetnsGone) => step(Way::Nowhere, "netns gone", "CLOSED"),
+            None => step(Way::Nowhere, "", "CLOSED"),
+        },
         (_, Closed) => match end {
             Some(EndCause::ResetSent | EndCause::Aborted) => step(Way::Out, "RST", "CLOSED on arrival"),
             Some(EndCause::ResetReceived | EndCause::Refused) => step(Way::In, "RST", "CLOSED"),
@@ -105,13 +113,18 @@ pub(super) fn stays(
     now: u64,
     width: usize,
 ) -> Vec<Line<'static>> {
-    let least = |stay: &Stay| stay.since.age(stay.until.unwrap_or(now)).min;
+    // That it is over for ever longer says nothing about how long it lasted.
+    let least = |stay: &Stay| match stay.state {
+        State::Closed => 0,
+        _ => stay.since.age(stay.until.unwrap_or(now)).min,
+    };
     let total = detail.stays.iter().map(least).fold(0, u64::saturating_add);
     let begin = detail.stays.iter().find_map(|stay| stay.since.seen());
     let mut from = None;
     let mut lines = Vec::with_capacity(detail.stays.len());
-    for stay in &detail.stays {
-        let step = of(from.replace(stay.state), stay.state, detail.end);
+    for (n, stay) in detail.stays.iter().enumerate() {
+        let step = of(from.replace(stay.state), stay.state, detail.end, detail.mini_end);
+        let left = detail.stays.get(n + 1).map_or(Since::Seen(now), |next| next.since);
         let (name, bar) = match stay.until {
             Some(_) => (theme.state(stay.state), theme::QUIET),
             None => (theme.state(stay.state).patch(theme::STRONG), theme::PLAIN),
@@ -119,7 +132,7 @@ pub(super) fn stays(
         let mut line = Line::from(vec![
             Span::raw("  "),
             Span::styled(format!("{:<13}", stay.state.upper()), name),
-            Span::raw(format!("{:>10} {:>10}", entered(stay, begin), length(stay, now))),
+            Span::raw(format!("{:>10} {:>10}", entered(stay, begin), length(stay, left))),
         ]);
         if width >= line.width() + ARROW + 14 {
             line.push_span(Span::styled(format!("  {:<ARROW$} ", arrow(&step)), theme::QUIET));
@@ -143,13 +156,17 @@ fn entered(stay: &Stay, begin: Option<u64>) -> String {
     }
 }
 
-fn length(stay: &Stay, now: u64) -> String {
-    match (stay.since, stay.until) {
-        (Since::Seen(at), Some(until)) => text::precise(until.saturating_sub(at)),
-        (since, until) => match since.age(until.unwrap_or(now)) {
-            Age { min: 0, max: None } => "?".to_owned(),
-            age => text::age(age),
-        },
+/// How long a stay lasted that was left at a time, or lasts now.
+fn length(stay: &Stay, left: Since) -> String {
+    let (earliest, latest) = match left {
+        Since::Seen(at) => (at, at),
+        Since::Between { earliest, latest } => (earliest.unwrap_or(stay.since.latest()), latest),
+    };
+    let age = Age { min: stay.since.age(earliest).min, max: stay.since.age(latest).max };
+    match age {
+        Age { min, max } if stay.until.is_some() && max == Some(min) => text::precise(min),
+        Age { min: 0, max: None } => "?".to_owned(),
+        age => text::age(age),
     }
 }
 
@@ -181,7 +198,7 @@ mod tests {
     fn every_legal_move_names_the_peer_or_says_that_it_cannot() {
         for from in State::ALL {
             for to in State::ALL.into_iter().filter(|&to| from.may_precede(to) && to != State::Listen) {
-                let step = of(Some(from), to, Some(EndCause::Fin));
+                let step = of(Some(from), to, Some(EndCause::Fin), None);
                 assert!(!step.peer.is_empty(), "{from} to {to}");
                 assert!(arrow(&step).chars().count() <= ARROW, "{}", arrow(&step));
             }
@@ -190,13 +207,36 @@ mod tests {
 
     #[test]
     fn both_ends_agree_on_a_normal_close() {
-        assert_eq!(of(Some(State::Established), State::CloseWait, None), step(Way::In, "FIN", "FIN_WAIT_2"));
-        assert_eq!(of(Some(State::CloseWait), State::LastAck, None).way, Way::Out);
-        assert_eq!(of(Some(State::FinWait2), State::TimeWait, None).peer, "LAST_ACK");
+        assert_eq!(
+            of(Some(State::Established), State::CloseWait, None, None),
+            step(Way::In, "FIN", "FIN_WAIT_2")
+        );
+        assert_eq!(of(Some(State::CloseWait), State::LastAck, None, None).way, Way::Out);
+        assert_eq!(of(Some(State::FinWait2), State::TimeWait, None, None).peer, "LAST_ACK");
+    }
+
+    #[test]
+    fn how_time_wait_ended_is_told_only_if_it_is_known() {
+        let ended = |cause| arrow(&of(Some(State::TimeWait), State::Closed, Some(EndCause::Fin), cause));
+        assert_eq!(ended(Some(MiniEndCause::Expired)), "(timer)");
+        assert_eq!(ended(Some(MiniEndCause::Destroyed)), "(destroyed)");
+        assert!(ended(Some(MiniEndCause::ResetReceived)).contains(" RST "));
+        assert_eq!(ended(None), "");
+    }
+
+    #[test]
+    fn a_stay_whose_end_was_not_seen_has_no_exact_length() {
+        const SECOND: u64 = 1_000_000_000;
+        let stay = Stay { state: State::TimeWait, since: Since::Seen(SECOND), until: Some(5 * SECOND) };
+        assert_eq!(length(&stay, Since::Seen(5 * SECOND)), "4.00s");
+        let left = Since::Between { earliest: Some(3 * SECOND), latest: 5 * SECOND };
+        assert_eq!(length(&stay, left), "2s..4s");
+        let lasts = Stay { until: None, ..stay };
+        assert_eq!(length(&lasts, Since::Seen(5 * SECOND)), "4s");
     }
 
     #[test]
     fn nobody_may_listen_where_a_syn_goes() {
-        assert_eq!(of(None, State::SynSent, None), step(Way::Out, "SYN", "LISTEN?"));
+        assert_eq!(of(None, State::SynSent, None, None), step(Way::Out, "SYN", "LISTEN?"));
     }
 }
