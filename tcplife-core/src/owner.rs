@@ -16,6 +16,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Pid and start: what stays the same under another name (`execve`, `prctl`).
+    pub const fn identity(&self) -> (u32, u64) {
+        (self.pid, self.start_ns)
+    }
+
     /// The name's bytes up to the first zero.
     pub fn comm_bytes(&self) -> &[u8] {
         comm_bytes(&self.comm)

@@ -15,13 +15,17 @@ fn is_plain(c: char) -> bool {
     }
 }
 
-fn push_escaped(out: &mut String, c: char) {
-    let written = match c {
-        '\\' => write!(out, "\\\\"),
-        '\0'..='\x7f' => write!(out, "\\x{:02x}", u32::from(c)),
-        _ => write!(out, "\\u{{{:x}}}", u32::from(c)),
-    };
-    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+/// Appends a text, with numbers for what is not to be shown as itself.
+fn push(out: &mut String, text: &str, is_shown: fn(char) -> bool) {
+    for c in text.chars() {
+        // Writing to a String cannot fail.
+        _ = match c {
+            _ if is_shown(c) => out.write_char(c),
+            '\\' => write!(out, "\\\\"),
+            '\0'..='\x7f' => write!(out, "\\x{:02x}", u32::from(c)),
+            _ => write!(out, "\\u{{{:x}}}", u32::from(c)),
+        };
+    }
 }
 
 /// `bytes` as text that is safe to print; bytes that are not UTF-8 become `\xNN`.
@@ -33,12 +37,9 @@ pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(bytes.len() * 4);
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if is_plain(c) { out.push(c) } else { push_escaped(&mut out, c) }
-        }
+        push(&mut out, chunk.valid(), is_plain);
         for byte in chunk.invalid() {
-            let written = write!(out, "\\x{byte:02x}");
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            _ = write!(out, "\\x{byte:02x}");
         }
     }
     Cow::Owned(out)
@@ -81,9 +82,7 @@ pub fn is_printable(c: char) -> bool {
 pub fn one_line(text: &str) -> String {
     let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
     let mut out = String::with_capacity(text.len());
-    for c in lines.collect::<Vec<_>>().join("; ").chars() {
-        if is_printable(c) { out.push(c) } else { push_escaped(&mut out, c) }
-    }
+    push(&mut out, &lines.collect::<Vec<_>>().join("; "), is_printable);
     out
 }
 

@@ -124,11 +124,10 @@ pub fn groups(suspects: &[Suspect]) -> Vec<Group<'_>> {
     let mut numbers: HashMap<Option<(u32, u64)>, usize, RandomState> = HashMap::default();
     for suspect in suspects {
         let process = suspect.accused();
-        let number =
-            *numbers.entry(process.map(|process| (process.pid, process.start_ns))).or_insert_with(|| {
-                groups.push(Group { process, suspects: Vec::new() });
-                groups.len() - 1
-            });
+        let number = *numbers.entry(process.as_ref().map(Process::identity)).or_insert_with(|| {
+            groups.push(Group { process, suspects: Vec::new() });
+            groups.len() - 1
+        });
         groups[number].suspects.push(suspect);
     }
     groups.sort_by_cached_key(|group| {
@@ -145,14 +144,14 @@ pub struct Baseline(BTreeMap<Option<(u32, u64)>, usize>);
 impl Baseline {
     /// Of suspects as they were.
     pub fn of(suspects: &[Suspect]) -> Self {
-        let key = |group: &Group<'_>| group.process.map(|process| (process.pid, process.start_ns));
+        let key = |group: &Group<'_>| group.process.as_ref().map(Process::identity);
         Self(groups(suspects).iter().map(|group| (key(group), group.closable().count())).collect())
     }
 
     /// How many sockets that it has to close a group got since, each minute, if `elapsed` nanoseconds have passed.
     #[expect(clippy::cast_precision_loss, reason = "counts of sockets and a time of minutes")]
     pub fn growth(&self, group: &Group<'_>, elapsed: u64) -> f64 {
-        let key = group.process.map(|process| (process.pid, process.start_ns));
+        let key = group.process.as_ref().map(Process::identity);
         let before = self.0.get(&key).copied().unwrap_or(0);
         let minutes = elapsed.max(1) as f64 / 60e9;
         (group.closable().count() as f64 - before as f64) / minutes

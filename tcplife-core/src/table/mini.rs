@@ -157,6 +157,15 @@ impl Table {
         self.due.fired(due, by, hz)
     }
 
+    /// A connection is in its mini-socket no more.
+    fn leave_mini(&mut self, slot: u32) -> Option<&mut Connection> {
+        let connection = self.slab.get_mut(slot)?;
+        self.minis.remove(connection.netns, &connection.ends, slot);
+        self.departed.note(connection.mini, connection.cookie);
+        connection.phase = Phase::Closed;
+        Some(connection)
+    }
+
     /// A mini-socket ended, for a reason that may not be known.
     pub(super) fn end_mini<O: Observer + ?Sized>(
         &mut self,
@@ -166,10 +175,7 @@ impl Table {
         cause: Option<MiniEndCause>,
         observer: &mut O,
     ) {
-        let Some(connection) = self.slab.get_mut(slot) else { return };
-        self.minis.remove(connection.netns, &connection.ends, slot);
-        self.departed.note(connection.mini, connection.cookie);
-        connection.phase = Phase::Closed;
+        let Some(connection) = self.leave_mini(slot) else { return };
         connection.mini_end = cause;
         // That its namespace is gone says no more than that it is: it may have gone on to TIME_WAIT unseen.
         let is_guess = computed && cause == Some(MiniEndCause::NetnsGone);
@@ -199,10 +205,7 @@ impl Table {
     /// A mini-socket in `FIN_WAIT_2` is gone by the time `by`, by way of `TIME_WAIT` or not: that was not seen, so no move is
     /// told. Its life is, if that waited for the end.
     fn lapse<O: Observer + ?Sized>(&mut self, slot: u32, by: u64, observer: &mut O) {
-        let Some(connection) = self.slab.get_mut(slot) else { return };
-        self.minis.remove(connection.netns, &connection.ends, slot);
-        self.departed.note(connection.mini, connection.cookie);
-        connection.phase = Phase::Closed;
+        let Some(connection) = self.leave_mini(slot) else { return };
         connection.end = Some(EndCause::Unknown);
         connection.marks.set(Marks::GAP);
         let since = Since::Between { earliest: Some(connection.entered()), latest: by };

@@ -25,15 +25,15 @@ pub(super) struct Processes {
     numbers: HashMap<Process, u32, RandomState>,
 }
 
-/// What tells a process from others: not its name, unless it is not known when it started.
-const fn identity(process: &Process) -> Process {
+/// By what a process is kept: not by its name, unless it is not known when it started.
+const fn key(process: &Process) -> Process {
     if process.start_ns == 0 { *process } else { Process { comm: [0; 16], ..*process } }
 }
 
 impl Processes {
     /// The process's number, used once more.
     pub(super) fn take(&mut self, process: &Process) -> u32 {
-        if let Some(&number) = self.numbers.get(&identity(process)) {
+        if let Some(&number) = self.numbers.get(&key(process)) {
             self.rename(number, process);
             self.retain(number);
             return number;
@@ -49,14 +49,14 @@ impl Processes {
             self.entries.push(entry);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         };
-        self.numbers.insert(identity(process), number);
+        self.numbers.insert(key(process), number);
         number
     }
 
     /// A process was seen: if it is the one with that number, it has this name now.
     pub(super) fn rename(&mut self, number: u32, seen: &Process) {
         if let Some(Entry { process, .. }) = self.entries.get_mut(number as usize)
-            && identity(process) == identity(seen)
+            && key(process) == key(seen)
         {
             process.comm = seen.comm;
         }
@@ -73,7 +73,7 @@ impl Processes {
     pub(super) fn release(&mut self, number: u32) {
         let Some(entry) = self.entries.get_mut(number as usize) else { return };
         entry.uses = entry.uses.saturating_sub(1);
-        if entry.uses == 0 && self.numbers.remove(&identity(&entry.process)).is_some() {
+        if entry.uses == 0 && self.numbers.remove(&key(&entry.process)).is_some() {
             self.free.push(number);
         }
     }

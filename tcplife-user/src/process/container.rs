@@ -46,7 +46,7 @@ impl Containers {
         if self.0.len() >= ROOM {
             self.0.clear();
         }
-        *self.0.entry((process.pid, process.start_ns)).or_insert_with(|| {
+        *self.0.entry(process.identity()).or_insert_with(|| {
             let text = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
             // The pid may be another's by now.
             is_running(process).then(|| in_cgroups(&text))

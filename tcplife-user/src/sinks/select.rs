@@ -43,15 +43,15 @@ impl Selector {
         self.filter.matches_any_state(connection, owner)
     }
 
-    /// Whether it was selected, and has not ended since. Its process may have another name now.
-    fn is_selected(&self, connection: &Connection) -> bool {
-        self.selected.as_ref().is_some_and(|selected| selected.contains(&connection.id()))
+    /// Whether it is wanted, or was and has not ended since: its process may have another name now.
+    fn wants_still(&self, connection: &Connection, owner: Option<Owner>) -> bool {
+        let is_selected = |selected: &HashSet<ConnId>| selected.contains(&connection.id());
+        self.wants(connection, owner) || self.selected.as_ref().is_some_and(is_selected)
     }
 
     /// Whether a segment of it is wanted, by the state in which it is sent or received.
     pub fn wants_segment(&self, connection: &Connection, owner: Option<Owner>) -> bool {
-        self.filter.wants_state(connection.state_of_segment())
-            && (self.wants(connection, owner) || self.is_selected(connection))
+        self.filter.wants_state(connection.state_of_segment()) && self.wants_still(connection, owner)
     }
 
     /// Whether its life is wanted: it is, and was in a wanted state.
@@ -67,7 +67,7 @@ impl Selector {
         transition: &Transition,
         mut show: impl FnMut(&Transition),
     ) {
-        if !self.wants(connection, owner) && !self.is_selected(connection) {
+        if !self.wants_still(connection, owner) {
             return;
         }
         if let Some(selected) = &mut self.selected {

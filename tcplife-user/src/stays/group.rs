@@ -53,15 +53,9 @@ impl By {
 #[derive(Clone, Copy, Debug)]
 pub struct Member(pub Process);
 
-impl Member {
-    const fn identity(&self) -> (u32, u64) {
-        (self.0.pid, self.0.start_ns)
-    }
-}
-
 impl PartialEq for Member {
     fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
+        self.0.identity() == other.0.identity()
     }
 }
 
@@ -75,7 +69,7 @@ impl PartialOrd for Member {
 
 impl Ord for Member {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.identity().cmp(&other.identity())
+        self.0.identity().cmp(&other.0.identity())
     }
 }
 

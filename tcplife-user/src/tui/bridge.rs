@@ -15,7 +15,7 @@ use tcplife_core::{
     state::State,
     suspect::Suspect,
     table::Table,
-    view::{self, Detail, Page, Row},
+    view::{self, Detail, Page},
 };
 use tokio::sync::watch;
 
@@ -181,11 +181,11 @@ impl Bridge {
     fn with_end(&self, mut page: Page) -> Page {
         let is_selected = |ended: &&Detail| self.request.query.selected == Some(ended.row.id);
         if page.detail.is_none()
-            && let Some(ended) = self.ended.as_ref().filter(is_selected)
+            && let Some(mut ended) = self.ended.as_ref().filter(is_selected).cloned()
         {
             // By now whoever held its socket has closed it.
-            let row = Row { orphan: true, ..ended.row.clone() };
-            page.detail = Some(Detail { row, ..ended.clone() });
+            ended.row.orphan = true;
+            page.detail = Some(ended);
         }
         page
     }

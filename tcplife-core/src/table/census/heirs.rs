@@ -32,7 +32,7 @@ impl<'a> Heirs<'a> {
         if connection.via != Some(Via::Holder) && connection.state() != State::Listen {
             return;
         }
-        let owner = table.owner(connection).map(|owner| (owner.process.pid, owner.process.start_ns));
+        let owner = table.owner(connection).map(|owner| owner.process.identity());
         if owner == Some((task.tgid, task.start_ns)) {
             self.settled.mark(slot);
         } else if owner.is_some() {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::{Table, index::Stamp};
 use crate::{
-    connection::{Marks, Phase},
+    connection::{Connection, Marks, Phase},
     state::State,
 };
 
@@ -25,16 +25,8 @@ pub(super) fn table(table: &Table) {
             assert_eq!(table.socks.get(&connection.sock), Some(&slot));
         }
         if connection.phase == Phase::Mini {
-            assert!(matches!(connection.state(), State::FinWait2 | State::TimeWait));
-            let ignored = table.ignores_minis();
-            minis += usize::from(!ignored);
-            assert_eq!(table.mini(connection.netns, &connection.ends), (!ignored).then_some(slot));
-            let stamped = table
-                .minis
-                .find(connection.netns, &connection.ends)
-                .is_some_and(|place| place.1 != Stamp::NONE);
-            assert!(!stamped || connection.state() == State::TimeWait, "others may change in other ways");
-            assert!(!ignored || connection.marks.has(Marks::BY_SOCK), "nothing else is kept of it");
+            minis += usize::from(!table.ignores_minis());
+            mini(table, slot, connection);
         } else {
             assert_ne!(connection.state(), State::TimeWait, "TIME_WAIT is in a mini-socket");
         }
@@ -70,4 +62,15 @@ pub(super) fn table(table: &Table) {
     assert_eq!((listening, embryos), (table.listeners.len(), table.embryos.iter().count()));
     assert_eq!((requests, parked), (table.requests.len(), table.parked.len()));
     assert_eq!(processes.len(), table.processes.len());
+}
+
+/// Checks a connection in a mini-socket.
+fn mini(table: &Table, slot: u32, connection: &Connection) {
+    assert!(matches!(connection.state(), State::FinWait2 | State::TimeWait));
+    let ignored = table.ignores_minis();
+    assert_eq!(table.mini(connection.netns, &connection.ends), (!ignored).then_some(slot));
+    let stamped =
+        table.minis.find(connection.netns, &connection.ends).is_some_and(|place| place.1 != Stamp::NONE);
+    assert!(!stamped || connection.state() == State::TimeWait, "others may change in other ways");
+    assert!(!ignored || connection.marks.has(Marks::BY_SOCK), "nothing else is kept of it");
 }

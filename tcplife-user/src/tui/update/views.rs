@@ -77,8 +77,8 @@ const fn selected_leak(app: &App) -> Option<ConnId> {
 
 /// A suspect's timeline as it is now, and was at its end; before that is known, as of the moment at which the kernel was asked.
 fn leak_detail(app: &App, id: ConnId) -> Option<Detail> {
-    let leaks = &app.frame.leaks;
-    if let Some(detail) = app.frame.page.detail.as_ref().filter(|detail| detail.row.id == id) {
+    let (detail, leaks) = (&app.frame.page.detail, &app.frame.leaks);
+    if let Some(detail) = detail.as_ref().filter(|detail| detail.row.id == id) {
         return Some(detail.clone());
     }
     let suspect = leaks.of(id)?;
